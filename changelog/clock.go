@@ -1,0 +1,196 @@
+package changelog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// State says where the winner of a row is.
+type State int
+
+// The states of a row.
+const (
+	Shown   State = 0 // the table shows the newest change as it travelled
+	Deleted State = 1 // the newest change is a delete
+	// Held: the winner can't be shown just now. Package merge keeps it.
+	Held State = 2
+	// Combined: the table shows values of several changes that contain
+	// different columns. Package merge keeps them; the clock has the image of
+	// what is shown.
+	Combined State = 3
+	// Unsent: shown, a baseline row that was not yet published.
+	Unsent State = 4
+)
+
+// Clock is what is known of one row: the stamp, birth, shape and image of its
+// newest change.
+type Clock struct {
+	Key   Key
+	Stamp Stamp
+	Birth Stamp
+	Shape int64 // number; 0 for a delete
+	Image Image
+	State State
+}
+
+// Visible reports whether the table has the row. A nil Clock is that of a row
+// that is not known.
+func (c *Clock) Visible() bool {
+	return c != nil && c.State != Deleted && c.State != Held
+}
+
+// clockDefinition returns the DDL of the table that holds the clocks of a
+// table. The birth is NULL where it is the stamp, which is the usual case.
+func clockDefinition(table *Table) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE sqlitesync_clock_%d (\n", table.Number)
+	for i, column := range table.Key {
+		fmt.Fprintf(&b, "\tk%d %s NOT NULL,\n", i, column.Affinity)
+	}
+	b.WriteString("\ttime INTEGER NOT NULL, device INTEGER NOT NULL, batch INTEGER NOT NULL,\n" +
+		"\tbirth_time INTEGER, birth_device INTEGER, birth_batch INTEGER,\n" +
+		"\tshape INTEGER NOT NULL, image BLOB NOT NULL, state INTEGER NOT NULL,\n")
+	fmt.Fprintf(&b, "\tPRIMARY KEY (%s)\n) WITHOUT ROWID", keyColumns("", table))
+	return b.String()
+}
+
+// clockColumns are the columns of a clock table after the key.
+const clockColumns = 9
+
+func clockList(alias string) string {
+	return strings.ReplaceAll("@time, @device, @batch, @birth_time, @birth_device, @birth_batch, @shape, @image, @state", "@", alias)
+}
+
+// clockRow receives the columns of clockList; all are NULL if an outer join
+// found no clock.
+type clockRow struct {
+	time, device, batch, birthTime, birthDevice, birthBatch, shape, state sql.NullInt64
+	image                                                                 []byte
+}
+
+func (r *clockRow) dest() []any {
+	return []any{&r.time, &r.device, &r.batch, &r.birthTime, &r.birthDevice, &r.birthBatch, &r.shape, &r.image, &r.state}
+}
+
+func (r *clockRow) clock(db *Database, key Key) (Clock, error) {
+	c := Clock{
+		Key:   key,
+		Stamp: Stamp{r.time.Int64, db.devices[r.device.Int64], uint64(r.batch.Int64)},
+		Shape: r.shape.Int64,
+		State: State(r.state.Int64),
+	}
+	if len(r.image) != len(c.Image) {
+		return Clock{}, fmt.Errorf("clock has an image of %d bytes", len(r.image))
+	}
+	copy(c.Image[:], r.image)
+	switch {
+	case r.birthTime.Valid:
+		c.Birth = Stamp{r.birthTime.Int64, db.devices[r.birthDevice.Int64], uint64(r.birthBatch.Int64)}
+	case c.State != Deleted:
+		c.Birth = c.Stamp
+	}
+	return c, nil
+}
+
+// Many statements take rows in groups of groupRows, because the fixed cost of
+// a statement is a third of the cost of a row. Groups of 32 reach the best
+// rate and keep the statement cache small.
+const groupRows = 32
+
+// Groups calls fn with pieces of items that are groupRows long, then with the
+// rest one by one, so that only two statements are prepared.
+func Groups[T any](items []T, fn func([]T) error) error {
+	for len(items) > 0 {
+		n := 1
+		if len(items) >= groupRows {
+			n = groupRows
+		}
+		if err := fn(items[:n]); err != nil {
+			return err
+		}
+		items = items[n:]
+	}
+	return nil
+}
+
+// Placeholders returns n times "(?, ?, …)" with width question marks each.
+func Placeholders(n, width int) string {
+	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", width), ", ") + ")"
+	return strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
+}
+
+// Clocks returns the clocks of those of the keys that have one, by identity.
+func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[string]Clock, error) {
+	found := make(map[string]Clock, len(keys))
+	err := Groups(keys, func(group []Key) error {
+		query := table.Statement("clocks", len(group), func() string {
+			return fmt.Sprintf("SELECT %s, %s FROM sqlitesync_clock_%d WHERE (%s) IN (VALUES %s)",
+				keyColumns("", table), clockList(""), table.Number,
+				keyColumns("", table), Placeholders(len(group), len(table.Key)))
+		})
+		args := make([]any, 0, len(group)*len(table.Key))
+		for _, key := range group {
+			args = append(args, key...)
+		}
+		rows, err := db.Conn.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var row clockRow
+		var key Key
+		dest := append(pointers(&key, len(table.Key)), row.dest()...)
+		for rows.Next() {
+			if err := rows.Scan(dest...); err != nil {
+				return err
+			}
+			copied, err := scannedKey(key)
+			if err != nil {
+				return err
+			}
+			if found[copied.Identity()], err = row.clock(db, copied); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return found, err
+}
+
+// SetClocks writes clocks over those that are there.
+func (db *Database) SetClocks(ctx context.Context, table *Table, clocks []Clock) error {
+	return Groups(clocks, func(group []Clock) error {
+		query := table.Statement("set clocks", len(group), func() string {
+			columns := keyColumns("", table) + ", " + clockList("")
+			var set []string
+			for _, column := range strings.Split(clockList(""), ", ") {
+				set = append(set, column+" = excluded."+column)
+			}
+			return fmt.Sprintf("INSERT INTO sqlitesync_clock_%d (%s) VALUES %s ON CONFLICT DO UPDATE SET %s",
+				table.Number, columns, Placeholders(len(group), len(table.Key)+clockColumns), strings.Join(set, ", "))
+		})
+		args := make([]any, 0, len(group)*(len(table.Key)+clockColumns))
+		for i := range group {
+			c := &group[i]
+			device, err := db.DeviceNumber(ctx, c.Stamp.Device)
+			if err != nil {
+				return err
+			}
+			args = append(args, c.Key...)
+			args = append(args, c.Stamp.Time, device, int64(c.Stamp.Batch))
+			if c.Birth == c.Stamp || c.State == Deleted {
+				args = append(args, nil, nil, nil)
+			} else {
+				if device, err = db.DeviceNumber(ctx, c.Birth.Device); err != nil {
+					return err
+				}
+				args = append(args, c.Birth.Time, device, int64(c.Birth.Batch))
+			}
+			args = append(args, c.Shape, c.Image[:], int64(c.State))
+		}
+		_, err := db.Conn.Exec(ctx, query, args...)
+		return err
+	})
+}

@@ -1,0 +1,149 @@
+package changelog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Conn is the engine's connection to one database. It caches prepared
+// statements and runs each statement to its end: a statement that a context
+// interrupts costs the pool the whole connection, and with it the authorizer.
+// The context is looked at before each statement instead.
+//
+// A Conn is used by one goroutine at a time.
+type Conn struct {
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	durable    bool
+}
+
+// NewConn takes over conn.
+func NewConn(conn *sql.Conn) *Conn {
+	return &Conn{conn: conn, statements: make(map[string]*sql.Stmt)}
+}
+
+// Close closes the statements and the connection.
+func (c *Conn) Close() error {
+	for _, statement := range c.statements {
+		statement.Close()
+	}
+	return c.conn.Close()
+}
+
+// Exec runs a statement that is worth keeping prepared.
+func (c *Conn) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	statement, ctx, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return statement.ExecContext(ctx, args...)
+}
+
+// Query runs a query that is worth keeping prepared. The caller closes the
+// rows before it uses the Conn again.
+func (c *Conn) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	statement, ctx, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return statement.QueryContext(ctx, args...)
+}
+
+// Get scans the first row of a query into dest; no row is [sql.ErrNoRows].
+func (c *Conn) Get(ctx context.Context, query string, args []any, dest ...any) error {
+	statement, ctx, err := c.prepare(ctx, query)
+	if err != nil {
+		return err
+	}
+	return statement.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// Script runs statements that are not worth keeping, such as DDL.
+func (c *Conn) Script(ctx context.Context, script string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := c.conn.ExecContext(context.WithoutCancel(ctx), script)
+	return err
+}
+
+func (c *Conn) prepare(ctx context.Context, query string) (*sql.Stmt, context.Context, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if statement, ok := c.statements[query]; ok {
+		return statement, ctx, nil
+	}
+	statement, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.statements[query] = statement
+	return statement, ctx, nil
+}
+
+// Durability says what a power cut may take back.
+type Durability bool
+
+const (
+	// Ordinary transactions may be lost by a power cut, together with all
+	// later ones, as with any app in WAL mode and synchronous=NORMAL.
+	Ordinary Durability = false
+	// Durable transactions are not, and neither is anything committed before
+	// them, by whatever connection: the commit syncs the whole WAL.
+	Durable Durability = true
+)
+
+// Transact runs fn in a transaction that holds the write lock from its start
+// (BEGIN IMMEDIATE), commits if fn returns nil and rolls back otherwise.
+func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() error) error {
+	if err := c.setDurability(ctx, durability); err != nil {
+		return err
+	}
+	if _, err := c.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := fn()
+	if err == nil {
+		if _, err = c.Exec(ctx, "COMMIT"); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	// Some errors (a full disk, an I/O error) have rolled back already.
+	if _, rollback := c.Exec(context.WithoutCancel(ctx), "ROLLBACK"); rollback != nil && !inactive(rollback) {
+		err = errors.Join(err, fmt.Errorf("rollback: %w", rollback))
+	}
+	return err
+}
+
+func (c *Conn) setDurability(ctx context.Context, durability Durability) error {
+	if c.durable == bool(durability) {
+		return nil
+	}
+	pragma := "PRAGMA synchronous=NORMAL"
+	if durability == Durable {
+		pragma = "PRAGMA synchronous=FULL"
+	}
+	if err := c.Script(ctx, pragma); err != nil {
+		return err
+	}
+	c.durable = bool(durability)
+	return nil
+}
+
+// ErrorCode returns SQLite's primary result code of err, 0 if it has none.
+func ErrorCode(err error) int {
+	var coded interface{ Code() int }
+	if errors.As(err, &coded) {
+		return coded.Code() & 0xff
+	}
+	return 0
+}
+
+// inactive reports whether ROLLBACK failed because there was no transaction
+// any more, which is SQLITE_ERROR (1).
+func inactive(err error) bool { return ErrorCode(err) == 1 }

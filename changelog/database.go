@@ -1,0 +1,261 @@
+package changelog
+
+import (
+	"context"
+	"database/sql"
+	_ "embed" // schema.sql
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Database is what the engine knows of one database: the tables that take
+// part, the devices, the shapes. It is used by one goroutine at a time.
+type Database struct {
+	Conn *Conn
+	// Self is this device.
+	Self DeviceID
+	// Tables holds the tables that take part, by number.
+	Tables []*Table
+	// Unsynced holds what stays on this device.
+	Unsynced []Unsynced
+
+	byName  map[string]*Table // by canonical name
+	byID    map[DeviceID]int64
+	devices map[int64]DeviceID
+	shapes  map[int64]*Shape
+	version int64 // PRAGMA schema_version when Tables was read
+}
+
+// CreateTables makes the tables of this package in a database that has none.
+func CreateTables(ctx context.Context, c *Conn) error { return c.Script(ctx, schema) }
+
+// Open reads what sqlitesync_ tables say. Call [Database.Capture] next.
+func Open(ctx context.Context, c *Conn, self DeviceID) (*Database, error) {
+	db := &Database{
+		Conn:    c,
+		Self:    self,
+		byID:    make(map[DeviceID]int64),
+		devices: make(map[int64]DeviceID),
+		shapes:  make(map[int64]*Shape),
+	}
+	rows, err := c.Query(ctx, "SELECT number, id FROM sqlitesync_devices")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number int64
+		var id []byte
+		if err := rows.Scan(&number, &id); err != nil {
+			return nil, err
+		}
+		if len(id) != len(DeviceID{}) {
+			return nil, fmt.Errorf("device %d has an id of %d bytes", number, len(id))
+		}
+		db.byID[DeviceID(id)], db.devices[number] = number, DeviceID(id)
+	}
+	return db, rows.Err()
+}
+
+// Table returns the table with this canonical name, or nil if none takes part.
+func (db *Database) Table(name string) *Table { return db.byName[name] }
+
+// DeviceNumber returns the number that stands for id in the tables of this
+// database, and gives it one if it has none. It writes, so it is called inside
+// a transaction.
+func (db *Database) DeviceNumber(ctx context.Context, id DeviceID) (int64, error) {
+	if number, ok := db.byID[id]; ok {
+		return number, nil
+	}
+	result, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_devices (id) VALUES (?)", id[:])
+	if err != nil {
+		return 0, err
+	}
+	number, err := result.LastInsertId()
+	if err != nil {
+		return 0, err
+	}
+	db.byID[id], db.devices[number] = number, id
+	return number, nil
+}
+
+// ShapeNumber returns the number that stands for s in the tables of this
+// database, and gives it one if it has none. It writes.
+func (db *Database) ShapeNumber(ctx context.Context, s *Shape) (int64, error) {
+	encoded := s.Append(nil)
+	var number int64
+	err := db.Conn.Get(ctx, "SELECT number FROM sqlitesync_shapes WHERE shape = ?", []any{encoded}, &number)
+	if errors.Is(err, sql.ErrNoRows) {
+		var result sql.Result
+		if result, err = db.Conn.Exec(ctx, "INSERT INTO sqlitesync_shapes (shape) VALUES (?)", encoded); err == nil {
+			number, err = result.LastInsertId()
+		}
+	}
+	if err == nil {
+		db.shapes[number] = s
+	}
+	return number, err
+}
+
+// Shape returns the shape with this number.
+func (db *Database) Shape(ctx context.Context, number int64) (*Shape, error) {
+	if s, ok := db.shapes[number]; ok {
+		return s, nil
+	}
+	var encoded []byte
+	err := db.Conn.Get(ctx, "SELECT shape FROM sqlitesync_shapes WHERE number = ?", []any{number}, &encoded)
+	if err != nil {
+		return nil, fmt.Errorf("shape %d: %w", number, err)
+	}
+	s, rest, err := parseShape(encoded)
+	if err != nil || len(rest) != 0 {
+		return nil, fmt.Errorf("shape %d is damaged", number)
+	}
+	db.shapes[number] = s
+	return s, nil
+}
+
+// Seen returns this device's seen vector: how far the log of each other device
+// has been merged here.
+func (db *Database) Seen(ctx context.Context) (Vector, error) {
+	rows, err := db.Conn.Query(ctx, "SELECT number, batch FROM sqlitesync_devices WHERE batch > 0")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	seen := make(Vector)
+	for rows.Next() {
+		var number, batch int64
+		if err := rows.Scan(&number, &batch); err != nil {
+			return nil, err
+		}
+		if id := db.devices[number]; id != db.Self {
+			seen[id] = uint64(batch)
+		}
+	}
+	return seen, rows.Err()
+}
+
+// Position returns the newest batch of a device that stands in this database,
+// and the tail of its log there.
+func (db *Database) Position(ctx context.Context, id DeviceID) (batch uint64, tail [32]byte, err error) {
+	var number int64
+	var stored []byte
+	err = db.Conn.Get(ctx, "SELECT batch, tail FROM sqlitesync_devices WHERE id = ?", []any{id[:]}, &number, &stored)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, tail, nil
+	}
+	copy(tail[:], stored)
+	return uint64(number), tail, err
+}
+
+// SetPosition records that the log of a device stands in this database up to
+// batch. It writes.
+func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, tail [32]byte) error {
+	number, err := db.DeviceNumber(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_devices SET batch = ?, tail = ? WHERE number = ?",
+		int64(batch), tail[:], number)
+	return err
+}
+
+// Selection says which tables take part.
+type Selection struct {
+	Tables  []string // nil: every table that can
+	Exclude []string
+}
+
+// ErrSchema is wrapped by errors about tables that can't take part.
+var ErrSchema = errors.New("table can't be synced")
+
+// readTables reads the app's tables and decides which take part. Tables named
+// in the selection that can't are an error, others are listed in Unsynced.
+func (db *Database) readTables(ctx context.Context, selection Selection) error {
+	type entry struct {
+		name, kind string
+		strict     bool
+	}
+	rows, err := db.Conn.Query(ctx, `SELECT name, type, strict FROM pragma_table_list
+		WHERE schema = 'main' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY name`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var entries []entry
+	for rows.Next() {
+		var e entry
+		if err := rows.Scan(&e.name, &e.kind, &e.strict); err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
+	asked := make(map[string]bool)
+	for _, name := range selection.Tables {
+		asked[CanonicalName(name)] = true
+	}
+	for _, e := range entries {
+		canonical := CanonicalName(e.name)
+		excluded := slices.ContainsFunc(selection.Exclude, func(name string) bool { return CanonicalName(name) == canonical })
+		if excluded || selection.Tables != nil && !asked[canonical] || e.kind == "view" || e.kind == "shadow" {
+			continue
+		}
+		table, unsynced := (*Table)(nil), Unsynced{e.name, "it is a virtual table", "sync the table that it indexes"}
+		if e.kind == "table" {
+			if table, unsynced, err = readTable(ctx, db.Conn, e.name, e.strict); err != nil {
+				return fmt.Errorf("table %q: %w", e.name, err)
+			}
+		}
+		switch {
+		case table != nil:
+			db.Tables = append(db.Tables, table)
+			db.byName[canonical] = table
+		case asked[canonical]:
+			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, unsynced.Table, unsynced.Reason, unsynced.Hint)
+		default:
+			db.Unsynced = append(db.Unsynced, unsynced)
+		}
+		delete(asked, canonical)
+	}
+	for name := range asked {
+		return fmt.Errorf("%w: there is no table %q", ErrSchema, name)
+	}
+	return nil
+}
+
+// reservedPrefix begins the names of everything that we make in the database.
+const reservedPrefix = "sqlitesync_"
+
+// Uninstall drops everything whose name begins with sqlitesync_: triggers and
+// tables. The app's own tables and rows stay as they are.
+func Uninstall(ctx context.Context, c *Conn) error {
+	rows, err := c.Query(ctx, `SELECT type, name FROM sqlite_schema
+		WHERE type IN ('trigger', 'table', 'view') AND name LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY type DESC`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var script strings.Builder
+	for rows.Next() {
+		var kind, name string
+		if err := rows.Scan(&kind, &name); err != nil {
+			return err
+		}
+		fmt.Fprintf(&script, "DROP %s %s;\n", kind, Quote(name))
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	return c.Script(ctx, script.String())
+}

@@ -1,0 +1,333 @@
+package merge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// Result says what a merge did.
+type Result struct {
+	// Rows counts, per table name as the app declared it, the rows that show
+	// something else than before.
+	Rows map[string]int
+	// Conflicts counts the conflicts that were recorded.
+	Conflicts int
+}
+
+// merger does one merge.
+type merger struct {
+	db      *changelog.Database
+	author  changelog.DeviceID
+	seen    changelog.Vector
+	witness bool
+	result  Result
+	// loosened holds the tables in which a unique value may have become free.
+	loosened map[*changelog.Table]bool
+}
+
+func newMerger(db *changelog.Database) *merger {
+	return &merger{db: db, result: Result{Rows: make(map[string]int)}, loosened: make(map[*changelog.Table]bool)}
+}
+
+// Apply merges a batch of another device. Conflicts are recorded if witness is
+// set; it is not for batches whose seen vector says nothing reliable any more
+// (compacted ranges, batches whose causal wait expired).
+//
+// It is called inside a transaction, on a connection with foreign_keys=OFF
+// whose authorizer keeps the triggers of capture quiet. An error means that
+// nothing of the batch may be kept; a row that the schema refuses is no error,
+// it is held.
+func Apply(ctx context.Context, db *changelog.Database, batch *changelog.Batch, witness bool) (Result, error) {
+	m := newMerger(db)
+	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness
+	// Changes of one shape are written in groups.
+	rest := batch.Changes
+	for len(rest) > 0 {
+		n := 1
+		for n < len(rest) && rest[n].Shape == rest[0].Shape {
+			n++
+		}
+		if err := m.run(ctx, rest[:n]); err != nil {
+			return m.result, fmt.Errorf("table %q: %w", rest[0].Shape.Table, err)
+		}
+		rest = rest[n:]
+	}
+	return m.result, m.settle(ctx)
+}
+
+// lookUp bounds how many clocks are in memory at once.
+const lookUp = 1024
+
+// run merges changes of one shape.
+func (m *merger) run(ctx context.Context, changes []changelog.Change) error {
+	shape := changes[0].Shape
+	table := m.db.Table(shape.Table)
+	if table == nil || !slices.Equal(table.Put.Key, shape.Key) {
+		reason := "there is no such table that takes part in sync"
+		if table != nil {
+			reason = "the table has another key"
+		}
+		for i := range changes {
+			if err := m.keepHomeless(ctx, &changes[i], reason); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for part := range slices.Chunk(changes, lookUp) {
+		if err := m.part(ctx, table, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepHomeless keeps a change whose table this database does not have.
+func (m *merger) keepHomeless(ctx context.Context, change *changelog.Change, reason string) error {
+	row := change.Key.Identity()
+	changes, err := m.kept(ctx, change.Shape.Table, row)
+	if err != nil {
+		return err
+	}
+	winner := Combine(append(changes, *change))
+	return m.keep(ctx, change.Shape.Table, row, winner.Needed, reason)
+}
+
+// part merges changes of one shape into a table that has their key. Those that
+// simply win are written together, the others go through Combine.
+func (m *merger) part(ctx context.Context, table *changelog.Table, changes []changelog.Change) error {
+	keys := make([]changelog.Key, len(changes))
+	for i := range changes {
+		keys[i] = changes[i].Key
+	}
+	clocks, err := m.db.Clocks(ctx, table, keys)
+	if err != nil {
+		return err
+	}
+	simple := changes[:0:0]
+	var others []changelog.Change
+	met := make(map[string]bool, len(changes))
+	for i := range changes {
+		change := &changes[i]
+		row := change.Key.Identity()
+		if met[row] { // a compacted range may name a row more than once
+			others = append(others, *change)
+			continue
+		}
+		met[row] = true
+		clock, known := clocks[row]
+		switch {
+		case !known && (change.Shape.Kind == changelog.Delete || change.Shape.Equal(table.Put)):
+			simple = append(simple, *change)
+		case known && m.overrules(table, change, &clock):
+			if m.concurrent(change, &clock) {
+				if err := m.recordLoser(ctx, table, change, &clock); err != nil {
+					return err
+				}
+			}
+			simple = append(simple, *change)
+		default:
+			others = append(others, *change)
+		}
+	}
+	if err := m.write(ctx, table, simple); err != nil {
+		return err
+	}
+	for i := range others {
+		before, err := m.clock(ctx, table, others[i].Key)
+		if err != nil {
+			return err
+		}
+		if err := m.row(ctx, table, &others[i], before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overrules reports whether the change is newer than the row's newest and
+// leaves nothing of it: the row shows one put as it travelled, and is replaced
+// by one that contains exactly the table's columns, or by a delete.
+func (m *merger) overrules(table *changelog.Table, change *changelog.Change, clock *changelog.Clock) bool {
+	if clock.State != changelog.Shown && clock.State != changelog.Unsent || change.Stamp.Compare(clock.Stamp) <= 0 {
+		return false
+	}
+	return change.Shape.Kind == changelog.Delete || clock.Shape == table.PutNumber && change.Shape.Equal(table.Put)
+}
+
+// recordLoser records that the row's present version lost against change.
+func (m *merger) recordLoser(ctx context.Context, table *changelog.Table, change *changelog.Change, clock *changelog.Clock) error {
+	if change.Shape.Kind != changelog.Delete && clock.Image == change.Image() {
+		return nil
+	}
+	loser, err := m.shown(ctx, table, clock)
+	if err != nil || loser == nil {
+		return err
+	}
+	return m.recordConflict(ctx, change, loser)
+}
+
+// shown re-makes the change that a row in state Shown or Unsent shows.
+func (m *merger) shown(ctx context.Context, table *changelog.Table, clock *changelog.Clock) (*changelog.Change, error) {
+	row, err := m.db.Read(ctx, table, clock.Key)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	row.Stamp, row.Birth = clock.Stamp, clock.Birth
+	if clock.Shape == table.PutNumber {
+		return row, nil
+	}
+	// The table has gained columns since: they are no part of the change.
+	shape, err := m.db.Shape(ctx, clock.Shape)
+	if err != nil {
+		return nil, err
+	}
+	then := &changelog.Change{Shape: shape, Key: row.Key, Stamp: clock.Stamp, Birth: clock.Birth}
+	for _, column := range shape.Columns {
+		var value changelog.Value // of a column that was dropped: NULL
+		if i, found := slices.BinarySearch(table.Put.Columns, column); found {
+			value = row.Values[i]
+		}
+		then.Values = append(then.Values, value)
+	}
+	return then, nil
+}
+
+// write puts changes of one shape, table.Put or a delete, into the table, over
+// what is there, and writes their clocks. A row that the schema refuses goes
+// through Combine, which holds it.
+func (m *merger) write(ctx context.Context, table *changelog.Table, changes []changelog.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	if len(table.Unique) > 0 {
+		m.loosened[table] = true
+	}
+	accepted, refused := changes, []changelog.Change(nil)
+	var err error
+	if changes[0].Shape.Kind == changelog.Delete {
+		for i := range changes {
+			if err := m.remove(ctx, table, changes[i].Key); err != nil {
+				return err
+			}
+		}
+	} else if accepted, refused, err = m.writePuts(ctx, table, changes); err != nil {
+		return err
+	}
+	m.result.Rows[table.Name] += len(accepted)
+	if err := m.db.Record(ctx, table, accepted, changelog.Shown); err != nil {
+		return err
+	}
+	for i := range refused {
+		if err := m.refused(ctx, table, &refused[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePuts writes puts in groups. A statement that fails undoes itself; its
+// rows are then written one by one, to find out which the schema refuses.
+func (m *merger) writePuts(ctx context.Context, table *changelog.Table, puts []changelog.Change) (accepted, refused []changelog.Change, err error) {
+	err = changelog.Groups(puts, func(group []changelog.Change) error {
+		err := m.upsert(ctx, table, group)
+		if err == nil {
+			accepted = append(accepted, group...)
+		}
+		if !refusal(err) {
+			return err
+		}
+		for i := range group {
+			switch err := m.upsert(ctx, table, group[i:i+1]); {
+			case err == nil:
+				accepted = append(accepted, group[i])
+			case refusal(err):
+				refused = append(refused, group[i])
+			default:
+				return err
+			}
+		}
+		return nil
+	})
+	return accepted, refused, err
+}
+
+// refused deals with a change that would have been written simply, had the
+// schema not refused it.
+func (m *merger) refused(ctx context.Context, table *changelog.Table, change *changelog.Change) error {
+	before, err := m.clock(ctx, table, change.Key)
+	if err != nil {
+		return err
+	}
+	return m.show(ctx, table, Combine([]changelog.Change{*change}), before)
+}
+
+// clock returns what is known of one row, nil if nothing is.
+func (m *merger) clock(ctx context.Context, table *changelog.Table, key changelog.Key) (*changelog.Clock, error) {
+	clocks, err := m.db.Clocks(ctx, table, []changelog.Key{key})
+	if err != nil {
+		return nil, err
+	}
+	if clock, known := clocks[key.Identity()]; known {
+		return &clock, nil
+	}
+	return nil, nil
+}
+
+// upsert writes full puts of the table's columns.
+func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []changelog.Change) error {
+	width := len(table.Key) + len(table.Columns)
+	query := table.Statement("upsert", len(changes), func() string { return upsertText(table, len(changes), width) })
+	args := make([]any, 0, len(changes)*width)
+	for i := range changes {
+		args = append(args, changes[i].Key...)
+		args = append(args, changes[i].Values...)
+	}
+	_, err := m.db.Conn.Exec(ctx, query, args...)
+	return err
+}
+
+// upsertText is never a REPLACE: that would remove other rows, change rowids
+// and fire cascades.
+func upsertText(table *changelog.Table, rows, width int) string {
+	var key, all, set []string
+	for _, column := range table.Key {
+		key = append(key, changelog.Quote(column.Name))
+	}
+	all = append(all, key...)
+	for _, column := range table.Columns {
+		name := changelog.Quote(column.Name)
+		all = append(all, name)
+		set = append(set, name+" = excluded."+name)
+	}
+	action := "NOTHING"
+	if len(set) > 0 {
+		action = "UPDATE SET " + strings.Join(set, ", ")
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
+		strings.Join(all, ", "), changelog.Placeholders(rows, width), strings.Join(key, ", "), action)
+}
+
+// remove deletes a row from the app's table.
+func (m *merger) remove(ctx context.Context, table *changelog.Table, key changelog.Key) error {
+	query := table.Statement("remove", 1, func() string {
+		return fmt.Sprintf("DELETE FROM %s WHERE %s", changelog.Quote(table.Name), changelog.KeyParameters(table))
+	})
+	_, err := m.db.Conn.Exec(ctx, query, key...)
+	return err
+}
+
+// refusal reports whether err says that the schema does not take a row:
+// SQLITE_CONSTRAINT, or SQLITE_MISMATCH for a key that is no integer, or
+// SQLITE_TOOBIG.
+func refusal(err error) bool {
+	switch changelog.ErrorCode(err) {
+	case 18, 19, 20:
+		return true
+	}
+	return false
+}

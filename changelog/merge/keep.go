@@ -1,0 +1,129 @@
+package merge
+
+import (
+	"context"
+	_ "embed" // schema.sql
+	"errors"
+	"fmt"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+//go:embed schema.sql
+var schema string
+
+// CreateTables makes the tables of this package in a database that has none.
+func CreateTables(ctx context.Context, c *changelog.Conn) error { return c.Script(ctx, schema) }
+
+// kept returns the changes that are kept of a row, newest first.
+func (m *merger) kept(ctx context.Context, table string, row string) ([]changelog.Change, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", table, []byte(row))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var changes []changelog.Change
+	for rows.Next() {
+		var encoded []byte
+		if err := rows.Scan(&encoded); err != nil {
+			return nil, err
+		}
+		change, err := changelog.ParseChange(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("kept row of table %q: %w", table, err)
+		}
+		changes = append(changes, *change)
+	}
+	return changes, rows.Err()
+}
+
+// keep replaces what is kept of a row.
+func (m *merger) keep(ctx context.Context, table, row string, changes []changelog.Change, reason string) error {
+	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", table, []byte(row)); err != nil {
+		return err
+	}
+	for n := range changes {
+		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason) VALUES (?, ?, ?, ?, ?)",
+			table, []byte(row), n, changelog.AppendChange(nil, &changes[n]), reason)
+		if err != nil {
+			return err
+		}
+		reason = ""
+	}
+	return nil
+}
+
+// Held is a row whose winner can't be shown here just now.
+type Held struct {
+	Change changelog.Change // the newest of the row
+	Reason string
+}
+
+// cursor is the place in sqlitesync_kept after which a listing goes on.
+type cursor struct {
+	table string
+	row   []byte
+}
+
+// HeldRows calls fn with every held row until fn returns an error, in the
+// order of tables and keys.
+func HeldRows(ctx context.Context, c *changelog.Conn, fn func(Held) error) error {
+	const page = 100
+	for at := (cursor{row: []byte{}}); ; {
+		var found []Held
+		rows, err := c.Query(ctx, `SELECT tbl, row, change, reason FROM sqlitesync_kept
+			WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, at.table, at.row, page)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			var held Held
+			var encoded []byte
+			if err := rows.Scan(&at.table, &at.row, &encoded, &held.Reason); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			change, err := changelog.ParseChange(encoded)
+			if err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			held.Change = *change
+			found = append(found, held)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for _, held := range found {
+			if err := fn(held); err != nil {
+				return err
+			}
+		}
+		if len(found) < page {
+			return nil
+		}
+	}
+}
+
+// CountHeld returns how many rows are held.
+func CountHeld(ctx context.Context, c *changelog.Conn) (n int, err error) {
+	err = c.Get(ctx, "SELECT count(*) FROM sqlitesync_kept WHERE reason <> ''", nil, &n)
+	return n, err
+}
+
+// keptRows returns the identities of the rows of a table of which changes are
+// kept.
+func (m *merger) keptRows(ctx context.Context, table, condition string) ([]string, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row", table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []string
+	for rows.Next() {
+		var row []byte
+		if err := rows.Scan(&row); err != nil {
+			return nil, err
+		}
+		found = append(found, string(row))
+	}
+	return found, rows.Err()
+}

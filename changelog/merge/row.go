@@ -1,0 +1,144 @@
+package merge
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// row merges one change the general way.
+func (m *merger) row(ctx context.Context, table *changelog.Table, change *changelog.Change, before *changelog.Clock) error {
+	versions, err := m.versions(ctx, table, before)
+	if err != nil {
+		return err
+	}
+	for i := range versions {
+		if versions[i].Compare(change) != 0 {
+			continue
+		}
+		if before.State == changelog.Unsent { // another device has published the same baseline row
+			return m.db.Record(ctx, table, versions, changelog.Shown)
+		}
+		return nil
+	}
+	if len(versions) > 0 && m.concurrent(change, before) {
+		winner, loser := change, &versions[0]
+		if loser.Compare(winner) > 0 {
+			winner, loser = loser, winner
+		}
+		if err := m.recordConflict(ctx, winner, loser); err != nil {
+			return err
+		}
+	}
+	w := Combine(append(versions, *change))
+	if !slices.ContainsFunc(w.Needed, func(c changelog.Change) bool { return c.Compare(change) == 0 }) {
+		return nil
+	}
+	return m.show(ctx, table, w, before)
+}
+
+// versions returns the changes that are known of a row, newest first.
+func (m *merger) versions(ctx context.Context, table *changelog.Table, before *changelog.Clock) ([]changelog.Change, error) {
+	switch {
+	case before == nil:
+		return nil, nil
+	case before.State == changelog.Deleted:
+		return []changelog.Change{{Shape: table.Gone, Key: before.Key, Stamp: before.Stamp}}, nil
+	case before.State == changelog.Held || before.State == changelog.Combined:
+		return m.kept(ctx, table.Put.Table, before.Key.Identity())
+	default:
+		change, err := m.shown(ctx, table, before)
+		if err != nil || change == nil {
+			return nil, err
+		}
+		return []changelog.Change{*change}, nil
+	}
+}
+
+// show makes the table show the winner, or holds it.
+func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
+	m.result.Rows[table.Name]++
+	if len(table.Unique) > 0 {
+		m.loosened[table] = true
+	}
+	if !w.Exists {
+		if err := m.hide(ctx, table, before); err != nil {
+			return err
+		}
+		return m.record(ctx, table, w, before, false, "")
+	}
+	row := m.image(table, w)
+	reason, err := m.place(ctx, table, &w, row)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		if err := m.hide(ctx, table, before); err != nil {
+			return err
+		}
+	}
+	return m.record(ctx, table, w, before, reason == "", reason)
+}
+
+// image returns the row that a winner amounts to in this table. A column that
+// no change contains shows its default if that is a literal, else NULL.
+func (m *merger) image(table *changelog.Table, w Winner) *changelog.Change {
+	row := &changelog.Change{Shape: table.Put, Key: w.Newest().Key, Values: make([]changelog.Value, len(table.Columns))}
+	for i, column := range table.Put.Columns {
+		value, contained := w.Values[column]
+		if !contained {
+			value = table.Columns[i].Default
+		}
+		row.Values[i] = value
+	}
+	return row
+}
+
+// hide removes the row from the table if it is there.
+func (m *merger) hide(ctx context.Context, table *changelog.Table, before *changelog.Clock) error {
+	if !before.Visible() {
+		return nil
+	}
+	return m.remove(ctx, table, before.Key)
+}
+
+// record writes down what is known of a row from now on: its clock, and the
+// changes that the table and the clock can't hold.
+func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock, visible bool, reason string) error {
+	newest := w.Newest()
+	clock := changelog.Clock{Key: newest.Key, Stamp: newest.Stamp, Birth: w.Birth()}
+	kept := w.Needed
+	switch {
+	case visible && len(kept) == 1 && within(newest.Shape, table.Put):
+		number, err := m.db.ShapeNumber(ctx, newest.Shape)
+		if err != nil {
+			return err
+		}
+		clock.State, clock.Shape, clock.Image = changelog.Shown, number, newest.Image()
+		kept = nil
+	case visible:
+		clock.State, clock.Shape, clock.Image = changelog.Combined, table.PutNumber, m.image(table, w).Image()
+	case newest.Shape.Kind == changelog.Delete:
+		clock.State, clock.Image = changelog.Deleted, newest.Image()
+		kept = nil
+	default:
+		clock.State, clock.Image = changelog.Held, newest.Image()
+	}
+	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
+		if err := m.keep(ctx, table.Put.Table, newest.Key.Identity(), kept, reason); err != nil {
+			return err
+		}
+	}
+	return m.db.SetClocks(ctx, table, []changelog.Clock{clock})
+}
+
+// within reports whether a table of shape all has every column that s contains.
+func within(s, all *changelog.Shape) bool {
+	for _, column := range s.Columns {
+		if _, found := slices.BinarySearch(all.Columns, column); !found {
+			return false
+		}
+	}
+	return true
+}

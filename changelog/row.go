@@ -1,0 +1,113 @@
+package changelog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// pointers returns pointers to the n values of a new *values, for Scan.
+func pointers[T ~[]Value](values *T, n int) []any {
+	*values = make(T, n)
+	dest := make([]any, n)
+	for i := range *values {
+		dest[i] = &(*values)[i]
+	}
+	return dest
+}
+
+// scannedKey returns a copy of what Scan put into row.
+func scannedKey(row Key) (Key, error) {
+	values, err := scannedValues(row)
+	return values, err
+}
+
+func scannedValues(row []Value) ([]Value, error) {
+	values := make([]Value, len(row))
+	for i, v := range row {
+		var err error
+		if values[i], err = Scanned(v); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// bare lists columns of the app with a "+" before each. The driver turns text
+// in a column declared DATE or TIMESTAMP into a time.Time, which would not
+// come out again as it was; an expression has no declared type.
+func bare(alias string, columns []Column) string {
+	names := make([]string, len(columns))
+	for i, column := range columns {
+		names[i] = "+" + alias + Quote(column.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// matchKey returns the condition that the app's row has the key in k0, k1 … of
+// the row called alias.
+func matchKey(table *Table, app, alias string) string {
+	terms := make([]string, len(table.Key))
+	for i, column := range table.Key {
+		terms[i] = fmt.Sprintf("%s%s = %sk%d", app, Quote(column.Name), alias, i)
+	}
+	return strings.Join(terms, " AND ")
+}
+
+// KeyParameters returns the condition that a row of the app has the key given
+// by the next parameters.
+func KeyParameters(table *Table) string {
+	terms := make([]string, len(table.Key))
+	for i, column := range table.Key {
+		terms[i] = Quote(column.Name) + " = ?"
+	}
+	return strings.Join(terms, " AND ")
+}
+
+// Read returns the row with this key as a full put without stamps, or nil if
+// there is none.
+func (db *Database) Read(ctx context.Context, table *Table, key Key) (*Change, error) {
+	query := table.Statement("read", 1, func() string {
+		return fmt.Sprintf("SELECT %s FROM %s WHERE %s",
+			list(bare("", table.Key), bare("", table.Columns)), Quote(table.Name), KeyParameters(table))
+	})
+	var row []Value
+	dest := pointers(&row, len(table.Key)+len(table.Columns))
+	err := db.Conn.Get(ctx, query, key, dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	values, err := scannedValues(row)
+	if err != nil {
+		return nil, err
+	}
+	return &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}, nil
+}
+
+// Keys returns the keys that query selects.
+func (db *Database) Keys(ctx context.Context, table *Table, query string, args ...any) ([]Key, error) {
+	rows, err := db.Conn.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var row Key
+	dest := pointers(&row, len(table.Key))
+	var keys []Key
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return nil, err
+		}
+		key, err := scannedKey(row)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
+}

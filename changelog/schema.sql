@@ -1,0 +1,31 @@
+-- What triggers append: the key of a row that an app may have changed, and
+-- when (a Julian day). Nothing else: each further column or index here is
+-- paid for by every write of the app. Columns k1, k2 … are added as keys need.
+CREATE TABLE sqlitesync_log (
+	id  INTEGER PRIMARY KEY,
+	tbl INTEGER,
+	at  REAL,
+	k0
+);
+
+-- The tables that take part, by the number that triggers and clocks use.
+CREATE TABLE sqlitesync_tables (
+	number INTEGER PRIMARY KEY,
+	name   TEXT NOT NULL UNIQUE COLLATE NOCASE
+);
+
+-- Which columns a known change contains (FORMAT.md, 8.5).
+CREATE TABLE sqlitesync_shapes (
+	number INTEGER PRIMARY KEY,
+	shape  BLOB NOT NULL UNIQUE
+);
+
+-- The devices known here, and how far their logs have been merged. Device 0
+-- is nobody, the author of baseline rows.
+CREATE TABLE sqlitesync_devices (
+	number INTEGER PRIMARY KEY,
+	id     BLOB NOT NULL UNIQUE,
+	batch  INTEGER NOT NULL DEFAULT 0,
+	tail   BLOB
+);
+INSERT INTO sqlitesync_devices (number, id) VALUES (0, zeroblob(16));

@@ -1,0 +1,233 @@
+package changelog
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Table is one table of the app that takes part in sync.
+type Table struct {
+	// Number stands for the table in the log and in the names of its clock
+	// table and triggers. It never changes.
+	Number int64
+	// Name is as the app declared it.
+	Name string
+	// Key holds the columns of the PRIMARY KEY in its order, Columns the other
+	// columns that travel, in the order of Put.Columns.
+	Key, Columns []Column
+	// Unique holds the UNIQUE constraints and indexes other than the key.
+	Unique []Unique
+	// Put and Gone are the shapes of a full put and of a delete.
+	Put, Gone *Shape
+
+	// PutNumber is the number of Put in sqlitesync_shapes.
+	PutNumber int64
+
+	statements map[string]string
+}
+
+// Column is one column of a table.
+type Column struct {
+	Name     string
+	Affinity string // "INTEGER", "TEXT", "REAL", "NUMERIC" or ""
+	// Default is the column's default if that is a literal, else nil: a row
+	// must look the same on every device, so nothing that is computed counts.
+	Default Value
+}
+
+// Unique is a UNIQUE constraint or index over plain columns.
+type Unique struct {
+	Columns    []string
+	Collations []string
+}
+
+// Unsynced is a table, or rows of one, that stay on this device.
+type Unsynced struct {
+	Table  string
+	Reason string
+	Hint   string // what to do about it
+}
+
+// columnRow is a row of PRAGMA table_xinfo.
+type columnRow struct {
+	name, declared string
+	constant       *string
+	key            int // position in the PRIMARY KEY, from 1
+	hidden         int // 2, 3: generated
+}
+
+// readTable reads the definition of the table name. A reason that is not empty
+// says why the table can't be synced.
+func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, Unsynced, error) {
+	refuse := func(reason, hint string) (*Table, Unsynced, error) {
+		return nil, Unsynced{Table: name, Reason: reason, Hint: hint}, nil
+	}
+	columns, err := readColumns(ctx, c, name)
+	if err != nil {
+		return nil, Unsynced{}, err
+	}
+	table := &Table{Name: name}
+	var keyNames, columnNames []string
+	keys := make(map[int]Column)
+	for _, row := range columns {
+		column := Column{Name: row.name, Affinity: affinity(row.declared, strict)}
+		switch {
+		case row.hidden != 0 && row.key > 0:
+			return refuse("its key is a generated column", "declare the key as an ordinary column")
+		case row.hidden != 0: // generated columns are computed on each device
+		case row.key > 0:
+			keys[row.key] = column
+		default:
+			if column.Default, err = literal(ctx, c, row.constant); err != nil {
+				return nil, Unsynced{}, err
+			}
+			table.Columns = append(table.Columns, column)
+			columnNames = append(columnNames, row.name)
+		}
+	}
+	if len(keys) == 0 {
+		return refuse("it has no declared PRIMARY KEY", "declare one, best a TEXT or BLOB column with a UUID")
+	}
+	for i := 1; i <= len(keys); i++ {
+		table.Key = append(table.Key, keys[i])
+		keyNames = append(keyNames, keys[i].Name)
+	}
+	if len(keys) > maxKeyColumns {
+		return refuse(fmt.Sprintf("its key has more than %d columns", maxKeyColumns), "use a key of fewer columns")
+	}
+	if reason, hint, err := readIndexes(ctx, c, table, columns); err != nil || reason != "" {
+		if err != nil {
+			return nil, Unsynced{}, err
+		}
+		return refuse(reason, hint)
+	}
+	table.Put = NewShape(Full, name, keyNames, columnNames)
+	table.Gone = NewShape(Delete, name, keyNames, nil)
+	slices.SortFunc(table.Columns, func(a, b Column) int {
+		return strings.Compare(CanonicalName(a.Name), CanonicalName(b.Name))
+	})
+	return table, Unsynced{}, nil
+}
+
+func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error) {
+	rows, err := c.Query(ctx, `SELECT name, type, dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid`, table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var columns []columnRow
+	for rows.Next() {
+		var column columnRow
+		if err := rows.Scan(&column.name, &column.declared, &column.constant, &column.key, &column.hidden); err != nil {
+			return nil, err
+		}
+		columns = append(columns, column)
+	}
+	return columns, rows.Err()
+}
+
+// readIndexes fills in table.Unique and looks for what capture can't follow.
+func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow) (reason, hint string, err error) {
+	rows, err := c.Query(ctx, `SELECT l.name, l.origin, l.partial, x.name, x.cid, x.coll
+		FROM pragma_index_list(?, 'main') l, pragma_index_xinfo(l.name, 'main') x
+		WHERE l."unique" AND x.key ORDER BY l.seq, x.seqno`, table.Name)
+	if err != nil {
+		return "", "", err
+	}
+	defer rows.Close()
+	generated := func(position int) bool {
+		return position >= 0 && position < len(columns) && columns[position].hidden != 0
+	}
+	current := ""
+	for rows.Next() {
+		var index, origin, collation string
+		var column *string
+		var partial, position int
+		if err := rows.Scan(&index, &origin, &partial, &column, &position, &collation); err != nil {
+			return "", "", err
+		}
+		switch {
+		case origin == "pk" && collation != "BINARY":
+			return fmt.Sprintf("its key has the collation %s", collation), "use a key with the default collation", rows.Err()
+		case origin == "pk":
+			continue
+		case partial != 0 || column == nil || generated(position):
+			return fmt.Sprintf("the unique index %q is partial, or on an expression or a generated column", index),
+				"make it an index over plain columns, or exclude the table", rows.Err()
+		case collation != "BINARY" && collation != "NOCASE" && collation != "RTRIM":
+			return fmt.Sprintf("the unique index %q has the collation %s", index, collation),
+				"use one of SQLite's own collations, or exclude the table", rows.Err()
+		}
+		if index != current {
+			current = index
+			table.Unique = append(table.Unique, Unique{})
+		}
+		unique := &table.Unique[len(table.Unique)-1]
+		unique.Columns = append(unique.Columns, *column)
+		unique.Collations = append(unique.Collations, collation)
+	}
+	return "", "", rows.Err()
+}
+
+// affinity follows "Determination Of Column Affinity" in
+// https://www.sqlite.org/datatype3.html.
+func affinity(declared string, strict bool) string {
+	declared = strings.ToUpper(declared)
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(declared, part) })
+	}
+	switch {
+	case strict && declared == "ANY":
+		return ""
+	case has("INT"):
+		return "INTEGER"
+	case has("CHAR", "CLOB", "TEXT"):
+		return "TEXT"
+	case declared == "" || has("BLOB"):
+		return ""
+	case has("REAL", "FLOA", "DOUB"):
+		return "REAL"
+	default:
+		return "NUMERIC"
+	}
+}
+
+// literal evaluates a column's default if it is a literal. Anything else
+// (CURRENT_TIMESTAMP, an expression) differs from device to device and is nil.
+func literal(ctx context.Context, c *Conn, constant *string) (Value, error) {
+	if constant == nil || !literalPattern.MatchString(*constant) {
+		return nil, nil
+	}
+	var v any
+	if err := c.Get(ctx, "SELECT "+*constant, nil, &v); err != nil {
+		return nil, fmt.Errorf("default %w", err)
+	}
+	return Scanned(v)
+}
+
+var literalPattern = regexp.MustCompile(
+	`(?is)^(TRUE|FALSE|[+-]?(0x[0-9a-f]+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)|x?'([^']|'')*')$`)
+
+// maxKeyColumns is FORMAT.md's limit for the columns of a key.
+const maxKeyColumns = 64
+
+// Statement returns the SQL text of this name for n rows, and builds it the
+// first time.
+func (t *Table) Statement(name string, n int, build func() string) string {
+	key := fmt.Sprint(name, " ", n)
+	text, ok := t.statements[key]
+	if !ok {
+		text = build()
+		if t.statements == nil {
+			t.statements = make(map[string]string)
+		}
+		t.statements[key] = text
+	}
+	return text
+}
+
+// Quote quotes an identifier.
+func Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
