@@ -1,0 +1,65 @@
+// Package sqlitesync keeps the SQLite databases of one person's, or one team's,
+// devices the same, through a folder that Dropbox, Syncthing, iCloud Drive,
+// Google Drive, OneDrive or a USB stick carries between them. There is no
+// server, and the folder's host sees only encrypted files.
+//
+// # In short
+//
+// An app opens its database with database/sql as always, and hands the handle
+// to sqlitesync together with the folder:
+//
+//	db, err := sqlitesync.OpenDB("app.db") // or your own handle of modernc.org/sqlite
+//
+//	s, err := sqlitesync.Open(ctx, db, folder, nil) // this database is already in a space
+//	if errors.Is(err, sqlitesync.ErrNotSetUp) {
+//		s, err = sqlitesync.Create(ctx, db, folder, nil)     // found a space; or
+//		s, err = sqlitesync.Join(ctx, db, folder, code, nil) // enter one
+//	}
+//	defer s.Close()
+//
+// From then on every device has the same rows. Writes need nothing: triggers
+// note which rows change, whatever program in whatever language writes them.
+// [Syncer.Events] tells when rows of other devices came in.
+//
+// # Words
+//
+// A space is a group of devices that share one database's content through one
+// folder. A device is one database file on one machine, with its own keys. A
+// change is news about one row, with a stamp that says when and by whom. A
+// batch is what one device committed between two looks; a segment is the file
+// that carries it. A conflict is a pair of changes to one row whose authors had
+// not seen each other.
+//
+// # What wins
+//
+// Per row the last writer wins. A change that was made after its author had
+// seen another one always beats it, whatever the clocks say. What loses without
+// having been seen is kept: see [Syncer.Conflicts] and [Syncer.Resolve]. A row
+// that this database can't show, because of a constraint or because its table
+// is not there yet, is held until it can: see [Syncer.Held].
+//
+// A limit: a form that is loaded before a merge and saved after it counts as
+// having seen what the merge brought.
+//
+// # What can be synced
+//
+// Tables with a declared PRIMARY KEY of one or more columns. A key is what the
+// row is called on all devices, so it should not be counted up: two devices
+// would give one number to two rows (such collisions are told apart in the
+// conflicts, but better avoided). UUIDs in a TEXT or BLOB column are right.
+// Tables that can't be synced, and why, are listed in [Status].Unsynced: those
+// without a declared key, virtual tables, tables with partial or expression
+// UNIQUE indexes, and keys with a collation of their own.
+//
+// # Handles
+//
+// The engine uses its own handle on the same file and holds none of the app's
+// connections. The app's handle must be one of modernc.org/sqlite: two builds
+// of SQLite in one process break each other's file locks. go.mod must pin the
+// version of modernc.org/libc that modernc.org/sqlite itself requires.
+//
+// # Compatibility
+//
+// The format of the folder is specified in FORMAT.md beside this file. Every
+// later version of this package reads folders and databases of this one.
+package sqlitesync
