@@ -6,26 +6,38 @@ import (
 	"strings"
 )
 
-// Baseline gives a clock to every row of the table that has none: the zero
-// stamp, state Unsent. It returns how many there were. It writes.
-func (db *Database) Baseline(ctx context.Context, table *Table) (int, error) {
-	count := 0
-	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
-	for after := Key(nil); ; {
-		changes, err := db.page(ctx, table, join, "c.time IS NULL", qualified(table.Key, "t"), after, baselineRows)
-		if err != nil || len(changes) == 0 {
-			return count, err
-		}
-		if err := db.Record(ctx, table, changes, Unsent); err != nil {
-			return count, err
-		}
-		count += len(changes)
-		after = changes[len(changes)-1].Key
+// Phase says how far the rows that stood in a table before it took part have
+// come.
+type Phase int
+
+// The phases of a table.
+const (
+	PhaseNew     Phase = 0 // rows have no clocks yet
+	PhaseUnsent  Phase = 1 // they have; those in state Unsent are to be published
+	PhaseTracked Phase = 2 // they are published
+)
+
+// SetPhase records the phase of a table. It writes.
+func (db *Database) SetPhase(ctx context.Context, table *Table, phase Phase) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET phase = ? WHERE number = ?", int64(phase), table.Number)
+	if err == nil {
+		table.Phase = phase
 	}
+	return err
 }
 
-// baselineRows bounds the rows of a table that are in memory at once.
-const baselineRows = 5000
+// Baseline gives clocks, with the zero stamp and state Unsent, to up to limit
+// rows of the table that have none and whose key is above after (nil: from the
+// first). It returns the last key that it dealt with, nil if there was none. It
+// writes.
+func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit int) (last Key, err error) {
+	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
+	rows, err := db.page(ctx, table, join, "c.time IS NULL", qualified(table.Key, "t"), after, limit)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[len(rows)-1].Key, db.Record(ctx, table, rows, Unsent)
+}
 
 // Unsent returns up to limit rows in state Unsent whose key is above after
 // (nil: from the first), as full puts with the stamp of a baseline.

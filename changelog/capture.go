@@ -8,31 +8,27 @@ import (
 
 // Capture reads the app's tables and makes sure that every write to those that
 // take part is noted from now on: it makes clock tables and triggers that are
-// missing or differ from what they should be. It returns the tables that had
-// no capture before, whose rows are not known yet.
+// missing or differ from what they should be. The rows of a table in PhaseNew
+// are not known yet; [Database.Baseline] is next.
 //
 // It writes, so it is called inside a transaction.
-func (db *Database) Capture(ctx context.Context, selection Selection) (fresh []*Table, err error) {
+func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err := db.readTables(ctx, selection); err != nil {
-		return nil, err
+		return err
 	}
 	present, err := db.triggers(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, table := range db.Tables {
-		isNew, err := db.register(ctx, table)
-		if err != nil {
-			return nil, fmt.Errorf("table %q: %w", table.Name, err)
-		}
-		if isNew {
-			fresh = append(fresh, table)
+		if err := db.register(ctx, table); err != nil {
+			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
 		for _, trigger := range triggers(table) {
 			if present[trigger.name] != trigger.sql {
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
 				if err := db.Conn.Script(ctx, script); err != nil {
-					return nil, fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
+					return fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
 				}
 			}
 			delete(present, trigger.name)
@@ -41,11 +37,11 @@ func (db *Database) Capture(ctx context.Context, selection Selection) (fresh []*
 	// What is left belongs to tables that no longer take part.
 	for name := range present {
 		if err := db.Conn.Script(ctx, "DROP TRIGGER "+Quote(name)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	db.version, err = db.schemaVersion(ctx)
-	return fresh, err
+	return err
 }
 
 // SchemaChanged reports whether the app's schema differs from the one that
@@ -79,33 +75,35 @@ func (db *Database) triggers(ctx context.Context) (map[string]string, error) {
 	return present, rows.Err()
 }
 
-// register gives the table its number, shape, log columns and clock table, and
-// reports whether it had none.
-func (db *Database) register(ctx context.Context, table *Table) (fresh bool, err error) {
-	if _, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_tables (name) VALUES (?) ON CONFLICT DO NOTHING", table.Name); err != nil {
-		return false, err
+// register gives the table its number, shape, log columns and clock table.
+func (db *Database) register(ctx context.Context, table *Table) error {
+	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_tables (name) VALUES (?) ON CONFLICT DO NOTHING", table.Name)
+	if err != nil {
+		return err
 	}
-	if err := db.Conn.Get(ctx, "SELECT number FROM sqlitesync_tables WHERE name = ?", []any{table.Name}, &table.Number); err != nil {
-		return false, err
+	err = db.Conn.Get(ctx, "SELECT number, phase FROM sqlitesync_tables WHERE name = ?", []any{table.Name}, &table.Number, &table.Phase)
+	if err != nil {
+		return err
 	}
 	if table.PutNumber, err = db.ShapeNumber(ctx, table.Put); err != nil {
-		return false, err
+		return err
 	}
-	var columns, exists int
-	if err := db.Conn.Get(ctx, "SELECT count(*) - 3 FROM pragma_table_info('sqlitesync_log')", nil, &columns); err != nil {
-		return false, err
+	var columns, clocks int
+	err = db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
+		(SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?)`,
+		[]any{fmt.Sprintf("sqlitesync_clock_%d", table.Number)}, &columns, &clocks)
+	if err != nil {
+		return err
 	}
 	for ; columns < len(table.Key); columns++ {
 		if err := db.Conn.Script(ctx, fmt.Sprintf("ALTER TABLE sqlitesync_log ADD COLUMN k%d", columns)); err != nil {
-			return false, err
+			return err
 		}
 	}
-	err = db.Conn.Get(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
-		[]any{fmt.Sprintf("sqlitesync_clock_%d", table.Number)}, &exists)
-	if err != nil || exists > 0 {
-		return false, err
+	if clocks > 0 {
+		return nil
 	}
-	return true, db.Conn.Script(ctx, clockDefinition(table))
+	return db.Conn.Script(ctx, clockDefinition(table))
 }
 
 type trigger struct{ name, sql string }
@@ -143,7 +141,11 @@ func triggers(table *Table) []trigger {
 		names := make([]string, len(unique.Columns))
 		for j, column := range unique.Columns {
 			names[j] = Quote(column)
-			match[j] = fmt.Sprintf("%s = NEW.%s COLLATE %s", Quote(column), Quote(column), unique.Collations[j])
+			value := "NEW." + Quote(column)
+			if c := table.column(column); c != nil && c.literal != "" {
+				value = fmt.Sprintf("ifnull(%s, %s)", value, c.literal) // REPLACE does so where NULL is not allowed
+			}
+			match[j] = fmt.Sprintf("%s = %s COLLATE %s", Quote(column), value, unique.Collations[j])
 		}
 		victims := fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",
 			columns, table.Number, qualified(table.Key, ""), on, strings.Join(match, " AND "))

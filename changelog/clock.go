@@ -164,8 +164,14 @@ func (db *Database) SetClocks(ctx context.Context, table *Table, clocks []Clock)
 	return Groups(clocks, func(group []Clock) error {
 		query := table.Statement("set clocks", len(group), func() string {
 			columns := keyColumns("", table) + ", " + clockList("")
+			updated := strings.Split(clockList(""), ", ")
+			for i, column := range table.Key {
+				if column.Affinity == "" { // such a column tells 1 from 1.0, which are one key
+					updated = append(updated, fmt.Sprintf("k%d", i))
+				}
+			}
 			var set []string
-			for _, column := range strings.Split(clockList(""), ", ") {
+			for _, column := range updated {
 				set = append(set, column+" = excluded."+column)
 			}
 			return fmt.Sprintf("INSERT INTO sqlitesync_clock_%d (%s) VALUES %s ON CONFLICT DO UPDATE SET %s",

@@ -120,6 +120,24 @@ func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() er
 	return err
 }
 
+// Attempt runs fn inside a transaction, and takes back what it wrote if it
+// fails.
+func (c *Conn) Attempt(ctx context.Context, fn func() error) error {
+	if _, err := c.Exec(ctx, "SAVEPOINT sqlitesync_attempt"); err != nil {
+		return err
+	}
+	err := fn()
+	if err != nil {
+		if _, rollback := c.Exec(context.WithoutCancel(ctx), "ROLLBACK TO sqlitesync_attempt"); rollback != nil {
+			return fmt.Errorf("roll back: %w, after: %w", rollback, err)
+		}
+	}
+	if _, release := c.Exec(context.WithoutCancel(ctx), "RELEASE sqlitesync_attempt"); release != nil {
+		return fmt.Errorf("release: %w", release)
+	}
+	return err
+}
+
 func (c *Conn) setDurability(ctx context.Context, durability Durability) error {
 	if c.durable == bool(durability) {
 		return nil

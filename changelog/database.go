@@ -233,6 +233,14 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	return nil
 }
 
+// Preview returns the tables that would take part, in a database that may not
+// be set up yet.
+func Preview(ctx context.Context, c *Conn, selection Selection) ([]*Table, error) {
+	db := &Database{Conn: c}
+	err := db.readTables(ctx, selection)
+	return db.Tables, err
+}
+
 // reservedPrefix begins the names of everything that we make in the database.
 const reservedPrefix = "sqlitesync_"
 

@@ -50,7 +50,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl = ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
-			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), clockList("c.")),
+			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
 			key, key, Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
 	rows, err := db.Conn.Query(ctx, query, table.Number)
@@ -59,7 +59,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 	}
 	defer rows.Close()
 
-	var logged, key Key
+	var logged, key, known Key
 	var values []Value
 	var at float64
 	var before clockRow
@@ -67,6 +67,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 	dest = append(dest, &at)
 	dest = append(dest, pointers(&key, len(table.Key))...)
 	dest = append(dest, pointers(&values, len(table.Columns))...)
+	dest = append(dest, pointers(&known, len(table.Key))...)
 	dest = append(dest, before.dest()...)
 
 	var edits []Edit
@@ -77,7 +78,13 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 		if containsNull(logged) {
 			continue // such a row has no identity that another device could find it by
 		}
-		edit, err := db.edit(ctx, table, logged, key, values, &before)
+		edit := &Edit{Table: table}
+		if before.time.Valid {
+			if edit.Before, err = before.clock(db, known); err != nil {
+				return nil, err
+			}
+		}
+		...
 		if err != nil {
 			return nil, err
 		}
@@ -158,14 +165,15 @@ func (db *Database) unchanged(ctx context.Context, table *Table, edit *Edit) (bo
 		switch {
 		case known.Contains(column):
 			then.Values = append(then.Values, edit.Change.Values[i])
-		case !equal(edit.Change.Values[i], table.Columns[i].Default):
+		case !Equal(edit.Change.Values[i], table.Columns[i].Default):
 			return false, nil
 		}
 	}
 	return len(then.Values) == len(known.Columns) && then.Image() == edit.Before.Image, nil
 }
 
-func equal(a, b Value) bool { return string(AppendValue(nil, a)) == string(AppendValue(nil, b)) }
+// Equal reports whether a and b are the same value, bit for bit.
+func Equal(a, b Value) bool { return string(AppendValue(nil, a)) == string(AppendValue(nil, b)) }
 
 // ClearLog empties the log.
 func (db *Database) ClearLog(ctx context.Context) error {

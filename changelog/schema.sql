@@ -8,10 +8,12 @@ CREATE TABLE sqlitesync_log (
 	k0
 );
 
--- The tables that take part, by the number that triggers and clocks use.
+-- The tables that take part, by the number that triggers and clocks use, and
+-- how far the rows that stood in them before have come (Phase).
 CREATE TABLE sqlitesync_tables (
 	number INTEGER PRIMARY KEY,
-	name   TEXT NOT NULL UNIQUE COLLATE NOCASE
+	name   TEXT NOT NULL UNIQUE COLLATE NOCASE,
+	phase  INTEGER NOT NULL DEFAULT 0
 );
 
 -- Which columns a known change contains (FORMAT.md, 8.5).

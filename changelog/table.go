@@ -25,6 +25,8 @@ type Table struct {
 
 	// PutNumber is the number of Put in sqlitesync_shapes.
 	PutNumber int64
+	// Phase is how far its baseline has come.
+	Phase Phase
 
 	statements map[string]string
 }
@@ -36,12 +38,23 @@ type Column struct {
 	// Default is the column's default if that is a literal, else nil: a row
 	// must look the same on every device, so nothing that is computed counts.
 	Default Value
+
+	literal string // the default as it was declared, "" if it is no literal
 }
 
 // Unique is a UNIQUE constraint or index over plain columns.
 type Unique struct {
 	Columns    []string
 	Collations []string
+}
+
+// column returns the column with this name, nil if it is one of the key.
+func (t *Table) column(name string) *Column {
+	i, found := slices.BinarySearch(t.Put.Columns, CanonicalName(name))
+	if !found {
+		return nil
+	}
+	return &t.Columns[i]
 }
 
 // Unsynced is a table, or rows of one, that stay on this device.
@@ -81,8 +94,11 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		case row.key > 0:
 			keys[row.key] = column
 		default:
-			if column.Default, err = literal(ctx, c, row.constant); err != nil {
-				return nil, Unsynced{}, err
+			if row.constant != nil && literalPattern.MatchString(*row.constant) {
+				column.literal = *row.constant
+				if column.Default, err = stored(ctx, c, column); err != nil {
+					return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)
+				}
 			}
 			table.Columns = append(table.Columns, column)
 			columnNames = append(columnNames, row.name)
@@ -195,21 +211,28 @@ func affinity(declared string, strict bool) string {
 	}
 }
 
-// literal evaluates a column's default if it is a literal. Anything else
-// (CURRENT_TIMESTAMP, an expression) differs from device to device and is nil.
-func literal(ctx context.Context, c *Conn, constant *string) (Value, error) {
-	if constant == nil || !literalPattern.MatchString(*constant) {
-		return nil, nil
+// literalPattern matches the defaults that are literals. Anything else
+// (CURRENT_TIMESTAMP, an expression) differs from device to device.
+var literalPattern = regexp.MustCompile(
+	`(?is)^(TRUE|FALSE|[+-]?(0x[0-9a-f]+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)|x?'([^']|'')*')$`)
+
+// stored returns the literal as the column stores it. That takes a column: no
+// expression applies an affinity as columns do, CAST neither.
+func stored(ctx context.Context, c *Conn, column Column) (Value, error) {
+	err := c.Script(ctx, fmt.Sprintf("CREATE TEMP TABLE sqlitesync_default (value %s); INSERT INTO temp.sqlitesync_default VALUES (%s)",
+		column.Affinity, column.literal))
+	if err != nil {
+		return nil, err
 	}
 	var v any
-	if err := c.Get(ctx, "SELECT "+*constant, nil, &v); err != nil {
-		return nil, fmt.Errorf("default %w", err)
+	if err := c.Get(ctx, "SELECT +value FROM temp.sqlitesync_default", nil, &v); err != nil {
+		return nil, err
+	}
+	if err := c.Script(ctx, "DROP TABLE temp.sqlitesync_default"); err != nil {
+		return nil, err
 	}
 	return Scanned(v)
 }
-
-var literalPattern = regexp.MustCompile(
-	`(?is)^(TRUE|FALSE|[+-]?(0x[0-9a-f]+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)|x?'([^']|'')*')$`)
 
 // maxKeyColumns is FORMAT.md's limit for the columns of a key.
 const maxKeyColumns = 64

@@ -16,6 +16,11 @@ type Result struct {
 	Rows map[string]int
 	// Conflicts counts the conflicts that were recorded.
 	Conflicts int
+	// Unsent holds baseline rows that were not yet published, and that
+	// [changelog.Database.Unsent] no longer lists because the table does not
+	// show them as they were. The caller makes a batch of them in the same
+	// transaction: other devices need them for the same answer.
+	Unsent []changelog.Change
 }
 
 // merger does one merge.
@@ -42,8 +47,13 @@ func newMerger(db *changelog.Database) *merger {
 // nothing of the batch may be kept; a row that the schema refuses is no error,
 // it is held.
 func Apply(ctx context.Context, db *changelog.Database, batch *changelog.Batch, witness bool) (Result, error) {
+	merged, _, err := db.Position(ctx, batch.Device)
+	if err != nil {
+		return Result{}, err
+	}
 	m := newMerger(db)
-	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness
+	// What a batch conflicts with was recorded when it came for the first time.
+	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness && batch.Number > merged
 	// Changes of one shape are written in groups.
 	rest := batch.Changes
 	for len(rest) > 0 {
@@ -292,23 +302,29 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 }
 
 // upsertText is never a REPLACE: that would remove other rows, change rowids
-// and fire cascades.
+// and fire cascades. OR ABORT overrides what the table's constraints declare
+// (UNIQUE … ON CONFLICT REPLACE, IGNORE or ROLLBACK). The alias keeps the name
+// excluded free, should the table itself be called so.
 func upsertText(table *changelog.Table, rows, width int) string {
 	var key, all, set []string
+	assign := func(name string) { set = append(set, name+" = excluded."+name) }
 	for _, column := range table.Key {
-		key = append(key, changelog.Quote(column.Name))
+		name := changelog.Quote(column.Name)
+		key, all = append(key, name), append(all, name)
+		if column.Affinity == "" { // such a column tells 1 from 1.0, which are one key
+			assign(name)
+		}
 	}
-	all = append(all, key...)
 	for _, column := range table.Columns {
 		name := changelog.Quote(column.Name)
 		all = append(all, name)
-		set = append(set, name+" = excluded."+name)
+		assign(name)
 	}
 	action := "NOTHING"
 	if len(set) > 0 {
 		action = "UPDATE SET " + strings.Join(set, ", ")
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
+	return fmt.Sprintf("INSERT OR ABORT INTO %s AS sqlitesync_row (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
 		strings.Join(all, ", "), changelog.Placeholders(rows, width), strings.Join(key, ", "), action)
 }
 

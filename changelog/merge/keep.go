@@ -3,7 +3,6 @@ package merge
 import (
 	"context"
 	_ "embed" // schema.sql
-	"errors"
 	"fmt"
 
 	"github.com/sqlitesync/go/changelog"
@@ -59,48 +58,40 @@ type Held struct {
 	Reason string
 }
 
-// cursor is the place in sqlitesync_kept after which a listing goes on.
-type cursor struct {
+// Cursor is the place after which a listing of held rows goes on; the zero
+// Cursor is before the first.
+type Cursor struct {
 	table string
 	row   []byte
 }
 
-// HeldRows calls fn with every held row until fn returns an error, in the
-// order of tables and keys.
-func HeldRows(ctx context.Context, c *changelog.Conn, fn func(Held) error) error {
-	const page = 100
-	for at := (cursor{row: []byte{}}); ; {
-		var found []Held
-		rows, err := c.Query(ctx, `SELECT tbl, row, change, reason FROM sqlitesync_kept
-			WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, at.table, at.row, page)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-			var held Held
-			var encoded []byte
-			if err := rows.Scan(&at.table, &at.row, &encoded, &held.Reason); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			change, err := changelog.ParseChange(encoded)
-			if err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			held.Change = *change
-			found = append(found, held)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		for _, held := range found {
-			if err := fn(held); err != nil {
-				return err
-			}
-		}
-		if len(found) < page {
-			return nil
-		}
+// HeldRows returns up to limit held rows after the cursor, in the order of
+// tables and keys, and moves the cursor behind them.
+func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) ([]Held, error) {
+	if after.row == nil {
+		after.row = []byte{} // a nil slice would be bound as NULL
 	}
+	rows, err := c.Query(ctx, `SELECT tbl, row, change, reason FROM sqlitesync_kept
+		WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, after.table, after.row, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []Held
+	for rows.Next() {
+		var held Held
+		var encoded []byte
+		if err := rows.Scan(&after.table, &after.row, &encoded, &held.Reason); err != nil {
+			return nil, err
+		}
+		change, err := changelog.ParseChange(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("kept row of table %q: %w", after.table, err)
+		}
+		held.Change = *change
+		found = append(found, held)
+	}
+	return found, rows.Err()
 }
 
 // CountHeld returns how many rows are held.

@@ -43,7 +43,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	if err != nil {
 		return err
 	}
-	if edit.Before.State == changelog.Held {
+	if edit.Before.State == changelog.Held && Combine(versions).Exists {
 		// The author could not see the winner that this overrules.
 		if err := m.recordConflict(ctx, &edit.Change, &versions[0]); err != nil {
 			return err

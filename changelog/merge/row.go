@@ -125,12 +125,25 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 	default:
 		clock.State, clock.Image = changelog.Held, newest.Image()
 	}
+	if before != nil && before.State == changelog.Unsent {
+		m.noteUnsent(w, before)
+	}
 	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
 		if err := m.keep(ctx, table.Put.Table, newest.Key.Identity(), kept, reason); err != nil {
 			return err
 		}
 	}
 	return m.db.SetClocks(ctx, table, []changelog.Clock{clock})
+}
+
+// noteUnsent hands a baseline row on to be published if it is still needed: its
+// clock is about to forget that no other device has it.
+func (m *merger) noteUnsent(w Winner, before *changelog.Clock) {
+	for i := range w.Needed {
+		if c := &w.Needed[i]; c.Stamp.Baseline() && c.Image() == before.Image {
+			m.result.Unsent = append(m.result.Unsent, *c)
+		}
+	}
 }
 
 // within reports whether a table of shape all has every column that s contains.

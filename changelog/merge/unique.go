@@ -34,16 +34,20 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 			return reason, nil
 		}
 	}
-	for i := range rivals {
-		if err := m.displace(ctx, table, &rivals[i], reason); err != nil {
-			return "", err
+	unsent := len(m.result.Unsent)
+	err = m.db.Conn.Attempt(ctx, func() error {
+		for i := range rivals {
+			if err := m.displace(ctx, table, &rivals[i], reason); err != nil {
+				return err
+			}
 		}
+		return m.upsert(ctx, table, one)
+	})
+	if refusal(err) { // by another rule: the row claims nothing, and its rivals stay
+		m.result.Unsent = m.result.Unsent[:unsent]
+		return refusalReason(err), nil
 	}
-	err = m.upsert(ctx, table, one)
-	if !refusal(err) {
-		return "", err
-	}
-	return refusalReason(err), nil // another rule refuses it; settle brings the rivals back
+	return "", err
 }
 
 // newer orders rows of one table: by stamp, then by key, since the rows of one

@@ -1,0 +1,724 @@
+package merge_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+var (
+	seedFlag      = flag.Uint64("seed", 0, "run only the random history with this seed")
+	historiesFlag = flag.Int("histories", 60, "how many random histories to run")
+	stepsFlag     = flag.Int("steps", 70, "steps of each random history")
+)
+
+// TestHistories runs random histories on several devices and holds every device against the oracle after every step.
+func TestHistories(t *testing.T) {
+	if *seedFlag != 0 {
+		runHistory(t, *seedFlag)
+		return
+	}
+	for seed := range uint64(*historiesFlag) {
+		t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) { runHistory(t, seed+1) })
+	}
+}
+
+// A history is one random run.
+type history struct {
+	t       *testing.T
+	random  *rand.Rand
+	kind    tableKind
+	members []*member
+	logs    map[changelog.DeviceID][]*changelog.Batch
+}
+
+// A member is a device with what the test knows of it: every change that reached it, and what its app did.
+type member struct {
+	*device
+	model  *model
+	grown  bool // has the column that came later
+	known  []changelog.Change
+	seen   changelog.Vector
+	unsent map[string]changelog.Change // its own baseline rows that it did not publish, by identity
+}
+
+func runHistory(t *testing.T, seed uint64) {
+	h := &history{
+		t:      t,
+		random: rand.New(rand.NewPCG(seed, 1)),
+		logs:   make(map[changelog.DeviceID][]*changelog.Batch),
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("to run this history alone: go test -run TestHistories -seed %d -steps %d -v", seed, *stepsFlag)
+		}
+	}()
+	h.kind = tableKinds[h.random.IntN(len(tableKinds))]
+	h.logf("%s", h.kind.create)
+	for i := range 2 + h.random.IntN(3) {
+		h.join(string(rune('a' + i)))
+	}
+	for range *stepsFlag {
+		h.step()
+		if t.Failed() {
+			return
+		}
+	}
+	h.finish()
+}
+
+func (h *history) logf(format string, args ...any) {
+	h.t.Helper()
+	if testing.Verbose() {
+		h.t.Logf(format, args...)
+	}
+}
+
+// join makes a device, with a schema of its own age and rows of its own.
+func (h *history) join(name string) {
+	m := &member{device: newApp(h.t, name, h.kind.create), seen: make(changelog.Vector), unsent: make(map[string]changelog.Change)}
+	m.model = h.kind.model(false)
+	m.device.recursiveTriggers = h.random.IntN(2) == 0
+	if h.random.IntN(2) == 0 {
+		h.grow(m)
+	}
+	if h.random.IntN(2) == 0 {
+		for range h.random.IntN(4) {
+			h.write(m)
+		}
+	}
+	m.setUp()
+	for _, change := range m.baselineRows() {
+		m.known = append(m.known, change)
+		m.unsent[change.Key.Identity()] = change
+	}
+	h.members = append(h.members, m)
+	h.verify(m)
+}
+
+func (m *member) baselineRows() (rows []changelog.Change) {
+	m.transact(func(ctx context.Context) (err error) {
+		rows, err = m.db.Unsent(ctx, m.db.Table(m.model.table), nil, 1000)
+		return err
+	})
+	return transport(m.t, &changelog.Batch{Changes: rows}).Changes
+}
+
+func (h *history) step() {
+	m := h.members[h.random.IntN(len(h.members))]
+	switch n := h.random.IntN(100); {
+	case n < 40:
+		h.write(m)
+	case n < 55:
+		h.fold(m)
+	case n < 85:
+		h.deliver(m, h.anyBatch(m))
+	case n < 89:
+		h.repeat(m)
+	case n < 92:
+		h.logf("%s restarts", m.name())
+		m.restart()
+	case n < 94:
+		h.growLater(m)
+	case n < 96:
+		h.publishBaseline(m)
+	default:
+		h.phantom()
+	}
+}
+
+func (m *member) name() string { return strings.TrimRight(string(m.id[:]), "\x00") }
+
+// write runs random statements of the app. Some are refused: that is the app's business.
+func (h *history) write(m *member) {
+	m.now = h.clock()
+	statements := h.kind.statements(h.random, m.grown)
+	for _, statement := range statements {
+		err := m.try(statement)
+		h.logf("%s at %d: %s; %v", m.name(), m.now, statement, err)
+	}
+	if strings.HasPrefix(statements[0], "BEGIN") {
+		m.try("ROLLBACK") // if a conflict clause has not done so
+	}
+}
+
+// clock returns a random time: clocks are wrong, in both directions, and ties are frequent.
+func (h *history) clock() int64 {
+	switch h.random.IntN(10) {
+	case 0:
+		return -5 // before 1970
+	case 1:
+		return 4e12 // in 2096
+	default:
+		return 1 + h.random.Int64N(60)
+	}
+}
+
+// table reads what the app sees, by identity of the key.
+func (m *member) table() map[string]string {
+	var columns []string
+	for _, name := range m.model.key {
+		columns = append(columns, `+"`+name+`"`)
+	}
+	for _, column := range m.model.column {
+		columns = append(columns, `+"`+column.name+`"`)
+	}
+	rows, err := m.app.Query(fmt.Sprintf(`SELECT %s FROM "%s"`, strings.Join(columns, ", "), m.model.table))
+	m.check(err)
+	defer rows.Close()
+	found := make(map[string]string)
+	for rows.Next() {
+		values := make([]any, len(columns))
+		dest := make([]any, len(columns))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		m.check(rows.Scan(dest...))
+		var parts []string
+		for _, v := range values {
+			parts = append(parts, printed(v))
+		}
+		key := changelog.Key(values[:len(m.model.key)])
+		if !slices.Contains(key, nil) {
+			found[key.Identity()] = strings.Join(parts, " ")
+		}
+	}
+	m.check(rows.Err())
+	return found
+}
+
+// verify holds the tables, the list of held rows and the file itself against the oracle.
+func (h *history) verify(m *member) {
+	h.t.Helper()
+	want := m.model.look(m.known)
+	h.compare(m, "rows", m.table(), m.model.print(want))
+	held := make(map[string]string)
+	for _, row := range m.heldRows() {
+		held[row.Change.Key.Identity()] = row.Change.Stamp.String()
+	}
+	wantHeld := make(map[string]string)
+	for identity, row := range want.held {
+		wantHeld[identity] = row.newest.Stamp.String()
+	}
+	h.compare(m, "held rows", held, wantHeld)
+}
+
+func (h *history) compare(m *member, what string, got, want map[string]string) {
+	h.t.Helper()
+	if maps.Equal(got, want) {
+		return
+	}
+	h.t.Errorf("%s has other %s than the oracle", m.name(), what)
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		if got[key] != want[key] {
+			h.t.Errorf("\t%q: %s, want %q", key, got[key], want[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if _, there := got[key]; !there {
+			h.t.Errorf("\t%q: missing, want %s", key, want[key])
+		}
+	}
+}
+
+// fold makes a batch of what the app wrote and compares it with what the app did: the difference between what the device
+// was to show before and what the app sees now.
+func (h *history) fold(m *member) {
+	h.t.Helper()
+	before := m.model.look(m.known)
+	rows := m.model.of(m.known)
+	shown, table := m.model.print(before), m.table()
+	recorded := len(m.conflicts())
+	batch := m.device.fold()
+	folded := make(map[string]changelog.Change)
+	if batch != nil {
+		for _, c := range batch.Changes {
+			folded[c.Key.Identity()] = c
+		}
+		if len(folded) != len(batch.Changes) {
+			h.t.Errorf("%s folded a row twice", m.name())
+		}
+	}
+	got, want := make(map[string]string), make(map[string]string)
+	for identity, c := range folded {
+		got[identity] = "deleted"
+		if c.Shape.Kind == changelog.Full {
+			row, _ := m.model.winner([]changelog.Change{c})
+			got[identity] = m.model.line(row)
+		}
+	}
+	for identity, line := range table {
+		if shown[identity] != line {
+			want[identity] = line
+		}
+	}
+	for identity := range shown {
+		if _, there := table[identity]; !there {
+			want[identity] = "deleted"
+		}
+	}
+	h.compare(m, "edits", got, want)
+	if batch == nil {
+		return
+	}
+	var conflicts []string
+	for identity, c := range folded {
+		h.checkStamp(m, c, rows[identity], before.shown)
+		if row, held := before.held[identity]; held && row.newest.Image() != c.Image() {
+			conflicts = append(conflicts, pair(&c, &row.newest))
+		}
+		delete(m.unsent, identity)
+	}
+	h.checkConflicts(m, recorded, conflicts)
+	h.publish(m)
+	h.verify(m)
+}
+
+// publish gives the batches that m made to the other devices.
+func (h *history) publish(m *member) {
+	for _, batch := range m.made[len(h.logs[m.id]):] {
+		h.logf("%s publishes batch %d: %s", m.name(), batch.Number, described(batch.Changes))
+		m.known = append(m.known, batch.Changes...)
+		h.logs[m.id] = append(h.logs[m.id], batch)
+		for _, c := range batch.Changes {
+			if c.Stamp.Baseline() {
+				delete(m.unsent, c.Key.Identity())
+			}
+		}
+	}
+}
+
+func described(changes []changelog.Change) string {
+	var parts []string
+	for _, c := range changes {
+		parts = append(parts, fmt.Sprintf("%s@%s kind %d %v", printedKey(c.Key), c.Stamp, c.Shape.Kind, c.Shape.Columns))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// checkStamp holds the stamp and birth of a local change against FORMAT.md, chapter 10.
+func (h *history) checkStamp(m *member, c changelog.Change, versions []changelog.Change, shown map[string]modelRow) {
+	h.t.Helper()
+	known := int64(0)
+	if len(versions) > 0 {
+		known = versions[0].Stamp.Time
+	}
+	if c.Stamp.Device != m.id || c.Stamp.Time < known+1 || c.Stamp.Time > max(known+1, 4e12) {
+		h.t.Errorf("%s made a change with the stamp %v of a row known at %d", m.name(), c.Stamp, known)
+	}
+	birth := c.Stamp
+	if _, was := shown[c.Key.Identity()]; was {
+		for _, v := range versions {
+			if v.Shape.Kind == changelog.Full {
+				birth = v.Birth
+				break
+			}
+		}
+	}
+	if c.Shape.Kind == changelog.Full && c.Birth != birth || c.Shape.Kind == changelog.Delete && c.Birth != (changelog.Stamp{}) {
+		h.t.Errorf("%s made a change with the birth %v, want %v", m.name(), c.Birth, birth)
+	}
+}
+
+// pair describes a conflict.
+func pair(winner, loser *changelog.Change) string {
+	return fmt.Sprintf("%x over %x", changelog.AppendChange(nil, winner), changelog.AppendChange(nil, loser))
+}
+
+// checkConflicts compares the conflicts recorded since with those that had to be.
+func (h *history) checkConflicts(m *member, since int, want []string) {
+	h.t.Helper()
+	var got []string
+	for _, c := range m.conflicts()[since:] {
+		got = append(got, pair(&c.Winner, &c.Loser))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		h.t.Errorf("%s recorded the conflicts %q, want %q", m.name(), got, want)
+	}
+}
+
+// anyBatch picks a batch that m has not merged: the next of some other device.
+func (h *history) anyBatch(m *member) *changelog.Batch {
+	var next []*changelog.Batch
+	for _, device := range slices.SortedFunc(maps.Keys(h.logs), func(a, b changelog.DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
+		if log := h.logs[device]; device != m.id && m.seen[device] < uint64(len(log)) {
+			next = append(next, log[m.seen[device]])
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return next[h.random.IntN(len(next))]
+}
+
+// deliver merges a batch. Its order among the batches of other devices is random; conflicts are only looked for if all that
+// its author had seen was merged before, as in package sqlitesync.
+func (h *history) deliver(m *member, batch *changelog.Batch) {
+	if batch == nil {
+		return
+	}
+	h.fold(m)
+	causal := true
+	for device, number := range batch.Seen {
+		causal = causal && (device == m.id || m.seen[device] >= number)
+	}
+	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], described(batch.Changes))
+	recorded := len(m.conflicts())
+	var conflicts []string
+	rows := m.model.of(m.known)
+	for _, c := range batch.Changes {
+		if conflict := m.expectConflict(batch, c, rows[c.Key.Identity()]); causal && conflict != "" {
+			conflicts = append(conflicts, conflict)
+		}
+	}
+	m.applyAs(batch, causal)
+	m.seen[batch.Device] = batch.Number
+	for _, c := range batch.Changes {
+		m.known = append(m.known, c)
+		if own, unsent := m.unsent[c.Key.Identity()]; unsent && c.Compare(&own) >= 0 {
+			delete(m.unsent, c.Key.Identity())
+		}
+	}
+	h.publish(m)
+	h.verify(m)
+	h.checkConflicts(m, recorded, conflicts)
+	if folded := m.device.fold(); folded != nil {
+		h.t.Errorf("%s echoes a merge: %s", m.name(), described(folded.Changes))
+	}
+}
+
+// expectConflict decides whether a change conflicts with what is known of its row.
+func (m *member) expectConflict(batch *changelog.Batch, c changelog.Change, versions []changelog.Change) string {
+	if len(versions) == 0 {
+		return ""
+	}
+	present := versions[0]
+	own, unsent := m.unsent[c.Key.Identity()]
+	unsent = unsent && own.Image() == present.Image() && present.Stamp.Baseline()
+	unseen := !present.Stamp.Baseline() && present.Stamp.Device != batch.Device && batch.Seen[present.Stamp.Device] < present.Stamp.Batch
+	switch {
+	case present.Image() == c.Image() || !unsent && !unseen:
+		return ""
+	case newerFirst(c, present) < 0:
+		return pair(&c, &present)
+	default:
+		return pair(&present, &c)
+	}
+}
+
+// repeat merges a batch that was merged before, which must change nothing at all.
+func (h *history) repeat(m *member) {
+	var merged []*changelog.Batch
+	for device, log := range h.logs {
+		merged = append(merged, log[:min(m.seen[device], uint64(len(log)))]...)
+	}
+	if len(merged) == 0 {
+		return
+	}
+	slices.SortFunc(merged, func(a, b *changelog.Batch) int {
+		return strings.Compare(fmt.Sprint(a.Device, a.Number), fmt.Sprint(b.Device, b.Number))
+	})
+	batch := merged[h.random.IntN(len(merged))]
+	h.fold(m)
+	before := m.everything()
+	m.apply(batch)
+	if after := m.everything(); after != before {
+		h.t.Errorf("merging batch %d of %.1s again at %s changed\n%s\nto\n%s", batch.Number, batch.Device[:], m.name(), before, after)
+	}
+}
+
+// everything prints the content of all tables, ours too.
+func (m *member) everything() string {
+	var b strings.Builder
+	for _, table := range m.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
+		fmt.Fprintln(&b, table)
+		for _, row := range m.rows("SELECT * FROM " + table + " ORDER BY 1, 2") {
+			fmt.Fprintln(&b, "\t", row)
+		}
+	}
+	return b.String()
+}
+
+func (h *history) publishBaseline(m *member) {
+	h.fold(m)
+	m.device.baseline()
+	h.publish(m)
+	if len(m.unsent) > 0 {
+		h.t.Errorf("%s has published its baseline but for %v", m.name(), m.unsent)
+	}
+	h.verify(m)
+}
+
+// grow gives the table of m the column that came later.
+func (h *history) grow(m *member) {
+	m.exec(h.kind.grow)
+	m.model, m.grown = h.kind.model(true), true
+}
+
+func (h *history) growLater(m *member) {
+	if m.grown {
+		return
+	}
+	h.fold(m)
+	h.logf("%s: %s", m.name(), h.kind.grow)
+	h.grow(m)
+	m.schemaChanged()
+	h.publish(m)
+	h.verify(m)
+}
+
+// phantom publishes changes of a device with another schema, which knows other columns, writes partial puts (as migrations
+// do), and saw what some other device saw.
+func (h *history) phantom() {
+	witness := h.members[h.random.IntN(len(h.members))]
+	if len(witness.known) == 0 {
+		return
+	}
+	id := changelog.DeviceID{'p'}
+	batch := &changelog.Batch{Device: id, Number: uint64(len(h.logs[id])) + 1, Seen: maps.Clone(witness.seen)}
+	batch.Seen[witness.id] = uint64(len(h.logs[witness.id]))
+	delete(batch.Seen, id)
+	rows := witness.model.of(witness.known)
+	for _, identity := range slices.Sorted(maps.Keys(rows)) {
+		if h.random.IntN(3) != 0 {
+			continue
+		}
+		newest := rows[identity][0]
+		kind := changelog.Kind(h.random.IntN(3))
+		columns := make(map[string]changelog.Value)
+		for _, column := range slices.Concat(h.kind.model(true).column, []modelColumn{{name: "future"}}) {
+			if kind != changelog.Delete && h.random.IntN(2) == 0 {
+				columns[column.name] = h.kind.stored(h.random, column.name)
+			}
+		}
+		if kind == changelog.Partial && len(columns) == 0 {
+			columns["future"] = int64(7)
+		}
+		names := slices.Sorted(maps.Keys(columns))
+		c := changelog.Change{Shape: changelog.NewShape(kind, witness.model.table, witness.model.key, names), Key: newest.Key}
+		for _, name := range names {
+			c.Values = append(c.Values, columns[name])
+		}
+		c.Stamp = changelog.Stamp{Time: max(1, h.clock(), newest.Stamp.Time+1), Device: id, Batch: batch.Number}
+		if kind != changelog.Delete {
+			c.Birth = c.Stamp
+		}
+		batch.Changes = append(batch.Changes, c)
+	}
+	h.logf("p publishes batch %d: %s", batch.Number, described(batch.Changes))
+	h.logs[id] = append(h.logs[id], batch)
+}
+
+// finish delivers everything everywhere: all devices must be equal.
+func (h *history) finish() {
+	for _, m := range h.members {
+		h.fold(m)
+		h.publishBaseline(m)
+	}
+	for _, m := range h.members {
+		for batch := h.anyBatch(m); batch != nil; batch = h.anyBatch(m) {
+			h.deliver(m, batch)
+		}
+	}
+	for _, grown := range []bool{false, true} {
+		if grown {
+			for _, m := range h.members {
+				h.growLater(m)
+			}
+		}
+		for _, m := range h.members {
+			for _, other := range h.members {
+				if m.grown == other.grown {
+					h.compare(m, fmt.Sprintf("rows, now of %s,", other.name()), m.table(), other.table())
+				}
+			}
+		}
+	}
+	for _, m := range h.members {
+		m.integrity()
+		m.restart()
+		h.verify(m)
+	}
+}
+
+// A tableKind is a table for histories: its definition as SQL and as a model, and the values that its columns take.
+type tableKind struct {
+	create string
+	grow   string // an ALTER TABLE that adds the column of later
+	base   model
+	later  modelColumn
+	values map[string][]any // literals, or Go values; one pool a column
+	other  []string         // columns that are not declared as columns of the model
+}
+
+func (k *tableKind) model(grown bool) *model {
+	m := k.base
+	m.column = slices.Clone(m.column)
+	if grown {
+		m.column = append(m.column, k.later)
+	}
+	return &m
+}
+
+// stored returns a random value for a column, as a table of this kind stores it.
+func (k *tableKind) stored(random *rand.Rand, column string) any {
+	pool := k.values[column]
+	if pool == nil {
+		return random.Int64N(3)
+	}
+	return pool[random.IntN(len(pool))]
+}
+
+func (k *tableKind) literal(random *rand.Rand, column string) string {
+	switch v := k.stored(random, column).(type) {
+	case nil:
+		return "NULL"
+	case string:
+		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
+	case []byte:
+		return fmt.Sprintf("x'%x'", v)
+	case float64:
+		if math.IsInf(v, 1) {
+			return "9e999"
+		}
+		return fmt.Sprintf("%.17e", v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// statements returns one statement, or a transaction.
+func (k *tableKind) statements(random *rand.Rand, grown bool) []string {
+	if random.IntN(6) != 0 {
+		return []string{k.statement(random, grown)}
+	}
+	list := []string{"BEGIN"}
+	for range 1 + random.IntN(3) {
+		list = append(list, k.statement(random, grown))
+	}
+	switch random.IntN(4) {
+	case 0:
+		list = append(list, "SAVEPOINT s", k.statement(random, grown), "ROLLBACK TO s", k.statement(random, grown))
+	case 1:
+		list = append(list, "SAVEPOINT s", k.statement(random, grown), "RELEASE s")
+	}
+	if random.IntN(5) == 0 {
+		return append(list, "ROLLBACK")
+	}
+	return append(list, "COMMIT")
+}
+
+func (k *tableKind) statement(random *rand.Rand, grown bool) string {
+	m := k.model(grown)
+	table := `"` + m.table + `"`
+	names := slices.Clone(m.key)
+	for _, column := range m.column {
+		names = append(names, column.name)
+	}
+	quoted := func(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
+	tuple := func(names []string) string {
+		var parts []string
+		for _, name := range names {
+			parts = append(parts, k.literal(random, name))
+		}
+		return strings.Join(parts, ", ")
+	}
+	where := func() string {
+		name := names[random.IntN(len(names))]
+		if random.IntN(2) == 0 {
+			name = m.key[random.IntN(len(m.key))]
+		}
+		return fmt.Sprintf(`"%s" IS %s`, name, k.literal(random, name))
+	}
+	set := func() string {
+		var parts []string
+		for _, name := range names {
+			if chance := 3; !slices.Contains(m.key, name) && random.IntN(chance) == 0 || random.IntN(12) == 0 {
+				parts = append(parts, fmt.Sprintf(`"%s" = %s`, name, k.literal(random, name)))
+			}
+		}
+		if len(parts) == 0 {
+			name := names[random.IntN(len(names))]
+			parts = append(parts, fmt.Sprintf(`"%s" = %s`, name, k.literal(random, name)))
+		}
+		return strings.Join(parts, ", ")
+	}
+	or := []string{"", "", "", "OR REPLACE ", "OR REPLACE ", "OR IGNORE ", "OR FAIL ", "OR ROLLBACK "}[random.IntN(8)]
+	switch random.IntN(10) {
+	case 0, 1, 2:
+		return fmt.Sprintf("INSERT %sINTO %s (%s) VALUES (%s), (%s)", or, table, quoted(names), tuple(names), tuple(names))
+	case 3:
+		some := append(slices.Clone(m.key), names[len(m.key)+random.IntN(len(names)-len(m.key)+1):]...)
+		return fmt.Sprintf("INSERT %sINTO %s (%s) VALUES (%s)", or, table, quoted(some), tuple(some))
+	case 4:
+		return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (%s) DO UPDATE SET %s",
+			table, quoted(names), tuple(names), quoted(m.key), set())
+	case 5:
+		return fmt.Sprintf("DELETE FROM %s WHERE %s", table, where())
+	case 6:
+		if random.IntN(6) == 0 {
+			return "DELETE FROM " + table
+		}
+		fallthrough
+	default:
+		return fmt.Sprintf("UPDATE %s%s SET %s WHERE %s", or, table, set(), where())
+	}
+}
+
+var tableKinds = []tableKind{
+	{
+		create: "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE, a)",
+		grow:   "ALTER TABLE t ADD COLUMN c TEXT DEFAULT 'new'",
+		base:   model{table: "t", key: []string{"id"}, column: []modelColumn{{name: "u"}, {name: "a"}}, unique: []modelUnique{{columns: []string{"u"}}}},
+		later:  modelColumn{name: "c", constant: "new"},
+		values: map[string][]any{
+			"id": {int64(1), int64(2), int64(3), int64(-4)}, "u": {nil, "x", "y", "z"},
+			"a": {nil, int64(1), 1.5, "x", []byte{}, math.Copysign(0, -1), 0.0, math.Inf(1), "a\x80", []byte("x")},
+			"c": {nil, "new", "old"}, "future": {nil, "x"},
+		},
+	},
+	{
+		create: `CREATE TABLE T (K TEXT, l INT, u TEXT, "group" INT NOT NULL DEFAULT 0, w INT CHECK (w <> 3), x,
+			PRIMARY KEY (l, K), UNIQUE (u COLLATE NOCASE), UNIQUE ("group", w)) WITHOUT ROWID`,
+		grow: `ALTER TABLE t ADD COLUMN "c d" INT NOT NULL DEFAULT -7`,
+		base: model{table: "t", key: []string{"l", "k"},
+			column: []modelColumn{{name: "u"}, {name: "group", constant: int64(0), notNull: true}, {name: "w"}, {name: "x"}},
+			unique: []modelUnique{{columns: []string{"u"}, noCase: true}, {columns: []string{"group", "w"}}},
+			check:  func(row map[string]any) bool { return row["w"] != int64(3) }},
+		later: modelColumn{name: "c d", constant: int64(-7), notNull: true},
+		values: map[string][]any{
+			"k": {"a", "A", ""}, "l": {int64(1), "one"}, "u": {nil, "x", "X", "y"}, "group": {int64(0), int64(1), nil},
+			"w": {nil, int64(1), int64(2), int64(3)}, "x": {nil, "q"}, "c d": {int64(-7), int64(8), nil},
+		},
+	},
+	{
+		create: "CREATE TABLE t (k PRIMARY KEY NOT NULL, r REAL, n NUMERIC UNIQUE, d DATETIME, g AS (r + 1)) ",
+		grow:   "ALTER TABLE t ADD COLUMN c REAL DEFAULT 1",
+		base: model{table: "t", key: []string{"k"}, column: []modelColumn{{name: "r"}, {name: "n"}, {name: "d"}},
+			unique: []modelUnique{{columns: []string{"n"}}}},
+		later: modelColumn{name: "c", constant: 1.0},
+		values: map[string][]any{
+			"k": {int64(1), 1.0, "1", []byte("1"), int64(0), math.Copysign(0, -1), 1.5}, "r": {nil, 0.0, 5e-324, math.Inf(1)},
+			"n": {nil, int64(1), 1.5, "x", []byte("x")}, "d": {nil, "2024-01-02 03:04:05", int64(5), "odd"}, "c": {1.0, 2.0, nil},
+		},
+	},
+	{
+		create: "CREATE TABLE t (a INT, b TEXT, PRIMARY KEY (a, b)) STRICT",
+		grow:   "ALTER TABLE t ADD COLUMN c ANY DEFAULT x'00'",
+		base:   model{table: "t", key: []string{"a", "b"}},
+		later:  modelColumn{name: "c", constant: []byte{0}},
+		values: map[string][]any{
+			"a": {int64(1), int64(2), nil}, "b": {"x", "y"}, "c": {nil, []byte{0}, "1", int64(1)},
+		},
+	},
+}

@@ -1,0 +1,77 @@
+package sqlitesync
+
+import (
+	"context"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// Rows that stood in a table before it took part are its baseline. They get
+// clocks first, in pages, so that no app write waits for all of them; then the
+// folder is read; and what the space did not have is published, again in
+// pages. Each table remembers how far it got, so a crash repeats one page.
+
+// baseline gives clocks to the rows of a table that has just begun to take part.
+func (s *Syncer) baseline(ctx context.Context, table *changelog.Table) error {
+	if table.Phase != changelog.PhaseNew {
+		return nil
+	}
+	for after, done := changelog.Key(nil), false; !done; {
+		err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() (err error) {
+			if after, err = s.db.Baseline(ctx, table, after, baselineRows); err != nil {
+				return err
+			}
+			if done = after == nil; done {
+				return s.db.SetPhase(ctx, table, changelog.PhaseUnsent)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishBaseline publishes the baseline rows that no other device has published.
+func (s *Syncer) publishBaseline(ctx context.Context, f *folder.Folder) error {
+	for _, table := range s.db.Tables {
+		for after, done := changelog.Key(nil), table.Phase != changelog.PhaseUnsent; !done; {
+			err := s.transact(ctx, func() (err error) {
+				if err = s.fold(ctx); err != nil {
+					return err
+				}
+				after, err = s.enqueueBaseline(ctx, table, after)
+				if done = after == nil; err != nil || !done {
+					return err
+				}
+				return s.db.SetPhase(ctx, table, changelog.PhaseTracked)
+			})
+			if err != nil {
+				return err
+			}
+			if err := s.seal(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return s.publish(ctx, f)
+}
+
+// enqueueBaseline puts the next page of unsent rows into the outbox and
+// returns the last key of it, nil if there was none.
+func (s *Syncer) enqueueBaseline(ctx context.Context, table *changelog.Table, after changelog.Key) (changelog.Key, error) {
+	rows, err := s.db.Unsent(ctx, table, after, baselineRows)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.enqueue(ctx, position+1, rows); err != nil {
+		return nil, err
+	}
+	return rows[len(rows)-1].Key, s.db.Record(ctx, table, rows, changelog.Shown)
+}

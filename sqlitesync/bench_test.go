@@ -1,0 +1,342 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// The benchmarks of DESIGN.md, section 11. Each runs its work beside plain
+// SQLite, turn by turn, and reports the median of the turns' ratios, so that a
+// machine that slows down halfway slows both. BENCHMARKS.md explains.
+
+const noteSchema = `CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, folder TEXT, title TEXT, body TEXT,
+	done INTEGER, created INTEGER, updated INTEGER)`
+
+// notes returns n rows of about 300 bytes with UUIDv7 keys and words for text.
+func notes(n int, seed uint64) [][]any {
+	random := rand.New(rand.NewPCG(seed, 1))
+	words := make([]string, 2000)
+	for i := range words {
+		word := make([]byte, 3+random.IntN(8))
+		for j := range word {
+			word[j] = "etaoinshrdlucmfwypvbgkjqxz"[min(random.IntN(26), random.IntN(26))]
+		}
+		words[i] = string(word)
+	}
+	text := func(length int) string {
+		var b bytes.Buffer
+		for b.Len() < length {
+			b.WriteString(words[min(random.IntN(len(words)), random.IntN(len(words)))])
+			b.WriteByte(' ')
+		}
+		return b.String()[:length]
+	}
+	rows := make([][]any, n)
+	for i := range rows {
+		created := 1750000000000 + int64(i)*137
+		id := uuid.UUID{}
+		for j := range id {
+			id[j] = byte(random.Uint32())
+		}
+		for j := range 6 {
+			id[j] = byte(created >> (40 - 8*j))
+		}
+		id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+		rows[i] = []any{id.String(), "f" + strconv.Itoa(random.IntN(40)) + "abc", text(41), text(200), int64(random.IntN(2)), created, created}
+	}
+	return rows
+}
+
+const (
+	insertNote = "INSERT INTO note VALUES (?, ?, ?, ?, ?, ?, ?)"
+	updateNote = "UPDATE note SET done = ?, updated = ? WHERE id = ?"
+)
+
+// benchApp opens a database with the note table, captured or not.
+func benchApp(b *testing.B, captured bool) *sql.DB {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "app.db")
+	db, err := OpenDB(path)
+	must(b, err)
+	b.Cleanup(func() { db.Close() })
+	_, err = db.Exec(noteSchema)
+	must(b, err)
+	if captured {
+		ctx := context.Background()
+		h, err := openHandle(ctx, path)
+		must(b, err)
+		must(b, h.conn.Transact(ctx, changelog.Ordinary, func() error {
+			if err := createTables(ctx, h.conn); err != nil {
+				return err
+			}
+			database, err := changelog.Open(ctx, h.conn, changelog.DeviceID{1})
+			if err != nil {
+				return err
+			}
+			return database.Capture(ctx, changelog.Selection{})
+		}))
+		must(b, h.close())
+	}
+	return db
+}
+
+func must(tb testing.TB, err error) {
+	if err != nil {
+		tb.Helper()
+		tb.Fatal(err)
+	}
+}
+
+// inTransactions runs statement for each of the argument lists, size of them
+// in a transaction.
+func inTransactions(tb testing.TB, db *sql.DB, size int, statement string, args [][]any) time.Duration {
+	tb.Helper()
+	start := time.Now()
+	for group := range slices.Chunk(args, size) {
+		tx, err := db.Begin()
+		must(tb, err)
+		prepared, err := tx.Prepare(statement)
+		must(tb, err)
+		for _, values := range group {
+			_, err := prepared.Exec(values...)
+			must(tb, err)
+		}
+		must(tb, tx.Commit())
+	}
+	return time.Since(start)
+}
+
+// compare runs both works b.N times, turn by turn, and reports the median
+// ratio and the median cost of a row.
+func compare(b *testing.B, rows int, plain, tracked func(turn int) time.Duration) {
+	b.Helper()
+	var ratios, costs, plainCosts []float64
+	turn := 0
+	for b.Loop() {
+		p, t := plain(turn), tracked(turn)
+		turn++
+		ratios = append(ratios, float64(t)/float64(p))
+		costs = append(costs, float64(t.Nanoseconds())/1000/float64(rows))
+		plainCosts = append(plainCosts, float64(p.Nanoseconds())/1000/float64(rows))
+	}
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(median(costs), "µs/row")
+	b.ReportMetric(median(plainCosts), "µs/plain-row")
+	b.ReportMetric(0, "ns/op")
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+const benchRows = 5000
+
+func BenchmarkCaptureInsert(b *testing.B) {
+	benchmarkCapture(b, 100, func(turn int) (string, [][]any) { return insertNote, notes(benchRows, uint64(turn)+1) })
+}
+
+func BenchmarkCaptureInsertOneRow(b *testing.B) {
+	benchmarkCapture(b, 1, func(turn int) (string, [][]any) { return insertNote, notes(500, uint64(turn)+1) })
+}
+
+func BenchmarkCaptureUpdate(b *testing.B) {
+	rows := notes(benchRows, 0)
+	benchmarkCapture(b, 100, func(turn int) (string, [][]any) {
+		args := make([][]any, len(rows))
+		for i := range rows {
+			args[i] = []any{int64(turn % 2), int64(turn), rows[i][0]}
+		}
+		return updateNote, args
+	})
+}
+
+// benchmarkCapture compares statements with capture and without. The first
+// notes are there before the first turn.
+func benchmarkCapture(b *testing.B, size int, work func(turn int) (string, [][]any)) {
+	plain, tracked := benchApp(b, false), benchApp(b, true)
+	for _, db := range []*sql.DB{plain, tracked} {
+		inTransactions(b, db, 1000, insertNote, notes(benchRows, 0))
+	}
+	_, args := work(0)
+	run := func(db *sql.DB) func(int) time.Duration {
+		return func(turn int) time.Duration {
+			statement, args := work(turn)
+			return inTransactions(b, db, size, statement, args)
+		}
+	}
+	compare(b, len(args), run(plain), run(tracked))
+}
+
+// benchPair makes two devices in one space, without background work.
+func benchPair(b *testing.B) (a, z *testDevice, folder string) {
+	b.Helper()
+	folder = b.TempDir()
+	a, z = newTestDevice(b, noteSchema), newTestDevice(b, noteSchema)
+	a.create(folder)
+	z.join(folder, a.invite())
+	must(b, a.syncer.Sync(b.Context()))
+	return a, z, folder
+}
+
+// BenchmarkFoldEncodeSeal compares turning the log of 5,000 inserted rows into
+// sealed segments in the outbox with the plain insert of these rows.
+func BenchmarkFoldEncodeSeal(b *testing.B) {
+	a, _, _ := benchPair(b)
+	plain := benchApp(b, false)
+	compare(b, benchRows, func(turn int) time.Duration {
+		return inTransactions(b, plain, 1000, insertNote, notes(benchRows, uint64(turn)+1))
+	}, func(turn int) time.Duration {
+		inTransactions(b, a.db, 1000, insertNote, notes(benchRows, uint64(turn)+1))
+		start := time.Now()
+		must(b, a.syncer.prepare(b.Context()))
+		return time.Since(start)
+	})
+}
+
+// BenchmarkMergeIntoEmpty compares merging puts into an empty database, segments
+// of 1,000 rows, with the plain insert of the same rows in transactions of 1,000.
+func BenchmarkMergeIntoEmpty(b *testing.B) {
+	const rows, batch = 20000, 1000
+	compare(b, rows, func(turn int) time.Duration {
+		return inTransactions(b, benchApp(b, false), batch, insertNote, notes(rows, 1))
+	}, func(turn int) time.Duration {
+		a, z, _ := benchPair(b)
+		for part := range slices.Chunk(notes(rows, 1), batch) {
+			inTransactions(b, a.db, batch, insertNote, part)
+			must(b, a.syncer.Sync(b.Context()))
+		}
+		start := time.Now()
+		must(b, z.syncer.Sync(b.Context()))
+		return time.Since(start)
+	})
+}
+
+// BenchmarkFolderBytes compares the size of a segment of 1,000 rows with that
+// of the same rows as CSV under zstd -3.
+func BenchmarkFolderBytes(b *testing.B) {
+	for _, rows := range []int{1000, 5000} {
+		b.Run(strconv.Itoa(rows), func(b *testing.B) {
+			a, _, folder := benchPair(b)
+			var ratio, perRow float64
+			turn := uint64(0)
+			for b.Loop() {
+				turn++
+				args := notes(rows, turn)
+				inTransactions(b, a.db, rows, insertNote, args)
+				before := folderBytes(b, folder)
+				must(b, a.syncer.Sync(b.Context()))
+				written := folderBytes(b, folder) - before
+				ratio, perRow = float64(written)/float64(csvBytes(b, args)), float64(written)/float64(rows)
+			}
+			b.ReportMetric(ratio, "ratio")
+			b.ReportMetric(perRow, "B/row")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func csvBytes(tb testing.TB, rows [][]any) int {
+	var text bytes.Buffer
+	w := csv.NewWriter(&text)
+	for _, row := range rows {
+		fields := make([]string, len(row))
+		for i, v := range row {
+			fields[i] = fmt.Sprint(v)
+		}
+		must(tb, w.Write(fields))
+	}
+	w.Flush()
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(3)))
+	must(tb, err)
+	return len(encoder.EncodeAll(text.Bytes(), nil))
+}
+
+// folderBytes returns the size of all segments.
+func folderBytes(tb testing.TB, folder string) (total int64) {
+	paths, err := filepath.Glob(filepath.Join(folder, "devices", "*", "*.seg"))
+	must(tb, err)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		must(tb, err)
+		total += info.Size()
+	}
+	return total
+}
+
+// BenchmarkLatency measures from a commit on one device until the row is
+// visible on the other, same machine, watchers on. FlushDelay is 1 ms, so as
+// not to be counted.
+func BenchmarkLatency(b *testing.B) {
+	folder := b.TempDir()
+	a, z := newTestDevice(b, noteSchema), newTestDevice(b, noteSchema)
+	for _, d := range []*testDevice{a, z} {
+		d.options.Manual, d.options.FlushDelay = false, time.Millisecond
+	}
+	a.create(folder)
+	z.join(folder, a.invite())
+	var times []float64
+	row := 0
+	for b.Loop() {
+		row++
+		start := time.Now()
+		_, err := a.db.Exec("INSERT INTO note (id) VALUES (?)", row)
+		must(b, err)
+		z.waitFor(fmt.Sprintf("SELECT count(*) = %d FROM note", row))
+		times = append(times, float64(time.Since(start).Microseconds())/1000)
+	}
+	b.ReportMetric(median(times), "ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkOneEdit measures a pass that publishes one edit, in a space of few
+// rows and of many.
+func BenchmarkOneEdit(b *testing.B) {
+	for _, rows := range []int{1000, 100000} {
+		b.Run(strconv.Itoa(rows), func(b *testing.B) {
+			a, _, _ := benchPair(b)
+			all := notes(rows, 1)
+			inTransactions(b, a.db, 1000, insertNote, all)
+			must(b, a.syncer.Sync(b.Context()))
+			turn := 0
+			for b.Loop() {
+				turn++
+				_, err := a.db.Exec(updateNote, turn, turn, all[turn%rows][0])
+				must(b, err)
+				must(b, a.syncer.Sync(b.Context()))
+			}
+		})
+	}
+}
+
+// BenchmarkIdleScan measures a pass over 50 devices with 64 segments each, of
+// which nothing is new.
+func BenchmarkIdleScan(b *testing.B) {
+	a, _, folder := benchPair(b)
+	for device := range 49 {
+		dir := filepath.Join(folder, "devices", fmt.Sprintf("%032x", device+1))
+		must(b, os.MkdirAll(dir, 0o700))
+		for batch := range 64 {
+			name := original(uint64(batch + 1)).String()
+			must(b, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+		}
+	}
+	for b.Loop() {
+		a.syncer.Sync(b.Context()) // reports strangers' directories, which is the dearer case
+	}
+}

@@ -1,0 +1,148 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// create founds a space. Its steps, each of which may be the last one before a
+// crash; Open finishes what is left:
+//
+//	keys      KeyStore: device, epoch        nothing refers to them yet
+//	database  tables, triggers, found record one durable transaction: we are a member
+//	folder    found record, marker           from the database, at each pass
+func (s *Syncer) create(ctx context.Context) error {
+	set, err := installed(ctx, s.handle.conn)
+	if err != nil {
+		return err
+	}
+	if set {
+		return fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
+	}
+	f, err := s.openFolder()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Marker(); err == nil {
+		return fmt.Errorf("%w: the folder holds a space; call Join with a code from one of its devices", ErrAlreadySetUp)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	if ids, err := f.Devices(); err == nil && len(ids) > 0 {
+		return fmt.Errorf("%w: the folder holds devices but no sqlitesync.json; it may not have been downloaded yet: wait, or use an empty folder", ErrAlreadySetUp)
+	}
+	s.identity.foreignKeys, err = s.foreignKeys(ctx)
+	if err != nil {
+		return err
+	}
+	device, err := crypto.NewDeviceKeys()
+	if err != nil {
+		return err
+	}
+	epoch, err := crypto.NewEpoch()
+	if err != nil {
+		return err
+	}
+	found, err := crypto.NewFound(device, epoch, now(), s.identity.foreignKeys, nil)
+	if err != nil {
+		return err
+	}
+	return s.enter(ctx, f, device, found.SpaceID(), []*crypto.Epoch{epoch}, []*crypto.Record{found})
+}
+
+// foreignKeys decides whether the new space enforces foreign keys.
+func (s *Syncer) foreignKeys(ctx context.Context) (enforced bool, err error) {
+	if s.options.ForeignKeys != ForeignKeysAsHandle {
+		return s.options.ForeignKeys == ForeignKeysOn, nil
+	}
+	err = s.app.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced)
+	return enforced, err
+}
+
+// enter makes this database a device of a space: the part that create and join
+// share.
+func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.DeviceKeys, space crypto.SpaceID,
+	epochs []*crypto.Epoch, records []*crypto.Record,
+) (err error) {
+	s.identity.space, s.identity.device = space, device.ID()
+	s.keys, err = newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: space, Epochs: epochs})
+	if err != nil {
+		return err
+	}
+	s.records = make(map[string]*crypto.Record)
+	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		if err := createTables(ctx, s.handle.conn); err != nil {
+			return err
+		}
+		if err := s.identity.save(ctx, s.handle.conn); err != nil {
+			return err
+		}
+		for _, record := range records {
+			if err := s.remember(ctx, record); err != nil {
+				return err
+			}
+		}
+		if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
+			return err
+		}
+		return schemaError(s.db.Capture(ctx, s.selection()))
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.captured(ctx); err != nil {
+		return err
+	}
+	if err := s.computeRoster(); err != nil {
+		return err
+	}
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	if err := f.WriteMarker(s.identity.device.String(), space.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	for _, record := range records {
+		if err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File()); err != nil {
+			return s.publishFault(err, 0)
+		}
+	}
+	return nil
+}
+
+// openFolder opens the folder as it is now. It is opened anew at each pass,
+// because a folder can be unmounted, emptied or replaced in between.
+func (s *Syncer) openFolder() (*folder.Folder, error) {
+	f, err := folder.Open(s.path)
+	if err != nil {
+		return nil, &Error{Op: "open folder", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
+	}
+	return f, nil
+}
+
+// checkFolder makes sure that the folder holds this device's space. A missing
+// marker in a folder that has nothing else either means "emptied, or not
+// downloaded yet", not "start again".
+func (s *Syncer) checkFolder(f *folder.Folder) error {
+	marker, err := f.Marker()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it does not hold the space", ErrFolder),
+			Hint: "The folder is empty, is another one, or has not been downloaded yet. Local changes are kept until it is back."}
+	case err != nil:
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+	case marker.Format > 1:
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: ErrFormat, Hint: "Update the app: the folder was written by a newer version."}
+	case marker.Space != s.identity.space.String():
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it holds another space", ErrFolder),
+			Hint: "This is the folder of another database. Choose the folder that this database was set up with."}
+	}
+	return nil
+}

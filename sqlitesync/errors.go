@@ -1,0 +1,81 @@
+package sqlitesync
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// Errors that a program branches on, with [errors.Is].
+var (
+	// ErrNotSetUp: the database is in no space yet. Call [Create] or [Join].
+	ErrNotSetUp = errors.New("database is not set up for sync")
+	// ErrAlreadySetUp: the database is in a space already (call [Open]), or
+	// the folder holds one already (call [Join]).
+	ErrAlreadySetUp = errors.New("already set up for sync")
+	// ErrNotMember: this device's keys are not here or its space does not
+	// count it as a member: the database was copied from another machine, or
+	// the device was removed. Call [Uninstall] and [Join] with a new code.
+	ErrNotMember = errors.New("not a member of the space")
+	// ErrInUse: another Syncer, in this process or another, works on the
+	// database. Writes of this process are captured all the same.
+	ErrInUse = errors.New("database is being synced by another process")
+	// ErrFormat: a newer version of sqlitesync wrote this. Update the app.
+	ErrFormat = errors.New("format is newer than this version can read")
+	// ErrSchema: a table named in Options can't be synced; the text says why.
+	ErrSchema = errors.New("table can't be synced")
+	// ErrCode: the invite code is mistyped, expired, spent, or of another folder.
+	ErrCode = errors.New("invite code does not work")
+	// ErrNotEmpty: the database that joins has rows of its own. Set
+	// [Options.Existing] to say what shall become of them.
+	ErrNotEmpty = errors.New("database has rows of its own")
+	// ErrDriver: the handle is not one of modernc.org/sqlite on a UTF-8
+	// database file.
+	ErrDriver = errors.New("database handle can't be used")
+	// ErrFolder: the folder is missing, holds another space, can't be written,
+	// or contains the database.
+	ErrFolder = errors.New("folder can't be used")
+	// ErrClosed: the Syncer was closed.
+	ErrClosed = errors.New("syncer is closed")
+)
+
+// Error says what went wrong with one thing: one segment, one device, one
+// folder. It never contains a value of a row or a secret.
+type Error struct {
+	Op     string   // what was being done: "read segment", "publish"
+	Device DeviceID // whose, if it is known
+	Batch  uint64   // which of its batches, or 0
+	Path   string   // file, relative to the folder, or ""
+	Hint   string   // a sentence for the person: what to do about it
+	Err    error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Device != (DeviceID{}) {
+		b.WriteString(" of device " + e.Device.Short())
+	}
+	if e.Batch != 0 {
+		fmt.Fprintf(&b, ", batch %d", e.Batch)
+	}
+	if e.Path != "" {
+		b.WriteString(", " + e.Path)
+	}
+	return b.String() + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// fault makes an *Error for something that concerns no single file.
+func fault(op string, err error, hint string) *Error { return &Error{Op: op, Err: err, Hint: hint} }
+
+// hint returns a sentence for the person about an error of the folder.
+func hint(err error) string {
+	if reason := folder.Reason(err); reason != "" {
+		return reason + " Local changes are kept; the next pass tries again."
+	}
+	return "Local changes are kept; the next pass tries again."
+}

@@ -1,0 +1,168 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// EventKind says what an [Event] is about.
+type EventKind int
+
+// The kinds of events.
+const (
+	// EventPublished: changes of this device stand in the folder.
+	EventPublished EventKind = iota + 1
+	// EventApplied: changes of another device were merged; Tables says which
+	// tables show something else than before.
+	EventApplied
+	// EventConflict: changes met whose authors had not seen each other; see
+	// [Syncer.Conflicts].
+	EventConflict
+	// EventProblem: something does not work; Err says what. It also stands in
+	// [Status].Problems until a later pass succeeds.
+	EventProblem
+	// EventSolved: no problem is left.
+	EventSolved
+	// EventMember: a device was admitted to the space.
+	EventMember
+)
+
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member"}
+
+func (k EventKind) String() string {
+	if k <= 0 || int(k) >= len(eventNames) {
+		return fmt.Sprintf("EventKind(%d)", int(k))
+	}
+	return eventNames[k]
+}
+
+// Event tells an app what happened. It contains no values of rows.
+type Event struct {
+	Kind   EventKind
+	Time   time.Time
+	Tables []string // EventApplied: the tables that changed, sorted
+	Rows   int      // EventPublished, EventApplied: how many changes
+	Count  int      // EventConflict: how many
+	Device DeviceID // EventApplied, EventConflict, EventMember: whose
+	Err    error    // EventProblem
+	// Missed is how many events this reader lost before this one because it
+	// was slow. A reader that sees a number above 0 reads everything again.
+	Missed int
+}
+
+func (e Event) String() string {
+	var b strings.Builder
+	b.WriteString(e.Kind.String())
+	if e.Rows > 0 {
+		fmt.Fprintf(&b, " %d changes", e.Rows)
+	}
+	if e.Count > 0 {
+		fmt.Fprintf(&b, " %d", e.Count)
+	}
+	if e.Device != (DeviceID{}) {
+		b.WriteString(" device " + e.Device.Short())
+	}
+	if len(e.Tables) > 0 {
+		b.WriteString(" " + strings.Join(e.Tables, ", "))
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Events yields what happens from now on, until ctx is done or the Syncer is
+// closed. Sync never waits for a reader: one that is slow loses events and is
+// told how many in Event.Missed. Several readers may run at once.
+func (s *Syncer) Events(ctx context.Context) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		reader := s.events.subscribe()
+		defer s.events.unsubscribe(reader)
+		for {
+			event, ok := reader.take()
+			if ok {
+				if !yield(event) {
+					return
+				}
+				continue
+			}
+			select {
+			case <-reader.wake:
+			case <-s.closed:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// maxQueued is how many events a slow reader may be behind.
+const maxQueued = 256
+
+// hub hands each event to every reader.
+type hub struct {
+	mu      sync.Mutex
+	readers []*eventReader
+}
+
+type eventReader struct {
+	mu     sync.Mutex
+	queue  []Event
+	missed int
+	wake   chan struct{}
+}
+
+func (h *hub) subscribe() *eventReader {
+	reader := &eventReader{wake: make(chan struct{}, 1)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers = append(h.readers, reader)
+	return reader
+}
+
+func (h *hub) unsubscribe(reader *eventReader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers = slices.DeleteFunc(h.readers, func(r *eventReader) bool { return r == reader })
+}
+
+func (h *hub) send(event Event) {
+	event.Time = time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, reader := range h.readers {
+		reader.put(event)
+	}
+}
+
+func (r *eventReader) put(event Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == maxQueued {
+		r.queue = r.queue[1:]
+		r.missed++
+	}
+	r.queue = append(r.queue, event)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *eventReader) take() (Event, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return Event{}, false
+	}
+	event := r.queue[0]
+	r.queue = r.queue[1:]
+	event.Missed, r.missed = r.missed, 0
+	return event, true
+}

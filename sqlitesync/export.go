@@ -1,0 +1,298 @@
+package sqlitesync
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/changelog/segment"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// The way out, in this order:
+//
+//	fold     log -> changes -> encoded batch in the outbox   one transaction
+//	seal     outbox: batch -> sealed segment                 one durable transaction
+//	keys     KeyStore: newest batch and tail                 durable
+//	publish  outbox -> folder                                durable
+//
+// Between fold and seal a power cut may take the batch back, and with it the
+// app's own commits that were as fresh; sealing commits durably, which makes
+// all before it durable too. So a batch number never stands for two contents
+// in the folder, and nothing is in the folder that the database can forget.
+
+// maxBody is the size from which a batch is continued in the next segment.
+const maxBody = 8 << 20
+
+// baselineRows is how many rows of a baseline go into a batch.
+const baselineRows = 5000
+
+// self is this device as package changelog names it.
+func (s *Syncer) self() changelog.DeviceID { return changelog.DeviceID(s.identity.device) }
+
+// fold turns what the log holds into batches in the outbox. It is called
+// inside a transaction, before anything is merged in it: an edit made before a
+// merge is stamped without knowledge of it.
+func (s *Syncer) fold(ctx context.Context) error {
+	logged, err := s.db.Logged(ctx)
+	if err != nil || !logged {
+		return err
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	edits, err := s.db.Pending(ctx, position+1)
+	if err != nil {
+		return err
+	}
+	if len(edits) > 0 {
+		changes := make([]changelog.Change, len(edits))
+		for i := range edits {
+			changes[i] = edits[i].Change
+		}
+		if err := s.enqueue(ctx, position+1, changes); err != nil {
+			return err
+		}
+		for i := range edits { // a large batch was split: some went into later batches
+			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
+		}
+		result, err := merge.Local(ctx, s.db, edits)
+		if err != nil {
+			return err
+		}
+		s.merged(s.identity.device, result)
+	}
+	return s.db.ClearLog(ctx)
+}
+
+// enqueue puts changes into the outbox as the batch with this number and, if
+// they are many, the next ones. It writes the stamps that they get into changes.
+func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog.Change) error {
+	seen, err := s.db.Seen(ctx)
+	if err != nil {
+		return err
+	}
+	batch := &changelog.Batch{Device: s.self(), Number: number, Seen: seen, Changes: changes}
+	segments, err := segment.Split(batch, maxBody)
+	if err != nil {
+		return err
+	}
+	next := 0
+	for _, part := range segments {
+		body, err := segment.Encode(part)
+		if err != nil {
+			return err
+		}
+		for i := range part.Changes {
+			changes[next].Stamp, changes[next].Birth = part.Changes[i].Stamp, part.Changes[i].Birth
+			next++
+		}
+		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, body) VALUES (?, ?, ?)",
+			int64(part.Last), len(part.Changes), body)
+		if err != nil {
+			return err
+		}
+	}
+	_, tail, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	return s.db.SetPosition(ctx, s.self(), segments[len(segments)-1].Last, tail)
+}
+
+// outgoing is a row of the outbox.
+type outgoing struct {
+	batch uint64
+	rows  int
+	data  []byte // the body, or the sealed segment
+}
+
+// outbox returns the rows that meet the condition, oldest first, up to a size
+// that is good to have in memory.
+func (s *Syncer) outbox(ctx context.Context, column, condition string) ([]outgoing, error) {
+	rows, err := s.handle.conn.Query(ctx, "SELECT batch, rows, "+column+" FROM sqlitesync_outbox WHERE "+condition+" ORDER BY batch")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []outgoing
+	for size := 0; size < maxBody && rows.Next(); {
+		var out outgoing
+		var batch int64
+		if err := rows.Scan(&batch, &out.rows, &out.data); err != nil {
+			return nil, err
+		}
+		out.batch = uint64(batch)
+		found = append(found, out)
+		size += len(out.data)
+	}
+	return found, rows.Err()
+}
+
+// seal compresses, seals and signs the batches in the outbox, outside the
+// write lock, and stores the sealed bytes: age takes fresh randomness each
+// time, and a batch must not be published twice with different bytes.
+func (s *Syncer) seal(ctx context.Context) error {
+	for {
+		bodies, err := s.outbox(ctx, "body", "sealed IS NULL")
+		if err != nil || len(bodies) == 0 {
+			return err
+		}
+		packed, err := pack(bodies)
+		if err != nil {
+			return err
+		}
+		_, tail, err := s.db.Position(ctx, s.self())
+		if err != nil {
+			return err
+		}
+		sealed := make([][]byte, len(bodies))
+		for i := range bodies {
+			header := crypto.SegmentHeader{
+				Space: s.identity.space, Device: s.identity.device,
+				First: bodies[i].batch, Last: bodies[i].batch, Prev: crypto.Tail(tail),
+			}
+			var next crypto.Tail
+			if sealed[i], next, err = crypto.SealSegment(header, packed[i], s.keys.epoch(), s.keys.entry.Device); err != nil {
+				return fmt.Errorf("seal batch %d: %w", bodies[i].batch, err)
+			}
+			tail = next
+		}
+		err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+			for i := range bodies {
+				if err := s.storeSealed(ctx, bodies[i].batch, sealed[i]); err != nil {
+					return err
+				}
+			}
+			// More may have been folded since; the chain goes on from here.
+			position, _, err := s.db.Position(ctx, s.self())
+			if err != nil {
+				return err
+			}
+			return s.db.SetPosition(ctx, s.self(), position, tail)
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Syncer) storeSealed(ctx context.Context, batch uint64, sealed []byte) error {
+	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET body = NULL, sealed = ? WHERE batch = ?", sealed, int64(batch))
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256(sealed)
+	_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_segments (name, hash) VALUES (?, ?)", original(batch).String(), hash[:])
+	return err
+}
+
+// original returns the file name of a batch as it is first published.
+func original(batch uint64) folder.SegmentName { return folder.SegmentName{First: batch, Last: batch} }
+
+// pack compresses bodies, on all cores: compression is the dearest part of
+// the way out that is not SQLite's.
+func pack(bodies []outgoing) ([][]byte, error) {
+	packed := make([][]byte, len(bodies))
+	errs := make([]error, len(bodies))
+	var wait sync.WaitGroup
+	for i := range bodies {
+		wait.Go(func() { packed[i], errs[i] = segment.Pack(bodies[i].data) })
+	}
+	wait.Wait()
+	return packed, errors.Join(errs...)
+}
+
+// publish writes sealed segments into the folder, oldest first.
+func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	total := 0
+	for {
+		sealed, err := s.outbox(ctx, "sealed", "sealed IS NOT NULL AND NOT published")
+		if err != nil || len(sealed) == 0 {
+			if total > 0 {
+				s.state.update(func(st *Status) { st.LastPublished = time.Now() })
+				s.events.send(Event{Kind: EventPublished, Rows: total})
+			}
+			return err
+		}
+		newest := sealed[len(sealed)-1]
+		header, err := crypto.ParseSegment(newest.data)
+		if err != nil {
+			return err
+		}
+		if err := s.keys.publishing(ctx, newest.batch, header.Tail()); err != nil {
+			return err
+		}
+		for _, out := range sealed {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := f.PublishSegment(s.identity.device.String(), original(out.batch), out.data); err != nil {
+				return s.publishFault(err, out.batch)
+			}
+			_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET published = 1 WHERE batch = ?", int64(out.batch))
+			if err != nil {
+				return err
+			}
+			total += out.rows
+		}
+		s.log.Debug("published", "first", sealed[0].batch, "last", newest.batch, "changes", total)
+	}
+}
+
+func (s *Syncer) publishFault(err error, batch uint64) error {
+	e := &Error{Op: "publish", Device: s.identity.device, Batch: batch, Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
+	if errors.Is(err, folder.ErrTwin) {
+		e.Hint = "Another machine publishes with this device's keys: one of the two is a copy. Uninstall one of them and let it join again."
+	}
+	return e
+}
+
+// forget removes from the outbox what a scan of the folder has found there.
+func (s *Syncer) forget(ctx context.Context, listing folder.Listing) error {
+	standing := make(map[folder.SegmentName]bool, len(listing.Segments))
+	for _, name := range listing.Segments {
+		standing[name] = true
+	}
+	rows, err := s.handle.conn.Query(ctx, "SELECT batch FROM sqlitesync_outbox WHERE published")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var gone, missing []int64
+	for rows.Next() {
+		var batch int64
+		if err := rows.Scan(&batch); err != nil {
+			return err
+		}
+		if standing[original(uint64(batch))] {
+			gone = append(gone, batch)
+		} else {
+			missing = append(missing, batch)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, batch := range gone {
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_outbox WHERE batch = ?", batch); err != nil {
+			return err
+		}
+	}
+	for _, batch := range missing { // it was there and is gone: publish it again
+		if _, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET published = 0 WHERE batch = ?", batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}

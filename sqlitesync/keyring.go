@@ -1,0 +1,80 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/sqlitesync/go/crypto"
+)
+
+// keyring is this device's entry in the KeyStore.
+type keyring struct {
+	store KeyStore
+	entry *crypto.KeyEntry
+}
+
+// newKeyring makes the keys of a device that enters a space, and saves them.
+func newKeyring(ctx context.Context, store KeyStore, entry *crypto.KeyEntry) (*keyring, error) {
+	entry.Machine = crypto.MachineHash(entry.Device.ID(), machineID())
+	k := &keyring{store: store, entry: entry}
+	return k, k.save(ctx)
+}
+
+// loadKeys loads the keys of the device that the database says it is. They are
+// not there, or of another machine, when the database was copied.
+func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error) {
+	secret, err := store.Load(ctx, id.device.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: the keys of device %s are not on this machine; the database was copied here: Uninstall, then Join with a new code",
+			ErrNotMember, id.device.Short())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load keys: %w", err)
+	}
+	entry, err := crypto.ParseKeyEntry(secret)
+	if err != nil {
+		return nil, fmt.Errorf("load keys: %w", formatError(err))
+	}
+	if entry.Device.ID() != id.device || entry.Space != id.space {
+		return nil, fmt.Errorf("%w: the key entry of device %s is that of another device or space", ErrNotMember, id.device.Short())
+	}
+	if entry.Machine != crypto.MachineHash(id.device, machineID()) {
+		return nil, fmt.Errorf("%w: the keys of device %s were made on another machine; two machines must not be one device: Uninstall, then Join with a new code",
+			ErrNotMember, id.device.Short())
+	}
+	return &keyring{store: store, entry: entry}, nil
+}
+
+func (k *keyring) save(ctx context.Context) error {
+	secret, err := k.entry.Encode()
+	if err != nil {
+		return err
+	}
+	if err := k.store.Save(ctx, k.entry.Device.ID().String(), secret); err != nil {
+		return fmt.Errorf("save keys: %w", err)
+	}
+	return nil
+}
+
+// publishing records, before it happens, that batches up to this one go out. A
+// database that knows less was restored from a backup.
+func (k *keyring) publishing(ctx context.Context, batch uint64, tail crypto.Tail) error {
+	if batch <= k.entry.Batch {
+		return nil
+	}
+	k.entry.Batch, k.entry.Tail = batch, tail
+	return k.save(ctx)
+}
+
+// epoch returns the key for new segments: the newest that this device has.
+func (k *keyring) epoch() *crypto.Epoch { return k.entry.Epochs[len(k.entry.Epochs)-1] }
+
+// formatError makes crypto's "newer version" an ErrFormat.
+func formatError(err error) error {
+	if errors.Is(err, crypto.ErrVersion) {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return err
+}

@@ -1,0 +1,121 @@
+package sqlitesync
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// KeyStore keeps the secret keys of devices, outside the database and outside
+// the folder, so that a copy of the database carries no device to a second
+// machine. Its methods may be called from several goroutines. Save must not
+// return before the entry would survive a power cut.
+type KeyStore interface {
+	// Load returns what was last saved under id, or an error that is
+	// [fs.ErrNotExist].
+	Load(ctx context.Context, id string) ([]byte, error)
+	// Save replaces what is stored under id. An id is made of lower-case
+	// hexadecimal digits.
+	Save(ctx context.Context, id string, secret []byte) error
+}
+
+// FileKeys returns a KeyStore that keeps each entry in a file of dir that only
+// the user may read (0600, in a directory of 0700). It refuses files that
+// others may read.
+func FileKeys(dir string) KeyStore { return fileKeys(dir) }
+
+type fileKeys string
+
+// maxKeyFile bounds what Load reads.
+const maxKeyFile = 1 << 20
+
+func (dir fileKeys) path(id string) (string, error) {
+	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("key id %q is not hexadecimal", id)
+	}
+	return filepath.Join(string(dir), id+".key"), nil
+}
+
+func (dir fileKeys) Load(_ context.Context, id string) ([]byte, error) {
+	path, err := dir.path(id)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// Windows has no such bits; there the user's profile directory is private.
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("key file %s may be read by others (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
+	}
+	return io.ReadAll(io.LimitReader(file, maxKeyFile))
+}
+
+// Save replaces the file as a whole:
+//
+//	openat(dir, ".<id>.<random>", O_CREAT|O_EXCL, 0600)
+//	write
+//	fsync
+//	rename(".<id>.<random>", "<id>.key")
+//	fsync(dir)
+func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error) {
+	path, err := dir.path(id)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+		return err
+	}
+	var random [8]byte
+	rand.Read(random[:])
+	temporary := filepath.Join(string(dir), "."+id+"."+hex.EncodeToString(random[:]))
+	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			file.Close()
+			os.Remove(temporary)
+		}
+	}()
+	if _, err := file.Write(secret); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDirectory(string(dir))
+}
+
+// syncDirectory makes a rename in dir survive a power cut. Windows can't sync
+// a directory and needs not.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,146 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// maxRecord is FORMAT.md's limit for a record file, with its envelope.
+const maxRecord = 300 << 10
+
+// loadRoster computes the roster from the records that this device has seen.
+func (s *Syncer) loadRoster(ctx context.Context) error {
+	rows, err := s.handle.conn.Query(ctx, "SELECT data FROM sqlitesync_records")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	s.records = make(map[string]*crypto.Record)
+	for rows.Next() {
+		var data []byte
+		if err := rows.Scan(&data); err != nil {
+			return err
+		}
+		record, err := crypto.ParseRecord(data)
+		if err != nil {
+			return fmt.Errorf("record in the database: %w", formatError(err))
+		}
+		s.records[record.Hash().String()] = record
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return s.computeRoster()
+}
+
+func (s *Syncer) computeRoster() error {
+	records := make([]*crypto.Record, 0, len(s.records))
+	for _, record := range s.records {
+		records = append(records, record)
+	}
+	roster, err := crypto.ReadRoster(s.identity.space, records)
+	if err != nil {
+		return err
+	}
+	if err := roster.Supported(); err != nil {
+		// It may be a revocation: going on could mean trusting the revoked.
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	s.roster = roster
+	if _, member := roster.Member(s.identity.device); !member {
+		return fmt.Errorf("%w: device %s is not in the roster", ErrNotMember, s.identity.device.Short())
+	}
+	return nil
+}
+
+// remember stores a record for good: what this device has seen of the roster
+// never gets less, whatever becomes of the folder.
+func (s *Syncer) remember(ctx context.Context, record *crypto.Record) error {
+	hash := record.Hash().String()
+	_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_records (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING", hash, record.File())
+	if err == nil {
+		s.records[hash] = record
+	}
+	return err
+}
+
+// exchangeRecords reads the records that are new in the folder and puts back
+// those that this device knows and the folder has lost.
+func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *problems) error {
+	names, err := f.Records()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	standing := make(map[string]bool, len(names))
+	var fresh []*crypto.Record
+	for _, name := range names {
+		standing[name] = true
+		if s.records[name] != nil {
+			continue
+		}
+		record, err := readRecord(f, name)
+		if err != nil {
+			p.add(&Error{Op: "read record", Path: "roster/" + name, Err: formatError(err), Hint: hintDamaged})
+			continue
+		}
+		fresh = append(fresh, record)
+	}
+	for name, record := range s.records {
+		if !standing[name] {
+			if err := f.PublishRecord(s.identity.device.String(), name, record.File()); err != nil {
+				return s.publishFault(err, 0)
+			}
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	before := s.roster
+	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		for _, record := range fresh {
+			if err := s.remember(ctx, record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.computeRoster(); err != nil {
+		return err
+	}
+	for _, member := range s.roster.Members() {
+		if _, known := before.Member(member.ID); !known {
+			s.log.Info("device admitted", "device", member.ID)
+			s.events.send(Event{Kind: EventMember, Device: member.ID})
+		}
+	}
+	return nil
+}
+
+// readRecord reads a record file, whose name is the hash of what it says.
+func readRecord(f *folder.Folder, name string) (*crypto.Record, error) {
+	data, err := f.ReadRecord(name, maxRecord)
+	if err != nil {
+		return nil, err
+	}
+	record, err := crypto.ParseRecord(data)
+	if err != nil {
+		return nil, err
+	}
+	if record.Hash().String() != name {
+		return nil, fmt.Errorf("%w: its name is not its hash", crypto.ErrDamaged)
+	}
+	return record, nil
+}
+
+// now returns the time as records hold it.
+func now() uint64 { return uint64(max(0, time.Now().UnixMilli())) }

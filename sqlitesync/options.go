@@ -1,0 +1,115 @@
+package sqlitesync
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Options holds what may be chosen. A nil *Options and the zero value work.
+type Options struct {
+	// Tables names the tables that take part; a named table that can't is an
+	// error ([ErrSchema]). Default: every table that can, the others stay on
+	// this device and are listed in [Status].Unsynced.
+	Tables []string
+	// Exclude names tables that stay on this device. Default: none.
+	Exclude []string
+	// DeviceName is shown to people on the other devices. Default: the host name.
+	DeviceName string
+	// Keys keeps this device's secret keys. Default: [FileKeys] in the
+	// directory sqlitesync of the user's configuration directory.
+	Keys KeyStore
+	// Existing says what Join does with rows that the database has already.
+	// Default: RefuseExisting.
+	Existing Existing
+	// ForeignKeys says, at Create, whether foreign keys are enforced in this
+	// space. Default: as they are on the handle given to Create.
+	ForeignKeys ForeignKeys
+	// Manual turns all background work off: data moves only in Sync. For tests
+	// and scripts. Default: false.
+	Manual bool
+	// FlushDelay is how long after the last local commit changes are
+	// published; 2 s after the first at the latest. Default: 250 ms.
+	FlushDelay time.Duration
+	// PollInterval is how often the folder is looked at even if the operating
+	// system reports no change in it. Default: 30 s.
+	PollInterval time.Duration
+	// Logger receives what happens: no values of rows, no secrets. Default: discard.
+	Logger *slog.Logger
+}
+
+// Existing says what [Join] does with rows that the database has already.
+type Existing int
+
+// The choices for rows of one's own.
+const (
+	// RefuseExisting fails with ErrNotEmpty.
+	RefuseExisting Existing = iota
+	// MergeExisting keeps them: rows that the space does not know are added to
+	// it, and where it knows a row, the space's version shows and this
+	// database's goes to the conflicts, unless they are equal.
+	MergeExisting
+	// ReplaceExisting removes them, after writing a copy of the database beside
+	// it (VACUUM INTO), named <database>.before-join-<time>.
+	ReplaceExisting
+)
+
+// ForeignKeys says whether a space enforces foreign keys.
+type ForeignKeys int
+
+// The choices for foreign keys.
+const (
+	ForeignKeysAsHandle ForeignKeys = iota
+	ForeignKeysOn
+	ForeignKeysOff
+)
+
+const (
+	defaultFlushDelay   = 250 * time.Millisecond
+	maxFlushDelay       = 2 * time.Second
+	defaultPollInterval = 30 * time.Second
+)
+
+// withDefaults returns a copy of o with every default filled in.
+func (o *Options) withDefaults() (*Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	c.Tables, c.Exclude = slices.Clone(c.Tables), slices.Clone(c.Exclude)
+	switch {
+	case c.FlushDelay < 0 || c.PollInterval < 0:
+		return nil, fmt.Errorf("options: FlushDelay and PollInterval can't be negative")
+	case c.Existing < RefuseExisting || c.Existing > ReplaceExisting:
+		return nil, fmt.Errorf("options: Existing is %d", c.Existing)
+	case c.ForeignKeys < ForeignKeysAsHandle || c.ForeignKeys > ForeignKeysOff:
+		return nil, fmt.Errorf("options: ForeignKeys is %d", c.ForeignKeys)
+	case len(c.DeviceName) > 100:
+		return nil, fmt.Errorf("options: DeviceName is longer than 100 bytes")
+	}
+	if c.DeviceName == "" {
+		if c.DeviceName, _ = os.Hostname(); c.DeviceName == "" {
+			c.DeviceName = "unnamed"
+		}
+	}
+	if c.Keys == nil {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil, fmt.Errorf("options: no place for keys: %w; set Options.Keys", err)
+		}
+		c.Keys = FileKeys(filepath.Join(dir, "sqlitesync"))
+	}
+	if c.FlushDelay == 0 {
+		c.FlushDelay = defaultFlushDelay
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &c, nil
+}

@@ -1,0 +1,256 @@
+package sqlitesync
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// DeviceID names a device: 32 hexadecimal digits, the hash of its signing key.
+type DeviceID = crypto.DeviceID
+
+// Syncer keeps one database in sync with its space. Its methods may be called
+// from several goroutines.
+type Syncer struct {
+	options *Options
+	log     *slog.Logger
+	app     *sql.DB // the app's handle; used only to open, and by Resolve and Migrate
+	handle  *handle
+	path    string // of the folder
+	lock    *flock.Flock
+	events  hub
+
+	closing context.CancelFunc // ends background work
+	closed  chan struct{}
+	loop    sync.WaitGroup
+
+	// pass guards everything below: one pass at a time.
+	pass     sync.Mutex
+	identity identity
+	keys     *keyring
+	db       *changelog.Database
+	records  map[string]*crypto.Record // every record seen, by hash
+	roster   *crypto.Roster
+	seen     changelog.Vector
+	waiting  waits     // what the last pass waited for
+	outcomes []outcome // of the transaction under way
+	headTime time.Time // when this device's head was last written
+	headOwn  uint64    // the newest own batch that it names
+
+	state state // what Status returns, behind its own mutex
+}
+
+// Create founds a space: the rows of db are its first content, folder its
+// folder. The folder must exist and hold no space yet. The database is
+// switched to WAL mode for good. ctx bounds the call only.
+//
+// The other devices enter with codes from [Syncer.Invite].
+func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*Syncer, error) {
+	return start(ctx, "create", db, folderPath, opts, (*Syncer).create)
+}
+
+// Join enters the space that folder holds, with a code from [Syncer.Invite] of
+// one of its devices, and reads what the space has. The tables must exist:
+// the app makes them, as on every device; changes to tables that are not here
+// yet are kept until they are. The database is switched to WAL mode for good.
+// ctx bounds the call only; what was read until then stays, and [Open] goes on.
+func Join(ctx context.Context, db *sql.DB, folderPath, code string, opts *Options) (*Syncer, error) {
+	return start(ctx, "join", db, folderPath, opts, func(s *Syncer, ctx context.Context) error { return s.join(ctx, code) })
+}
+
+// Open goes on with a database that is in a space already; if it is not, the
+// error is [ErrNotSetUp]. The folder may be missing for now: local changes
+// are kept until it is there. ctx bounds the call only.
+func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*Syncer, error) {
+	return start(ctx, "open", db, folderPath, opts, (*Syncer).open)
+}
+
+// start does what Create, Join and Open have in common around enter.
+func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
+	enter func(*Syncer, context.Context) error,
+) (*Syncer, error) {
+	s := &Syncer{app: db, path: folderPath, closed: make(chan struct{})}
+	if err := s.start(ctx, opts, enter); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlitesync: %s: %w", op, err), s.release())
+	}
+	return s, nil
+}
+
+func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, context.Context) error) (err error) {
+	if s.options, err = opts.withDefaults(); err != nil {
+		return err
+	}
+	s.log = s.options.Logger
+	path, err := locate(ctx, s.app)
+	if err != nil {
+		return err
+	}
+	if inside, err := folder.Contains(s.path, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	} else if inside {
+		return fmt.Errorf("%w: the database lies inside it, where a sync client would copy it half-written; move one of them", ErrFolder)
+	}
+	if err := s.acquire(path); err != nil {
+		return err
+	}
+	if s.handle, err = openHandle(ctx, path); err != nil {
+		return err
+	}
+	for _, warning := range warnings(ctx, s.app) {
+		s.log.Warn(warning)
+	}
+	if err := enter(s, ctx); err != nil {
+		return err
+	}
+	s.begin()
+	return nil
+}
+
+// acquire takes the lock that keeps a second engine from the database. The
+// system releases it when the process dies.
+func (s *Syncer) acquire(path string) error {
+	s.lock = flock.New(path + "-sqlitesync.lock")
+	locked, err := s.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	if !locked {
+		return ErrInUse
+	}
+	return nil
+}
+
+// open is what Open does once the database is ours.
+func (s *Syncer) open(ctx context.Context) error {
+	set, err := installed(ctx, s.handle.conn)
+	if err != nil {
+		return err
+	}
+	if !set {
+		return ErrNotSetUp
+	}
+	if s.identity, err = loadIdentity(ctx, s.handle.conn); err != nil {
+		return err
+	}
+	if s.keys, err = loadKeys(ctx, s.options.Keys, s.identity); err != nil {
+		return err
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return err
+	}
+	if err := s.checkRestored(ctx); err != nil {
+		return err
+	}
+	return s.loadRoster(ctx)
+}
+
+// openDatabase reads what the database knows, and makes capture whole.
+func (s *Syncer) openDatabase(ctx context.Context) (err error) {
+	if s.db, err = changelog.Open(ctx, s.handle.conn, changelog.DeviceID(s.identity.device)); err != nil {
+		return err
+	}
+	return s.capture(ctx)
+}
+
+// Sync does one full pass: it publishes what the database has, reads what the
+// folder has, and merges it. When it returns nil, every local change committed
+// before the call stands in the folder, and every change of other devices that
+// the folder holds whole stands in the database. What stood in the way of one
+// device or one file is in the error, joined, and in [Status]; all else was
+// done.
+func (s *Syncer) Sync(ctx context.Context) error {
+	select {
+	case <-s.closed:
+		return ErrClosed
+	default:
+	}
+	return s.run(ctx)
+}
+
+// Pause stops background work and makes Sync fail with [ErrPaused] until
+// Resume. Local writes are captured all the while.
+func (s *Syncer) Pause() { s.state.setPaused(true) }
+
+// Resume undoes Pause.
+func (s *Syncer) Resume() { s.state.setPaused(false) }
+
+// ErrPaused: Sync was called between Pause and Resume.
+var ErrPaused = errors.New("sync is paused")
+
+// closeTime bounds how long Close tries to publish what is pending.
+const closeTime = 30 * time.Second
+
+// Close publishes what is pending, if the folder is there, and stops. Writes
+// of the app are captured after Close as before it; the next Open publishes
+// them. Close the app's handle after the Syncer.
+func (s *Syncer) Close() error {
+	s.pass.Lock()
+	select {
+	case <-s.closed:
+		s.pass.Unlock()
+		return ErrClosed
+	default:
+		close(s.closed)
+	}
+	s.pass.Unlock()
+	s.closing()
+	s.loop.Wait()
+
+	var err error
+	if !s.state.paused() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		s.pass.Lock()
+		err = s.export(ctx)
+		s.pass.Unlock()
+	}
+	return errors.Join(err, s.release())
+}
+
+// release gives back what start took.
+func (s *Syncer) release() error {
+	var errs []error
+	if s.handle != nil {
+		errs = append(errs, s.handle.close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// Uninstall takes sync out of a database: triggers and all tables whose names
+// begin with sqlitesync_. The app's tables and rows stay; so does WAL mode.
+// What other devices have stays there. Close the Syncer first.
+func Uninstall(ctx context.Context, db *sql.DB) error {
+	path, err := locate(ctx, db)
+	if err != nil {
+		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+	}
+	s := &Syncer{}
+	defer s.release()
+	if err := s.acquire(path); err != nil {
+		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+	}
+	if s.handle, err = openHandle(ctx, path); err != nil {
+		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+	}
+	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		return changelog.Uninstall(ctx, s.handle.conn)
+	})
+	if err != nil {
+		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package sqlitesync
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// State says in one word what a Syncer is doing.
+type State string
+
+// The states.
+const (
+	StateIdle    State = "idle"
+	StateSyncing State = "syncing"
+	StatePaused  State = "paused"
+	// StateFailing: something does not work, see [Status].Problems. What can
+	// go on does.
+	StateFailing State = "failing"
+)
+
+// Status says how things stand. It is a copy: nobody changes it later.
+type Status struct {
+	State State
+	// Pending counts local changes that do not stand in the folder yet, as far
+	// as they have been looked at.
+	Pending int
+	// Behind counts segments of other devices that stand in the folder and are
+	// not merged yet.
+	Behind int
+	// LastPublished and LastApplied are when changes last went out and came
+	// in. Zero: not since the Syncer was opened.
+	LastPublished, LastApplied time.Time
+	// Held counts rows that this database can't show just now, see [Syncer.Held].
+	Held int
+	// Waiting lists what is known to be missing.
+	Waiting []Waiting
+	// Unsynced lists tables, and rows of tables, that stay on this device.
+	Unsynced []Unsynced
+	// Problems lists what does not work, until a later pass finds it mended.
+	Problems []error
+	// Err is the first of Problems, or nil.
+	Err error
+	// WatchErr says why changes in the folder are noticed only every
+	// PollInterval, or is nil.
+	WatchErr error
+	// ForeignKeys is whether the space enforces foreign keys.
+	ForeignKeys bool
+}
+
+// Unsynced is a table, or the rows of one that Reason names, that stays on
+// this device. Hint says what to do about it.
+type Unsynced = changelog.Unsynced
+
+// Waiting is a batch that can't be merged yet.
+type Waiting struct {
+	Device DeviceID // whose batch is missing
+	Batch  uint64
+	For    DeviceID // who needs it: Device itself if its own next file is missing
+	Since  time.Time
+}
+
+// Status returns how things stand. It does no I/O and is safe to call from a
+// user interface's thread.
+func (s *Syncer) Status() Status { return s.state.snapshot() }
+
+// state is the Status that passes write and Status reads.
+type state struct {
+	mu      sync.Mutex
+	status  Status
+	isPause bool
+	busy    bool
+}
+
+func (st *state) snapshot() Status {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c := st.status
+	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
+	switch {
+	case st.isPause:
+		c.State = StatePaused
+	case len(c.Problems) > 0:
+		c.State, c.Err = StateFailing, c.Problems[0]
+	case st.busy:
+		c.State = StateSyncing
+	default:
+		c.State = StateIdle
+	}
+	return c
+}
+
+// update changes the status under its mutex.
+func (st *state) update(fn func(*Status)) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	fn(&st.status)
+}
+
+func (st *state) setPaused(paused bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.isPause = paused
+}
+
+func (st *state) paused() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.isPause
+}
+
+func (st *state) setBusy(busy bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.busy = busy
+}
