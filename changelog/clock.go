@@ -63,18 +63,24 @@ func clockList(alias string) string {
 	return strings.ReplaceAll("@time, @device, @batch, @birth_time, @birth_device, @birth_batch, @shape, @image, @state", "@", alias)
 }
 
-// clockRow receives the columns of clockList; all are NULL if an outer join
-// found no clock.
+// clockRow receives the key and the columns of clockList; all are NULL if an
+// outer join found no clock.
 type clockRow struct {
+	key                                                                   Key
 	time, device, batch, birthTime, birthDevice, birthBatch, shape, state sql.NullInt64
 	image                                                                 []byte
 }
 
-func (r *clockRow) dest() []any {
-	return []any{&r.time, &r.device, &r.batch, &r.birthTime, &r.birthDevice, &r.birthBatch, &r.shape, &r.image, &r.state}
+func (r *clockRow) dest(table *Table) []any {
+	return append(pointers(&r.key, len(table.Key)),
+		&r.time, &r.device, &r.batch, &r.birthTime, &r.birthDevice, &r.birthBatch, &r.shape, &r.image, &r.state)
 }
 
-func (r *clockRow) clock(db *Database, key Key) (Clock, error) {
+func (r *clockRow) clock(db *Database) (Clock, error) {
+	key, err := scannedKey(r.key)
+	if err != nil {
+		return Clock{}, err
+	}
 	c := Clock{
 		Key:   key,
 		Stamp: Stamp{r.time.Int64, db.devices[r.device.Int64], uint64(r.batch.Int64)},
@@ -126,9 +132,10 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 	found := make(map[string]Clock, len(keys))
 	err := Groups(keys, func(group []Key) error {
 		query := table.Statement("clocks", len(group), func() string {
-			return fmt.Sprintf("SELECT %s, %s FROM sqlitesync_clock_%d WHERE (%s) IN (VALUES %s)",
-				keyColumns("", table), clockList(""), table.Number,
-				keyColumns("", table), Placeholders(len(group), len(table.Key)))
+			// A join, because SQLite scans the table for (k0, k1) IN (VALUES …).
+			return fmt.Sprintf("WITH wanted (%s) AS (VALUES %s) SELECT %s, %s FROM wanted w CROSS JOIN sqlitesync_clock_%d c ON %s",
+				keyColumns("", table), Placeholders(len(group), len(table.Key)),
+				keyColumns("c.", table), clockList("c."), table.Number, joinKey(table, "c.", "w."))
 		})
 		args := make([]any, 0, len(group)*len(table.Key))
 		for _, key := range group {
@@ -140,19 +147,16 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 		}
 		defer rows.Close()
 		var row clockRow
-		var key Key
-		dest := append(pointers(&key, len(table.Key)), row.dest()...)
+		dest := row.dest(table)
 		for rows.Next() {
 			if err := rows.Scan(dest...); err != nil {
 				return err
 			}
-			copied, err := scannedKey(key)
+			clock, err := row.clock(db)
 			if err != nil {
 				return err
 			}
-			if found[copied.Identity()], err = row.clock(db, copied); err != nil {
-				return err
-			}
+			found[clock.Key.Identity()] = clock
 		}
 		return rows.Err()
 	})

@@ -59,7 +59,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 	}
 	defer rows.Close()
 
-	var logged, key, known Key
+	var logged, key Key
 	var values []Value
 	var at float64
 	var before clockRow
@@ -67,8 +67,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 	dest = append(dest, &at)
 	dest = append(dest, pointers(&key, len(table.Key))...)
 	dest = append(dest, pointers(&values, len(table.Columns))...)
-	dest = append(dest, pointers(&known, len(table.Key))...)
-	dest = append(dest, before.dest()...)
+	dest = append(dest, before.dest(table)...)
 
 	var edits []Edit
 	for rows.Next() {
@@ -78,13 +77,7 @@ func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]
 		if containsNull(logged) {
 			continue // such a row has no identity that another device could find it by
 		}
-		edit := &Edit{Table: table}
-		if before.time.Valid {
-			if edit.Before, err = before.clock(db, known); err != nil {
-				return nil, err
-			}
-		}
-		...
+		edit, err := db.edit(ctx, table, logged, key, values, &before)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +105,7 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 	edit := &Edit{Table: table}
 	var err error
 	if before.time.Valid {
-		known, err := before.clock(db, nil)
+		known, err := before.clock(db)
 		if err != nil {
 			return nil, err
 		}
@@ -138,9 +131,6 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		}
 	default: // made and gone again, or known to be gone
 		return nil, nil
-	}
-	if edit.Before != nil {
-		edit.Before.Key = edit.Change.Key
 	}
 	return edit, nil
 }

@@ -328,23 +328,31 @@ func (h *history) checkStamp(m *member, c changelog.Change, versions []changelog
 	}
 }
 
-// pair describes a conflict.
+// pair describes a conflict; without a winner it is the end of the description of all with this loser.
 func pair(winner, loser *changelog.Change) string {
-	return fmt.Sprintf("%x over %x", changelog.AppendChange(nil, winner), changelog.AppendChange(nil, loser))
+	encoded := fmt.Sprintf(" over %x", changelog.AppendChange(nil, loser))
+	if winner != nil {
+		encoded = fmt.Sprintf("%x", changelog.AppendChange(nil, winner)) + encoded
+	}
+	return encoded
 }
 
 // checkConflicts compares the conflicts recorded since with those that had to be.
 func (h *history) checkConflicts(m *member, since int, want []string) {
 	h.t.Helper()
-	var got []string
-	for _, c := range m.conflicts()[since:] {
-		got = append(got, pair(&c.Winner, &c.Loser))
-	}
+	got := m.pairs(since)
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		h.t.Errorf("%s recorded the conflicts %q, want %q", m.name(), got, want)
 	}
+}
+
+func (m *member) pairs(since int) (list []string) {
+	for _, c := range m.conflicts()[since:] {
+		list = append(list, pair(&c.Winner, &c.Loser))
+	}
+	return list
 }
 
 // anyBatch picks a batch that m has not merged: the next of some other device.
@@ -381,6 +389,7 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 			conflicts = append(conflicts, conflict)
 		}
 	}
+	made := len(m.made)
 	m.applyAs(batch, causal)
 	m.seen[batch.Device] = batch.Number
 	for _, c := range batch.Changes {
@@ -391,6 +400,14 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	}
 	h.publish(m)
 	h.verify(m)
+	// A baseline row that the same merge took out of sight was published at once, so that its conflict with a later change of
+	// the batch is noticed by the author of that change, and perhaps not here.
+	recordedHere := m.pairs(recorded)
+	conflicts = slices.DeleteFunc(conflicts, func(conflict string) bool {
+		return !slices.Contains(recordedHere, conflict) && slices.ContainsFunc(m.made[made:], func(handed *changelog.Batch) bool {
+			return slices.ContainsFunc(handed.Changes, func(c changelog.Change) bool { return strings.HasSuffix(conflict, pair(nil, &c)) })
+		})
+	})
 	h.checkConflicts(m, recorded, conflicts)
 	if folded := m.device.fold(); folded != nil {
 		h.t.Errorf("%s echoes a merge: %s", m.name(), described(folded.Changes))
