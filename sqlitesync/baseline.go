@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/sqlitesync/go/changelog"
-	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // Rows that stood in a table before it took part are its baseline. They get
@@ -34,8 +33,9 @@ func (s *Syncer) baseline(ctx context.Context, table *changelog.Table) error {
 	return nil
 }
 
-// publishBaseline publishes the baseline rows that no other device has published.
-func (s *Syncer) publishBaseline(ctx context.Context, f *folder.Folder) error {
+// enqueueBaselines puts the baseline rows that no other device has published
+// into the outbox.
+func (s *Syncer) enqueueBaselines(ctx context.Context) error {
 	for _, table := range s.db.Tables {
 		for after, done := changelog.Key(nil), table.Phase != changelog.PhaseUnsent; !done; {
 			err := s.transact(ctx, func() (err error) {
@@ -51,12 +51,9 @@ func (s *Syncer) publishBaseline(ctx context.Context, f *folder.Folder) error {
 			if err != nil {
 				return err
 			}
-			if err := s.seal(ctx); err != nil {
-				return err
-			}
 		}
 	}
-	return s.publish(ctx, f)
+	return nil
 }
 
 // enqueueBaseline puts the next page of unsent rows into the outbox and
@@ -70,8 +67,6 @@ func (s *Syncer) enqueueBaseline(ctx context.Context, table *changelog.Table, af
 	if err != nil {
 		return nil, err
 	}
-	if err := s.enqueue(ctx, position+1, rows); err != nil {
-		return nil, err
-	}
-	return rows[len(rows)-1].Key, s.db.Record(ctx, table, rows, changelog.Shown)
+	err = s.enqueue(ctx, position+1, rows, func() error { return s.db.Record(ctx, table, rows, changelog.Shown) })
+	return rows[len(rows)-1].Key, err
 }

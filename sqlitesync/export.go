@@ -17,7 +17,7 @@ import (
 
 // The way out, in this order:
 //
-//	fold     log -> changes -> encoded batch in the outbox   one transaction
+//	fold     log -> changes -> packed batch in the outbox    one transaction
 //	seal     outbox: batch -> sealed segment                 one durable transaction
 //	keys     KeyStore: newest batch and tail                 durable
 //	publish  outbox -> folder                                durable
@@ -57,24 +57,27 @@ func (s *Syncer) fold(ctx context.Context) error {
 		for i := range edits {
 			changes[i] = edits[i].Change
 		}
-		if err := s.enqueue(ctx, position+1, changes); err != nil {
+		err := s.enqueue(ctx, position+1, changes, func() error {
+			for i := range edits { // a large batch was split: some went into later batches
+				edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
+			}
+			result, err := merge.Local(ctx, s.db, edits)
+			s.merged(s.identity.device, result)
 			return err
-		}
-		for i := range edits { // a large batch was split: some went into later batches
-			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
-		}
-		result, err := merge.Local(ctx, s.db, edits)
+		})
 		if err != nil {
 			return err
 		}
-		s.merged(s.identity.device, result)
 	}
 	return s.db.ClearLog(ctx)
 }
 
 // enqueue puts changes into the outbox as the batch with this number and, if
-// they are many, the next ones. It writes the stamps that they get into changes.
-func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog.Change) error {
+// they are many, the next ones. It writes the stamps that they get into
+// changes, and then calls record, which writes them down here. Meanwhile the
+// batches are compressed: that is the dearest part of the way out that is not
+// SQLite's, and takes no longer than record does.
+func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog.Change, record func() error) error {
 	seen, err := s.db.Seen(ctx)
 	if err != nil {
 		return err
@@ -86,16 +89,30 @@ func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog
 	}
 	next := 0
 	for _, part := range segments {
-		body, err := segment.Encode(part)
-		if err != nil {
-			return err
-		}
 		for i := range part.Changes {
 			changes[next].Stamp, changes[next].Birth = part.Changes[i].Stamp, part.Changes[i].Birth
 			next++
 		}
+	}
+	packed := make([][]byte, len(segments))
+	errs := make([]error, len(segments))
+	var packing sync.WaitGroup
+	for i, part := range segments {
+		packing.Go(func() {
+			var body []byte
+			if body, errs[i] = segment.Encode(part); errs[i] == nil {
+				packed[i], errs[i] = segment.Pack(body)
+			}
+		})
+	}
+	err = record()
+	packing.Wait()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return err
+	}
+	for i, part := range segments {
 		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, body) VALUES (?, ?, ?)",
-			int64(part.Last), len(part.Changes), body)
+			int64(part.Last), len(part.Changes), packed[i])
 		if err != nil {
 			return err
 		}
@@ -136,17 +153,12 @@ func (s *Syncer) outbox(ctx context.Context, column, condition string) ([]outgoi
 	return found, rows.Err()
 }
 
-// seal compresses, seals and signs the batches in the outbox, outside the
-// write lock, and stores the sealed bytes: age takes fresh randomness each
+// seal encrypts and signs the batches in the outbox, outside the write lock, and stores the sealed bytes: age takes fresh randomness each
 // time, and a batch must not be published twice with different bytes.
 func (s *Syncer) seal(ctx context.Context) error {
 	for {
 		bodies, err := s.outbox(ctx, "body", "sealed IS NULL")
 		if err != nil || len(bodies) == 0 {
-			return err
-		}
-		packed, err := pack(bodies)
-		if err != nil {
 			return err
 		}
 		_, tail, err := s.db.Position(ctx, s.self())
@@ -160,7 +172,7 @@ func (s *Syncer) seal(ctx context.Context) error {
 				First: bodies[i].batch, Last: bodies[i].batch, Prev: crypto.Tail(tail),
 			}
 			var next crypto.Tail
-			if sealed[i], next, err = crypto.SealSegment(header, packed[i], s.keys.epoch(), s.keys.entry.Device); err != nil {
+			if sealed[i], next, err = crypto.SealSegment(header, bodies[i].data, s.keys.epoch(), s.keys.entry.Device); err != nil {
 				return fmt.Errorf("seal batch %d: %w", bodies[i].batch, err)
 			}
 			tail = next
@@ -197,23 +209,16 @@ func (s *Syncer) storeSealed(ctx context.Context, batch uint64, sealed []byte) e
 // original returns the file name of a batch as it is first published.
 func original(batch uint64) folder.SegmentName { return folder.SegmentName{First: batch, Last: batch} }
 
-// pack compresses bodies, on all cores: compression is the dearest part of
-// the way out that is not SQLite's.
-func pack(bodies []outgoing) ([][]byte, error) {
-	packed := make([][]byte, len(bodies))
-	errs := make([]error, len(bodies))
-	var wait sync.WaitGroup
-	for i := range bodies {
-		wait.Go(func() { packed[i], errs[i] = segment.Pack(bodies[i].data) })
-	}
-	wait.Wait()
-	return packed, errors.Join(errs...)
-}
-
 // publish writes sealed segments into the folder, oldest first.
 func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 	if err := f.MakeDevice(s.identity.device.String()); err != nil {
 		return s.publishFault(err, 0)
+	}
+	if !s.tidied {
+		if err := f.RemoveTemporaries(s.identity.device.String()); err != nil {
+			s.log.Debug("temporary files not removed", "err", err)
+		}
+		s.tidied = true
 	}
 	total := 0
 	for {

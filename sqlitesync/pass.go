@@ -25,6 +25,9 @@ func (s *Syncer) run(ctx context.Context) error {
 	}
 	s.pass.Lock()
 	defer s.pass.Unlock()
+	if s.isClosed() {
+		return ErrClosed
+	}
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
 	var p problems
@@ -58,17 +61,22 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		return
 	}
 	p.add(s.publish(ctx, f))
-	complete := false
-	if err := s.pull(ctx, f, p); err != nil {
+	complete, err := s.pull(ctx, f, p)
+	if err != nil {
 		p.add(fault("merge", err, "Nothing of the batch was kept; the next pass tries again."))
-	} else {
-		complete = len(s.waiting) == 0 && len(p.list) == 0
 	}
 	// Rows that stood here before are published only when it is known which of
 	// them the space has already.
 	if complete {
-		p.add(s.publishBaseline(ctx, f))
+		if err := s.enqueueBaselines(ctx); err != nil {
+			p.add(fault("read the rows that were here before", err, "The next pass tries again."))
+		}
 	}
+	// Edits made during the pass were folded before each merge.
+	if err := s.seal(ctx); err != nil {
+		p.add(fault("seal", err, "The next pass tries again."))
+	}
+	p.add(s.publish(ctx, f))
 	p.add(s.publishHead(ctx, f))
 }
 
@@ -116,9 +124,15 @@ func (s *Syncer) countPending(ctx context.Context) error {
 	return err
 }
 
-// export takes local changes into the folder, without reading what others wrote.
+// export takes local changes into the folder, without reading what others
+// wrote. It needs the folder only if there are any.
 func (s *Syncer) export(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	var pending bool
+	err := s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_outbox WHERE NOT published)", nil, &pending)
+	if err != nil || !pending {
 		return err
 	}
 	f, err := s.openFolder()

@@ -38,6 +38,7 @@ type reading struct {
 	position uint64
 	tail     crypto.Tail
 	names    []folder.SegmentName
+	strays   bool               // files under other names have not been looked through
 	next     []*segment.Segment // the next batches, to be applied together
 	tailNext crypto.Tail
 	last     uint64
@@ -49,10 +50,13 @@ type waits map[DeviceID]Waiting
 // pull merges what stands in the folder, of every device as far as its log
 // reaches without a gap. What is wrong with one device's files does not keep
 // others from being read.
-func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) error {
+//
+// It reports whether all that the folder holds of other members was merged.
+func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (complete bool, err error) {
+	s.pulling = time.Now()
 	readings, err := s.list(ctx, f, p)
 	if err != nil {
-		return err
+		return false, err
 	}
 	waiting := make(waits)
 	for progress := true; progress; {
@@ -62,7 +66,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) error 
 			for {
 				applied, err := s.advance(ctx, f, r, waiting, p)
 				if err != nil {
-					return err
+					return false, err
 				}
 				if !applied {
 					break
@@ -87,7 +91,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) error 
 			return cmp.Compare(a.For.String(), b.For.String())
 		})
 	})
-	return err
+	return behind == 0 && len(waiting) == 0, err
 }
 
 // list lists the directories of all members. Nothing is read yet.
@@ -133,7 +137,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 		}
 		readings = append(readings, &reading{
 			device: id, key: member.Keys.SigningKey(),
-			position: position, tail: crypto.Tail(tail), names: listing.Segments,
+			position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: true,
 		})
 	}
 	return readings, nil
@@ -190,6 +194,9 @@ func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
 // uncovered returns a batch that the author of the next batch had seen and
 // this device has not.
 func (s *Syncer) uncovered(r *reading) *Waiting {
+	if r.next[0].First != r.next[0].Last {
+		return nil // a compacted range waits for nobody: two of them could wait for each other
+	}
 	for device, batch := range r.next[0].Batches[0].Seen {
 		if device == s.self() {
 			continue // of course we have our own
@@ -212,24 +219,31 @@ func (s *Syncer) readNext(f *folder.Folder, r *reading) (missing uint64, fault *
 	position, tail := r.position, r.tail
 	for {
 		name, found := following(r.names, position)
-		if !found {
+		var file *crypto.Segment
+		var err error
+		if found {
+			file, err = s.openNamed(f, r, name)
+		} else if file, err = s.findStray(f, r, position+1); file == nil && err == nil {
 			if segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > position+1 }) {
 				return position + 1, nil
 			}
 			return 0, nil
 		}
-		read, next, err := s.readSegment(f, r, name, tail)
+		var decoded *segment.Segment
+		if err == nil {
+			decoded, err = s.decode(file, tail)
+		}
 		if err != nil {
 			hint := hintDamaged
 			if errors.Is(err, ErrFormat) {
 				hint = "Update the app: the file was written by a newer version."
 			}
-			return 0, &Error{Op: "read segment", Device: r.device, Batch: name.First,
+			return 0, &Error{Op: "read segment", Device: r.device, Batch: position + 1,
 				Path: "devices/" + r.device.String() + "/" + name.String(), Err: err, Hint: hint}
 		}
-		segments = append(segments, read)
-		position, tail = name.Last, next
-		if last := len(read.Batches) - 1; last < 0 || !read.Batches[last].Continued || read.Batches[last].Number != name.Last {
+		segments = append(segments, decoded)
+		position, tail = decoded.Last, file.Tail()
+		if last := len(decoded.Batches) - 1; !decoded.Batches[last].Continued || decoded.Batches[last].Number != decoded.Last {
 			break
 		}
 	}
@@ -248,45 +262,84 @@ func following(names []folder.SegmentName, position uint64) (best folder.Segment
 	return best, found
 }
 
-// readSegment reads one file, in the order of FORMAT.md, chapter 4: nothing of
+// The order in which a file is read is that of FORMAT.md, chapter 4: nothing of
 // it is used before all of it was verified.
-func (s *Syncer) readSegment(f *folder.Folder, r *reading, name folder.SegmentName, tail crypto.Tail) (*segment.Segment, crypto.Tail, error) {
-	var none crypto.Tail
+
+// openNamed reads a file whose name says that it is a segment.
+func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
+	file, err := s.verify(r, data)
+	if err != nil {
+		return nil, err
+	}
+	if h := file.Header(); h.First != name.First || h.Last != name.Last || h.Generation != name.Generation {
+		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+	}
+	return file, nil
+}
+
+// findStray looks for the segment that begins with a batch among the files of
+// other names: sync clients rename files and directories that they take to be
+// in conflict. It returns nil if there is none.
+func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.Segment, error) {
+	if !r.strays {
+		return nil, nil
+	}
+	names, err := f.Strays(r.device.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		data, err := f.ReadStray(name, maxSegment)
+		if err != nil {
+			continue
+		}
+		if file, err := s.verify(r, data); err == nil && file.Header().First == first {
+			s.log.Info("read a segment under another name", "device", r.device, "batch", first, "path", name)
+			return file, nil
+		}
+	}
+	r.strays = false // nothing more to be found in this pass
+	return nil, nil
+}
+
+// verify makes sure that a file is a segment that the device signed.
+func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	file, err := crypto.ParseSegment(data)
 	if err != nil {
-		return nil, none, formatError(err)
+		return nil, formatError(err)
 	}
-	header := file.Header()
-	switch {
+	switch header := file.Header(); {
 	case header.Space != s.identity.space:
-		return nil, none, fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
-	case header.Device != r.device || header.First != name.First || header.Last != name.Last || header.Generation != name.Generation:
-		return nil, none, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+		return nil, fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
+	case header.Device != r.device:
+		return nil, fmt.Errorf("%w: it belongs to another device", crypto.ErrSignature)
 	}
-	if err := file.Verify(r.key); err != nil {
-		return nil, none, err
-	}
+	return file, file.Verify(r.key)
+}
+
+// decode opens a verified segment that must continue the log at tail.
+func (s *Syncer) decode(file *crypto.Segment, tail crypto.Tail) (*segment.Segment, error) {
+	header := file.Header()
 	if header.Prev != tail {
-		return nil, none, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
+		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
 	}
 	epoch := s.keys.entry.Epoch(header.Epoch)
 	if epoch == nil {
-		return nil, none, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
+		return nil, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
 	}
 	packed, err := file.Open(epoch, maxPacked)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
 	body, err := segment.Unpack(packed)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
-	decoded, err := segment.Decode(body, changelog.DeviceID(r.device), name.First, name.Last)
-	return decoded, file.Tail(), err
+	return segment.Decode(body, changelog.DeviceID(header.Device), header.First, header.Last)
 }
 
 // apply merges the segments of one group of batches in one transaction, after
@@ -303,10 +356,7 @@ func (s *Syncer) apply(ctx context.Context, r *reading, segments []*segment.Segm
 			if err := joiner.Join(part); err != nil {
 				return &Error{Op: "read segment", Device: r.device, Batch: part.First, Err: err, Hint: hintDamaged}
 			}
-			batch := &changelog.Batch{Device: part.Author, Number: part.Last, Changes: part.Changes}
-			if len(part.Batches) > 0 {
-				batch.Seen = part.Batches[0].Seen
-			}
+			batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: part.Changes}
 			result, err := merge.Apply(ctx, s.db, batch, witness && part.First == part.Last)
 			if err != nil {
 				return err
@@ -323,16 +373,20 @@ func (s *Syncer) apply(ctx context.Context, r *reading, segments []*segment.Segm
 	s.announce()
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
-	giveWay(ctx, time.Since(started))
+	giveWay(ctx, started, time.Since(s.pulling))
 	return nil
 }
 
-// giveWay leaves the write lock to others for a fifth of the time: a writer
-// that waits for it only looks now and then, and would starve beside an engine
-// that takes it again at once.
-func giveWay(ctx context.Context, held time.Duration) {
+// giveWay leaves the write lock to others for a fifth of the time, once a pass
+// has been merging for a second: a writer that waits for the lock only looks
+// now and then, and would run into its timeout beside an engine that takes the
+// lock again at once.
+func giveWay(ctx context.Context, started time.Time, merging time.Duration) {
+	if merging < time.Second {
+		return
+	}
 	select {
-	case <-time.After(held / 4):
+	case <-time.After(time.Since(started) / 4):
 	case <-ctx.Done():
 	}
 }

@@ -3,7 +3,7 @@ CREATE TABLE sqlitesync_settings (
 	value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Batches on their way into the folder: the encoded body until it is sealed,
+-- Batches on their way into the folder: the packed body until it is sealed,
 -- then the bytes of the segment file until a later scan has found the file.
 CREATE TABLE sqlitesync_outbox (
 	batch     INTEGER PRIMARY KEY,

@@ -43,8 +43,10 @@ type Syncer struct {
 	records  map[string]*crypto.Record // every record seen, by hash
 	roster   *crypto.Roster
 	seen     changelog.Vector
+	pulling  time.Time // when the pass began to merge
 	waiting  waits     // what the last pass waited for
 	outcomes []outcome // of the transaction under way
+	tidied   bool      // temporary files of an earlier run are gone
 	headTime time.Time // when this device's head was last written
 	headOwn  uint64    // the newest own batch that it names
 
@@ -166,14 +168,12 @@ func (s *Syncer) openDatabase(ctx context.Context) (err error) {
 // Sync does one full pass: it publishes what the database has, reads what the
 // folder has, and merges it. When it returns nil, every local change committed
 // before the call stands in the folder, and every change of other devices that
-// the folder holds whole stands in the database. What stood in the way of one
-// device or one file is in the error, joined, and in [Status]; all else was
-// done.
+// the folder holds whole stands in the database, but for batches that wait for
+// others ([Status].Waiting). What stood in the way of one device or one file is
+// in the error, joined, and in [Status]; all else was done.
 func (s *Syncer) Sync(ctx context.Context) error {
-	select {
-	case <-s.closed:
+	if s.isClosed() {
 		return ErrClosed
-	default:
 	}
 	return s.run(ctx)
 }
