@@ -1,0 +1,200 @@
+package crypto
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// A Role says what a member may do.
+type Role uint8
+
+// The roles.
+const (
+	Admin  Role = 1 + iota // writes, and decides about members
+	Writer                 // writes
+	Reader                 // reads
+)
+
+// String returns the name of the role.
+func (r Role) String() string {
+	switch r {
+	case Admin:
+		return "admin"
+	case Writer:
+		return "writer"
+	case Reader:
+		return "reader"
+	}
+	return fmt.Sprintf("role %d", uint8(r))
+}
+
+// Found is the body of a found record: the rules of the space and its first member.
+type Found struct {
+	Created     uint64 // Unix milliseconds
+	ForeignKeys bool   // the space enforces foreign keys
+	Founder     PublicKeys
+	Recovery    *PublicKeys  // of the recovery code; nil: none
+	Epoch       WrappedEpoch // the first, for the founder and the recovery key
+}
+
+func (f *Found) add(b *cryptobyte.Builder) {
+	b.AddUint64(f.Created)
+	if f.ForeignKeys {
+		b.AddUint8(2)
+	} else {
+		b.AddUint8(1)
+	}
+	addKeys(b, f.Founder)
+	if f.Recovery == nil {
+		b.AddUint8(0)
+	} else {
+		b.AddUint8(1)
+		addKeys(b, *f.Recovery)
+	}
+	addWrappedEpoch(b, f.Epoch)
+}
+
+func (d *decoder) found(r *Record) *Found {
+	f := &Found{Created: d.time()}
+	foreignKeys := d.u8()
+	d.require(foreignKeys == 1 || foreignKeys == 2, "foreign_keys %d", foreignKeys)
+	f.ForeignKeys = foreignKeys == 2
+	f.Founder = d.keys()
+	d.require(f.Founder.ID() == r.Author, "author is not the id of the signing key")
+	switch presence := d.u8(); presence {
+	case 0:
+	case 1:
+		recovery := d.keys()
+		f.Recovery = &recovery
+		d.require(recovery.ID() != f.Founder.ID(), "recovery key is the founder's")
+	default:
+		d.fail("presence byte %d", presence)
+	}
+	f.Epoch = d.wrappedEpoch()
+	d.require(f.Epoch.isFor(f.Founder.ID()), "no wrap for the founder")
+	d.require(f.Recovery == nil || f.Epoch.isFor(f.Recovery.ID()), "no wrap for the recovery key")
+	if d.err == nil {
+		d.require(r.verify(f.Founder.Signing[:]) == nil, "not signed by the founder")
+	}
+	return f
+}
+
+func (w WrappedEpoch) isFor(member DeviceID) bool {
+	for _, wrap := range w.Wraps {
+		if wrap.Member == member {
+			return true
+		}
+	}
+	return false
+}
+
+// NewFound writes the found record of a new space: the founder's keys, its first epoch and its rules. created is in Unix
+// milliseconds. recovery may be nil.
+func NewFound(founder *DeviceKeys, epoch *Epoch, created uint64, foreignKeys bool, recovery *PublicKeys) (*Record, error) {
+	members := []PublicKeys{founder.Public()}
+	if recovery != nil {
+		members = append(members, *recovery)
+	}
+	wrapped, err := epoch.wrap(members)
+	if err != nil {
+		return nil, fmt.Errorf("write found record: %w", err)
+	}
+	record, err := newRecord(Record{
+		Kind:   KindFound,
+		Author: founder.id,
+		Body: &Found{
+			Created:     created,
+			ForeignKeys: foreignKeys,
+			Founder:     founder.Public(),
+			Recovery:    recovery,
+			Epoch:       wrapped,
+		},
+	}, founder.secret().signing)
+	if err != nil {
+		return nil, fmt.Errorf("write found record: %w", err)
+	}
+	return record, nil
+}
+
+// Invite is the body of an invite record.
+type Invite struct {
+	PublicKey [ed25519.PublicKeySize]byte // checks the admit record
+	Role      Role
+	Created   uint64 // Unix milliseconds
+	Expires   uint64 // Unix milliseconds
+}
+
+func (i *Invite) add(b *cryptobyte.Builder) {
+	b.AddBytes(i.PublicKey[:])
+	b.AddUint8(uint8(i.Role))
+	b.AddUint64(i.Created)
+	b.AddUint64(i.Expires)
+}
+
+func (d *decoder) invite() *Invite {
+	i := &Invite{PublicKey: d.signingKey()}
+	i.Role = Role(d.u8())
+	i.Created = d.time()
+	i.Expires = d.time()
+	d.require(i.Role >= Admin && i.Role <= Reader, "role %d", uint8(i.Role))
+	d.require(i.Expires >= i.Created, "expires before it was created")
+	return i
+}
+
+func newInvite(author *DeviceKeys, space SpaceID, parents []RecordHash, body Invite) (*Record, error) {
+	return newRecord(Record{
+		Kind:    KindInvite,
+		Space:   space,
+		Parents: parents,
+		Author:  author.id,
+		Body:    &body,
+	}, author.secret().signing)
+}
+
+// Admit is the body of an admit record. It is signed with the private half of the invite's key, which the code gives.
+type Admit struct {
+	Invite  RecordHash
+	Created uint64 // Unix milliseconds, by the clock of the new device
+	Keys    PublicKeys
+	Proof   [signatureSize]byte // the new device signs what is before it
+}
+
+func (a *Admit) add(b *cryptobyte.Builder) {
+	b.AddBytes(a.Invite[:])
+	b.AddUint64(a.Created)
+	addKeys(b, a.Keys)
+	b.AddBytes(a.Proof[:])
+}
+
+func (d *decoder) admit(r *Record) *Admit {
+	a := &Admit{}
+	d.fixed(a.Invite[:])
+	a.Created = d.time()
+	a.Keys = d.keys()
+	d.fixed(a.Proof[:])
+	d.require(a.Keys.ID() == r.Author, "author is not the id of the signing key")
+	if d.err == nil {
+		d.require(ed25519.Verify(a.Keys.Signing[:], admitProof(r.header), a.Proof[:]), "proof does not verify")
+	}
+	return a
+}
+
+// admitProof is what the new device signs: that it holds the key that it enters with.
+func admitProof(header []byte) []byte {
+	sum := sha256.Sum256(header[:len(header)-signatureSize])
+	return signedBytes(labelAdmit, sum[:])
+}
+
+func newAdmit(invite *InviteKeys, space SpaceID, parents []RecordHash, hash RecordHash, device *DeviceKeys, created uint64) (*Record, error) {
+	body := &Admit{Invite: hash, Created: created, Keys: device.Public()}
+	record := Record{Kind: KindAdmit, Space: space, Parents: parents, Author: device.id, Body: body}
+	header, err := record.encode() // once without the proof, to sign what is before it
+	if err != nil {
+		return nil, err
+	}
+	body.Proof = [signatureSize]byte(ed25519.Sign(device.secret().signing, admitProof(header)))
+	return newRecord(record, invite.secret().signing)
+}

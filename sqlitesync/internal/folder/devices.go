@@ -1,0 +1,193 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Devices returns the ids of the devices that have a directory, sorted. Directories of other names are left out. That
+// a folder has none says nothing about the space: it may not have been downloaded yet.
+func (f *Folder) Devices() ([]string, error) {
+	entries, err := f.entries(devicesDirectory)
+	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, f.failure("list devices", err)
+	}
+	var ids []string
+	for _, entry := range entries {
+		if isHex(entry.Name(), deviceLength) && entry.IsDir() {
+			ids = append(ids, entry.Name())
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// MakeDevice makes the directory of a device, durably. It is no error if it stands already. A device publishes nothing
+// before this.
+func (f *Folder) MakeDevice(device string) error {
+	directory, err := deviceDirectory(device)
+	if err == nil {
+		err = f.makeDirectory(devicesDirectory)
+	}
+	if err == nil {
+		err = f.makeDirectory(directory)
+	}
+	return f.failure("make the directory of a device", err)
+}
+
+// A Listing is what stands in the directory of one device. Temporary files of ours are left out.
+type Listing struct {
+	Segments []SegmentName // sorted by First, Last, Generation
+	Head     bool          // whether there is a head
+	Foreign  []string      // names that are not ours; sorted
+}
+
+// List returns what stands in the directory of a device. It costs one directory listing; no file is looked at, so that
+// a name stands for a plain file shows only when it is read. If the device has no directory the error is fs.ErrNotExist.
+func (f *Folder) List(device string) (Listing, error) {
+	directory, err := deviceDirectory(device)
+	if err != nil {
+		return Listing{}, f.failure("list a device", err)
+	}
+	names, err := f.names(directory)
+	if err != nil {
+		return Listing{}, f.failure("list a device", err)
+	}
+	var listing Listing
+	listing.Segments = make([]SegmentName, 0, len(names))
+	for _, name := range names {
+		segment, isSegment := ParseSegmentName(name)
+		switch {
+		case isSegment:
+			listing.Segments = append(listing.Segments, segment)
+		case name == headName:
+			listing.Head = true
+		case !isTemporary(name):
+			listing.Foreign = append(listing.Foreign, name)
+		}
+	}
+	slices.SortFunc(listing.Segments, SegmentName.compare)
+	slices.Sort(listing.Foreign)
+	return listing, nil
+}
+
+// ReadSegment returns the bytes of a segment file of at most limit bytes.
+func (f *Folder) ReadSegment(device string, name SegmentName, limit int64) ([]byte, error) {
+	file, err := segmentPath(device, name)
+	if err != nil {
+		return nil, f.failure("read a segment", err)
+	}
+	data, err := f.read(file, limit)
+	return data, f.failure("read a segment", err)
+}
+
+// PublishSegment makes a segment file durable. It is no error if the file stands already with the same bytes; with
+// others the error is ErrTwin. Any other error leaves open whether the file stands, and the same bytes are to be
+// published again.
+func (f *Folder) PublishSegment(device string, name SegmentName, data []byte) error {
+	file, err := segmentPath(device, name)
+	if err == nil {
+		err = f.publish(device, file, data)
+	}
+	return f.failure("publish a segment", err)
+}
+
+// ReadHead returns the head of a device, of at most limit bytes.
+func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
+	file, err := headPath(device)
+	if err != nil {
+		return nil, f.failure("read a head", err)
+	}
+	data, err := f.read(file, limit)
+	return data, f.failure("read a head", err)
+}
+
+// ReplaceHead makes the head of a device durable, in place of the one before it. A reader finds one or the other,
+// whole. An error leaves open which.
+func (f *Folder) ReplaceHead(device string, data []byte) error {
+	file, err := headPath(device)
+	if err == nil {
+		err = f.replace(device, file, data)
+	}
+	return f.failure("replace the head", err)
+}
+
+// RemoveTemporaries removes the temporary files that crashes left in the directory of this device. It must not run
+// while anything is being published for the device. If the device has no directory there is nothing to remove.
+func (f *Folder) RemoveTemporaries(device string) error {
+	const operation = "remove temporary files"
+	directory, err := deviceDirectory(device)
+	if err != nil {
+		return f.failure(operation, err)
+	}
+	entries, err := f.entries(directory)
+	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		return nil
+	}
+	if err != nil {
+		return f.failure(operation, err)
+	}
+	var failed []error
+	for _, entry := range entries {
+		if !isTemporary(entry.Name()) || !plain(entry.Type()) {
+			continue
+		}
+		if err := f.disk.Remove(path.Join(directory, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = append(failed, err)
+		}
+	}
+	return f.failure(operation, errors.Join(failed...))
+}
+
+// Strays returns the paths of files that may be a device's own under a wrong name, sorted: the foreign files of its
+// directory, and all files of directories that look like conflict copies of it, such as "<device> 2", "<device> (1)"
+// or "<device> (conflicted copy …)". They are for ReadStray, when a file that should be there is not.
+func (f *Folder) Strays(device string) ([]string, error) {
+	const operation = "look for strays"
+	if !isHex(device, deviceLength) {
+		return nil, f.failure(operation, fmt.Errorf("%q is not the id of a device", device))
+	}
+	directories, err := f.entries(devicesDirectory)
+	if err != nil {
+		return nil, f.failure(operation, err)
+	}
+	var strays []string
+	for _, directory := range directories {
+		if !directory.IsDir() || !strings.HasPrefix(strings.ToLower(directory.Name()), device) {
+			continue
+		}
+		lookalike := directory.Name() != device
+		files, err := f.entries(path.Join(devicesDirectory, directory.Name()))
+		if err != nil {
+			return nil, f.failure(operation, err)
+		}
+		for _, file := range files {
+			_, isSegment := ParseSegmentName(file.Name())
+			ours := isSegment || file.Name() == headName
+			if plain(file.Type()) && !isTemporary(file.Name()) && (lookalike || !ours) {
+				strays = append(strays, path.Join(devicesDirectory, directory.Name(), file.Name()))
+			}
+		}
+		if len(strays) > maxEntries {
+			return nil, f.failure(operation, fmt.Errorf("more than %d strays: %w", maxEntries, ErrTooLarge))
+		}
+	}
+	slices.Sort(strays)
+	return strays, nil
+}
+
+// ReadStray returns the bytes of a file that Strays named, of at most limit bytes.
+func (f *Folder) ReadStray(name string, limit int64) ([]byte, error) {
+	if path.Clean(name) != name || !strings.HasPrefix(name, devicesDirectory+"/") {
+		return nil, f.failure("read a stray", fmt.Errorf("%q is not the path of a stray", name))
+	}
+	data, err := f.read(name, limit)
+	return data, f.failure("read a stray", err)
+}

@@ -1,0 +1,171 @@
+package folder
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+)
+
+// A Folder is an open shared folder. Its methods may be called from several goroutines at once; where that is not so,
+// the method says it.
+//
+// Open one for a pass over the folder and close it afterwards. While it is open, every access goes to the directory
+// that was opened, even if another takes its place under the same path, so what the marker said at the beginning of a
+// pass holds to its end. An open directory also keeps a USB stick from being ejected.
+type Folder struct {
+	path string
+	disk disk
+}
+
+// Open opens the folder at path. The error is ErrMissing if there is no directory.
+func Open(path string) (*Folder, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	if _, err := statFolder(absolute); err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	root, err := os.OpenRoot(absolute)
+	if err != nil {
+		if _, gone := statFolder(absolute); gone != nil {
+			err = gone
+		}
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	return &Folder{path: absolute, disk: rootDisk{Root: root, path: absolute}}, nil
+}
+
+// statFolder looks at a shared folder. The error is ErrMissing, and never fs.ErrNotExist, if there is no directory.
+func statFolder(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || unreachable(err):
+		return nil, fmt.Errorf("%w: %v", ErrMissing, err)
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%w: %s is not a directory", ErrMissing, path)
+	}
+	return info, nil
+}
+
+// Close releases the directory. The Folder cannot be used afterwards.
+func (f *Folder) Close() error { return f.disk.Close() }
+
+// Path returns the absolute path of the folder.
+func (f *Folder) Path() string { return f.path }
+
+// maxEntries bounds a directory listing, so that a folder stuffed with junk costs an error and not the memory. In
+// honest life a directory of ours holds a few hundred names.
+const maxEntries = 1 << 16
+
+// names returns the names in a directory, in no order. What they stand for shows when they are opened.
+func (f *Folder) names(directory string) ([]string, error) {
+	return listDirectory(f, directory, file.Readdirnames)
+}
+
+// entries returns the names in a directory and what they stand for, in no order. It costs a system call per name,
+// because a directory that was opened through an os.Root looks each one up.
+func (f *Folder) entries(directory string) ([]fs.DirEntry, error) {
+	return listDirectory(f, directory, file.ReadDir)
+}
+
+func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T, error)) ([]T, error) {
+	if err := f.checkDirectory(directory); err != nil {
+		return nil, err
+	}
+	opened, err := f.disk.OpenFile(directory, readFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	var all []T
+	for {
+		next, err := some(opened, 256)
+		all = append(all, next...)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err // half a listing would make absences out of an error
+		}
+		if len(all) > maxEntries {
+			return nil, fmt.Errorf("%s holds more than %d names: %w", directory, maxEntries, ErrTooLarge)
+		}
+	}
+}
+
+// read returns the bytes of a plain file of at most limit bytes.
+func (f *Folder) read(name string, limit int64) ([]byte, error) {
+	if err := f.checkDirectory(path.Dir(name)); err != nil {
+		return nil, err
+	}
+	// Before the open, because opening may itself do harm (wake the writer of a FIFO, rewind a tape) …
+	info, err := f.disk.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFile(name, info, limit); err != nil {
+		return nil, err
+	}
+	opened, err := f.disk.OpenFile(name, readFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	// … and after it, because another file may have taken the name meanwhile.
+	info, err = opened.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFile(name, info, limit); err != nil {
+		return nil, err
+	}
+	// The file may still grow under a sync client's hands, or be one that lies about its size: the limit holds while
+	// reading, too.
+	var data bytes.Buffer
+	data.Grow(int(info.Size()) + bytes.MinRead)
+	if _, err := data.ReadFrom(io.LimitReader(opened, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(data.Len()) > limit {
+		return nil, fmt.Errorf("%s grows past %d bytes: %w", name, limit, ErrTooLarge)
+	}
+	return data.Bytes(), nil
+}
+
+func checkFile(name string, info fs.FileInfo, limit int64) error {
+	if !plain(info.Mode()) {
+		return fmt.Errorf("%s: %w", name, ErrNotRegular)
+	}
+	if info.Size() > limit {
+		return fmt.Errorf("%s has %d bytes, the limit is %d: %w", name, info.Size(), limit, ErrTooLarge)
+	}
+	return nil
+}
+
+// checkDirectory makes sure that every step of a path inside the folder is a real directory. The os.Root keeps links
+// from leading out of the folder; this keeps them from leading into the directory of another device.
+func (f *Folder) checkDirectory(directory string) error {
+	if directory == "." {
+		return nil
+	}
+	if err := f.checkDirectory(path.Dir(directory)); err != nil {
+		return err
+	}
+	info, err := f.disk.Lstat(directory)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: %w", directory, ErrNotRegular)
+	}
+	return nil
+}
