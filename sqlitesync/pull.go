@@ -28,21 +28,9 @@ const (
 	// seen. Merging commutes, so waiting only spares people half a picture.
 	causalWait = time.Minute
 
+	hintMerge   = "Nothing of the batch was kept; the next pass tries again."
 	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history."
 )
-
-// reading is how far the log of another device has been read in this pass.
-type reading struct {
-	device   DeviceID
-	key      []byte // to verify its signature with
-	position uint64
-	tail     crypto.Tail
-	names    []folder.SegmentName
-	strays   bool               // files under other names have not been looked through
-	next     []*segment.Segment // the next batches, to be applied together
-	tailNext crypto.Tail
-	last     uint64
-}
 
 // waits remembers since when a device's next batch has been waiting for others.
 type waits map[DeviceID]Waiting
@@ -58,6 +46,13 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	if err != nil {
 		return false, err
 	}
+	defer func() { // what was read ahead and is not needed must not outlive the open folder
+		for _, r := range readings {
+			if r.ahead != nil {
+				<-r.ahead
+			}
+		}
+	}()
 	waiting := make(waits)
 	for progress := true; progress; {
 		progress = false
@@ -118,9 +113,6 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 			continue
 		}
 		if id == s.identity.device {
-			if err := s.forget(ctx, listing); err != nil {
-				return nil, err
-			}
 			continue
 		}
 		member, ok := s.roster.Member(id)
@@ -146,37 +138,45 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 // advance applies the next batch of a device, with those that it is continued
 // in, if they are there and not before their time.
 func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, waiting waits, p *problems) (bool, error) {
+	if r.failed {
+		return false, nil
+	}
 	if r.next == nil {
-		missing, err := s.readNext(f, r)
-		if err != nil {
-			p.add(err)
-			return false, nil
-		}
-		if missing > 0 {
-			s.wait(waiting, Waiting{Device: r.device, Batch: missing, For: r.device})
-			return false, nil
-		}
-		if r.next == nil {
-			return false, nil
-		}
+		r.next = s.readNext(f, r)
+	}
+	next := r.next
+	switch {
+	case next.fault != nil:
+		r.failed = true
+		p.add(next.fault)
+		return false, nil
+	case next.missing > 0:
+		s.wait(waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})
+		return false, nil
+	case next.segments == nil:
+		return false, nil
 	}
 	witness := true
-	if blocked := s.uncovered(r); blocked != nil {
+	if blocked := s.uncovered(r, next.segments[0]); blocked != nil {
 		if since := s.wait(waiting, *blocked); time.Since(since) < causalWait {
 			return false, nil
 		}
 		delete(waiting, r.device)
 		witness = false
 	}
-	next := r.next
 	r.next = nil
+	s.readAhead(f, r, next)
 	if err := s.apply(ctx, r, next, witness); err != nil {
-		var damaged *Error
-		if errors.As(err, &damaged) {
-			p.add(damaged)
-			return false, nil
+		if ctx.Err() != nil {
+			return false, err
 		}
-		return false, err
+		var known *Error
+		if !errors.As(err, &known) {
+			known = &Error{Op: "merge", Device: r.device, Batch: next.segments[0].First, Err: err, Hint: hintMerge}
+		}
+		r.failed = true
+		p.add(known)
+		return false, nil
 	}
 	return true, nil
 }
@@ -193,11 +193,11 @@ func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
 
 // uncovered returns a batch that the author of the next batch had seen and
 // this device has not.
-func (s *Syncer) uncovered(r *reading) *Waiting {
-	if r.next[0].First != r.next[0].Last {
+func (s *Syncer) uncovered(r *reading, next *segment.Segment) *Waiting {
+	if next.First != next.Last {
 		return nil // a compacted range waits for nobody: two of them could wait for each other
 	}
-	for device, batch := range r.next[0].Batches[0].Seen {
+	for device, batch := range next.Batches[0].Seen {
 		if device == s.self() {
 			continue // of course we have our own
 		}
@@ -211,148 +211,16 @@ func (s *Syncer) uncovered(r *reading) *Waiting {
 	return nil
 }
 
-// readNext reads the segments that come next in the log of a device, until the
-// one that is not continued. It returns the number of a batch that is missing
-// although later ones are there, or 0.
-func (s *Syncer) readNext(f *folder.Folder, r *reading) (missing uint64, fault *Error) {
-	var segments []*segment.Segment
-	position, tail := r.position, r.tail
-	for {
-		name, found := following(r.names, position)
-		var file *crypto.Segment
-		var err error
-		if found {
-			file, err = s.openNamed(f, r, name)
-		} else if file, err = s.findStray(f, r, position+1); file == nil && err == nil {
-			if segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > position+1 }) {
-				return position + 1, nil
-			}
-			return 0, nil
-		}
-		var decoded *segment.Segment
-		if err == nil {
-			decoded, err = s.decode(file, tail)
-		}
-		if err != nil {
-			hint := hintDamaged
-			if errors.Is(err, ErrFormat) {
-				hint = "Update the app: the file was written by a newer version."
-			}
-			return 0, &Error{Op: "read segment", Device: r.device, Batch: position + 1,
-				Path: "devices/" + r.device.String() + "/" + name.String(), Err: err, Hint: hint}
-		}
-		segments = append(segments, decoded)
-		position, tail = decoded.Last, file.Tail()
-		if last := len(decoded.Batches) - 1; !decoded.Batches[last].Continued || decoded.Batches[last].Number != decoded.Last {
-			break
-		}
-	}
-	r.next, r.last, r.tailNext = segments, position, tail
-	return 0, nil
-}
-
-// following returns the file that goes on after position: of those that begin
-// there the one of the highest generation.
-func following(names []folder.SegmentName, position uint64) (best folder.SegmentName, found bool) {
-	for _, name := range names {
-		if name.First == position+1 && (!found || name.Generation > best.Generation) {
-			best, found = name, true
-		}
-	}
-	return best, found
-}
-
-// The order in which a file is read is that of FORMAT.md, chapter 4: nothing of
-// it is used before all of it was verified.
-
-// openNamed reads a file whose name says that it is a segment.
-func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
-	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
-	if err != nil {
-		return nil, err
-	}
-	file, err := s.verify(r, data)
-	if err != nil {
-		return nil, err
-	}
-	if h := file.Header(); h.First != name.First || h.Last != name.Last || h.Generation != name.Generation {
-		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
-	}
-	return file, nil
-}
-
-// findStray looks for the segment that begins with a batch among the files of
-// other names: sync clients rename files and directories that they take to be
-// in conflict. It returns nil if there is none.
-func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.Segment, error) {
-	if !r.strays {
-		return nil, nil
-	}
-	names, err := f.Strays(r.device.String())
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		data, err := f.ReadStray(name, maxSegment)
-		if err != nil {
-			continue
-		}
-		if file, err := s.verify(r, data); err == nil && file.Header().First == first {
-			s.log.Info("read a segment under another name", "device", r.device, "batch", first, "path", name)
-			return file, nil
-		}
-	}
-	r.strays = false // nothing more to be found in this pass
-	return nil, nil
-}
-
-// verify makes sure that a file is a segment that the device signed.
-func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
-	file, err := crypto.ParseSegment(data)
-	if err != nil {
-		return nil, formatError(err)
-	}
-	switch header := file.Header(); {
-	case header.Space != s.identity.space:
-		return nil, fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
-	case header.Device != r.device:
-		return nil, fmt.Errorf("%w: it belongs to another device", crypto.ErrSignature)
-	}
-	return file, file.Verify(r.key)
-}
-
-// decode opens a verified segment that must continue the log at tail.
-func (s *Syncer) decode(file *crypto.Segment, tail crypto.Tail) (*segment.Segment, error) {
-	header := file.Header()
-	if header.Prev != tail {
-		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
-	}
-	epoch := s.keys.entry.Epoch(header.Epoch)
-	if epoch == nil {
-		return nil, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
-	}
-	packed, err := file.Open(epoch, maxPacked)
-	if err != nil {
-		return nil, err
-	}
-	body, err := segment.Unpack(packed)
-	if err != nil {
-		return nil, err
-	}
-	return segment.Decode(body, changelog.DeviceID(header.Device), header.First, header.Last)
-}
-
 // apply merges the segments of one group of batches in one transaction, after
 // the local edits that were made without knowledge of them.
-func (s *Syncer) apply(ctx context.Context, r *reading, segments []*segment.Segment, witness bool) error {
+func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	started := time.Now()
 	joiner := segment.NewJoiner(maxValue)
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		s.outcomes = nil
+	err := s.transact(ctx, func() error {
 		if err := s.fold(ctx); err != nil {
 			return err
 		}
-		for _, part := range segments {
+		for _, part := range next.segments {
 			if err := joiner.Join(part); err != nil {
 				return &Error{Op: "read segment", Device: r.device, Batch: part.First, Err: err, Hint: hintDamaged}
 			}
@@ -363,14 +231,13 @@ func (s *Syncer) apply(ctx context.Context, r *reading, segments []*segment.Segm
 			}
 			s.merged(r.device, result)
 		}
-		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), r.last, r.tailNext)
+		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail)
 	})
 	if err != nil {
 		return err
 	}
-	r.position, r.tail = r.last, r.tailNext
-	s.seen[changelog.DeviceID(r.device)] = r.last
-	s.announce()
+	r.position, r.tail = next.last, next.tail
+	s.seen[changelog.DeviceID(r.device)] = next.last
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
 	giveWay(ctx, started, time.Since(s.pulling))

@@ -1,0 +1,185 @@
+package sqlitesync
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/segment"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// reading is how far the log of another device has been read in this pass.
+type reading struct {
+	device   DeviceID
+	key      []byte // to verify its signature with
+	position uint64 // the newest of its batches that stands in the database
+	tail     crypto.Tail
+	names    []folder.SegmentName
+	strays   bool        // files under other names have not been looked through
+	failed   bool        // something is wrong with its next batch; the next pass looks again
+	next     *group      // what comes after position, nil if it was not read yet
+	ahead    chan *group // what comes after next, while that is being merged
+}
+
+// group is a run of batches that are to be applied together, because each but
+// the last is continued in the next; usually it is a single one.
+type group struct {
+	segments []*segment.Segment // none: there is nothing new
+	last     uint64
+	tail     crypto.Tail
+	missing  uint64 // a batch that is not there although later ones are, or 0
+	fault    *Error
+}
+
+// readNext returns the group that comes next in the log of a device.
+func (s *Syncer) readNext(f *folder.Folder, r *reading) *group {
+	if r.ahead == nil {
+		return s.readGroup(f, r, r.position, r.tail)
+	}
+	next := <-r.ahead
+	r.ahead = nil
+	return next
+}
+
+// readAhead begins to read what comes after a group while that is being
+// merged: reading takes the processor, merging mostly SQLite.
+func (s *Syncer) readAhead(f *folder.Folder, r *reading, after *group) {
+	ahead := make(chan *group, 1)
+	r.ahead = ahead
+	go func() { ahead <- s.readGroup(f, r, after.last, after.tail) }()
+}
+
+// readGroup reads the segments that follow position in the log of a device,
+// until one that is not continued.
+func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) *group {
+	g := &group{last: position, tail: tail}
+	for {
+		name, found := following(r.names, g.last)
+		var file *crypto.Segment
+		var err error
+		if found {
+			file, err = s.openNamed(f, r, name)
+		} else if file, err = s.findStray(f, r, g.last+1); file == nil && err == nil {
+			if g.segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > g.last+1 }) {
+				g.missing = g.last + 1
+			}
+			return g
+		}
+		var decoded *segment.Segment
+		if err == nil {
+			decoded, err = s.decode(file, g.tail)
+		}
+		if err != nil {
+			g.fault = segmentFault(r, g.last+1, name, err)
+			return g
+		}
+		g.segments = append(g.segments, decoded)
+		g.last, g.tail = decoded.Last, file.Tail()
+		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
+			return g
+		}
+	}
+}
+
+func segmentFault(r *reading, batch uint64, name folder.SegmentName, err error) *Error {
+	hint := hintDamaged
+	if errors.Is(err, ErrFormat) {
+		hint = "Update the app: the file was written by a newer version."
+	}
+	return &Error{Op: "read segment", Device: r.device, Batch: batch,
+		Path: "devices/" + r.device.String() + "/" + name.String(), Err: err, Hint: hint}
+}
+
+// following returns the file that goes on after position: of those that begin
+// there the one of the highest generation.
+func following(names []folder.SegmentName, position uint64) (best folder.SegmentName, found bool) {
+	for _, name := range names {
+		if name.First == position+1 && (!found || name.Generation > best.Generation) {
+			best, found = name, true
+		}
+	}
+	return best, found
+}
+
+// The order in which a file is read is that of FORMAT.md, chapter 4: nothing of
+// it is used before all of it was verified.
+
+// openNamed reads a file whose name says that it is a segment.
+func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.verify(r, data)
+	if err != nil {
+		return nil, err
+	}
+	if h := file.Header(); h.First != name.First || h.Last != name.Last || h.Generation != name.Generation {
+		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+	}
+	return file, nil
+}
+
+// findStray looks for the segment that begins with a batch among the files of
+// other names: sync clients rename files and directories that they take to be
+// in conflict. It returns nil if there is none.
+func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.Segment, error) {
+	if !r.strays {
+		return nil, nil
+	}
+	names, err := f.Strays(r.device.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		data, err := f.ReadStray(name, maxSegment)
+		if err != nil {
+			continue
+		}
+		if file, err := s.verify(r, data); err == nil && file.Header().First == first {
+			s.log.Info("read a segment under another name", "device", r.device, "batch", first, "path", name)
+			return file, nil
+		}
+	}
+	r.strays = false // nothing more to be found in this pass
+	return nil, nil
+}
+
+// verify makes sure that a file is a segment that the device signed.
+func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
+	file, err := crypto.ParseSegment(data)
+	if err != nil {
+		return nil, formatError(err)
+	}
+	switch header := file.Header(); {
+	case header.Space != s.identity.space:
+		return nil, fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
+	case header.Device != r.device:
+		return nil, fmt.Errorf("%w: it belongs to another device", crypto.ErrSignature)
+	}
+	return file, file.Verify(r.key)
+}
+
+// decode opens a verified segment that must continue the log at tail.
+func (s *Syncer) decode(file *crypto.Segment, tail crypto.Tail) (*segment.Segment, error) {
+	header := file.Header()
+	if header.Prev != tail {
+		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
+	}
+	epoch := s.keys.entry.Epoch(header.Epoch)
+	if epoch == nil {
+		return nil, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
+	}
+	packed, err := file.Open(epoch, maxPacked)
+	if err != nil {
+		return nil, err
+	}
+	body, err := segment.Unpack(packed)
+	if err != nil {
+		return nil, err
+	}
+	return segment.Decode(body, changelog.DeviceID(header.Device), header.First, header.Last)
+}
