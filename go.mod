@@ -6,14 +6,12 @@ require (
 	filippo.io/age v1.3.2
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/gofrs/flock v0.13.1
+	github.com/google/uuid v1.6.0
 	github.com/klauspost/compress v1.20.3
 	golang.org/x/crypto v0.55.0
 	golang.org/x/sys v0.49.0
 	modernc.org/sqlite v1.61.1
 )
-
-// The examples and tests.
-require github.com/google/uuid v1.6.0
 
 // modernc.org/libc is not semantically versioned: it must be the version that
 // modernc.org/sqlite requires itself.

@@ -46,7 +46,8 @@
 // Tables with a declared PRIMARY KEY of one or more columns. A key is what the
 // row is called on all devices, so it should not be counted up: two devices
 // would give one number to two rows (such collisions are told apart in the
-// conflicts, but better avoided). UUIDs in a TEXT or BLOB column are right.
+// conflicts, but better avoided). UUIDs in a TEXT or BLOB column are right;
+// [NewKey] makes them.
 // Tables that can't be synced, and why, are listed in [Status].Unsynced: those
 // without a declared key, virtual tables, tables with partial or expression
 // UNIQUE indexes, and keys with a collation of their own.

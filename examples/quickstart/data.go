@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
+	"github.com/sqlitesync/go/sqlitesync"
 )
 
 // schema is that of a small notes app. Its keys are UUIDs: two devices never
@@ -50,12 +50,12 @@ func writeNotes(ctx context.Context, db *sql.DB) error {
 	}
 	defer tx.Rollback()
 	for f := range 20 {
-		folder := uuid.Must(uuid.NewV7()).String()
+		folder := sqlitesync.NewKey()
 		if _, err := tx.ExecContext(ctx, "INSERT INTO folder VALUES (?, ?)", folder, fmt.Sprintf("Folder %d", f+1)); err != nil {
 			return err
 		}
 		for n := range 200 {
-			note := uuid.Must(uuid.NewV7()).String()
+			note := sqlitesync.NewKey()
 			_, err := tx.ExecContext(ctx, "INSERT INTO note (id, folder, title, body, created) VALUES (?, ?, ?, ?, ?)",
 				note, folder, fmt.Sprintf("Note %d", n+1), strings.Repeat("Something dear. ", 1+n%12), 1700000000000+int64(f*200+n))
 			if err != nil {

@@ -138,6 +138,7 @@ func conflict(ctx context.Context, out io.Writer, laptop, phone *device, edit *e
 	if err := edit.write(ctx, laptop.db, "changed on the laptop"); err != nil {
 		return err
 	}
+	time.Sleep(10 * time.Millisecond) // so that nobody wonders which edit was the later one
 	if err := edit.write(ctx, phone.db, "changed on the phone"); err != nil {
 		return err
 	}
