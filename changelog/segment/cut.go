@@ -2,7 +2,6 @@ package segment
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -16,14 +15,11 @@ const minPiece = 1 << 10
 // that are too long and for as many others, the longest first, as it takes to
 // save excess bytes. It puts their pieces into the segment and, when it is
 // full, the ones after it, before the change.
-func (s *splitter) cutValues(i, excess int) ([]changelog.Value, error) {
+func (s *splitter) cutValues(i, excess int) []changelog.Value {
 	values := slices.Clone(s.batch.Changes[i].Values)
 	longest := make([]int, len(values))
-	for k, v := range values {
+	for k := range values {
 		longest[k] = k
-		if valueLength(v) > MaxLargeValue {
-			return nil, fmt.Errorf("value of %d bytes: %w", valueLength(v), ErrTooLarge)
-		}
 	}
 	slices.SortStableFunc(longest, func(a, b int) int { return valueLength(values[b]) - valueLength(values[a]) })
 	for _, k := range longest {
@@ -39,7 +35,7 @@ func (s *splitter) cutValues(i, excess int) ([]changelog.Value, error) {
 		values[k] = ref
 		excess -= valueSize(v) - valueSize(ref)
 	}
-	return values, nil
+	return values
 }
 
 // cut returns what stands for a text or blob, and its bytes.
@@ -71,6 +67,17 @@ func (s *splitter) place(hash [32]byte, content []byte, i int) {
 		s.load.size += pieceSize + n
 		offset += n
 	}
+}
+
+// refsLength returns the length of all values that refs stand for.
+func refsLength(values []changelog.Value) int {
+	n := 0
+	for _, v := range values {
+		if ref, ok := v.(Ref); ok {
+			n += int(ref.Length)
+		}
+	}
+	return n
 }
 
 // tooLong reports whether v must travel in pieces.

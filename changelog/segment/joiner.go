@@ -27,8 +27,7 @@ type largeValue struct {
 }
 
 // NewJoiner returns a Joiner of which each [Joiner.Join] puts together at most
-// limit bytes. With MaxLargeValue + MaxBody every segment that [Split] makes can
-// be joined.
+// limit bytes. With [MaxLargeValue], every segment that [Split] makes can be joined.
 func NewJoiner(limit int) *Joiner {
 	return &Joiner{limit: limit, values: make(map[[32]byte]*largeValue)}
 }

@@ -20,7 +20,7 @@ import (
 // segment or in ones before it.
 //
 // A single row whose key and short values exceed target gets a segment of its
-// own. One that exceeds [MaxBody], or a value above [MaxLargeValue], is a
+// own. If they exceed [MaxBody], or the whole row [MaxLargeValue], the error is a
 // [ChangeError] that wraps [ErrTooLarge].
 //
 // The segments share values, shapes, the seen vector and, where nothing
@@ -70,23 +70,25 @@ type splitter struct {
 // A load is what counts against the limits of a segment.
 type load struct {
 	size, rows, values, shapes, names, devices int
+
+	large int // bytes of the values that refs stand for, which a Joiner puts together at once
 }
 
 func (l load) plus(m load) load {
 	return load{
 		l.size + m.size, l.rows + m.rows, l.values + m.values,
-		l.shapes + m.shapes, l.names + m.names, l.devices + m.devices,
+		l.shapes + m.shapes, l.names + m.names, l.devices + m.devices, l.large + m.large,
 	}
 }
 
 func (l load) exceeds(limit load) bool {
 	return l.size > limit.size || l.rows > limit.rows || l.values > limit.values ||
-		l.shapes > limit.shapes || l.names > limit.names || l.devices > limit.devices
+		l.shapes > limit.shapes || l.names > limit.names || l.devices > limit.devices || l.large > limit.large
 }
 
 // limit returns the limits of a segment with a body of this size.
 func limit(size int) load {
-	return load{size, maxRows, maxValues, maxShapes, maxNames, maxDevices}
+	return load{size, maxRows, maxValues, maxShapes, maxNames, maxDevices, MaxLargeValue}
 }
 
 // open begins the next segment.
@@ -153,25 +155,26 @@ func (s *splitter) add(i int) error {
 	if slices.ContainsFunc(c.Key, tooLong) {
 		return fmt.Errorf("key: %w", ErrTooLarge)
 	}
-	values, size := c.Values, changeSize(c)
+	values, size, large := c.Values, changeSize(c), 0
+	if size > MaxLargeValue {
+		return fmt.Errorf("row of about %d bytes: %w", size, ErrTooLarge)
+	}
 	// What the change takes when it is alone in a segment.
 	alone := size + shapeSize(c.Shape) + layoutSize + batchSize + (deviceSize+entrySize)*(3+len(s.batch.Seen))
 	if alone > s.target || slices.ContainsFunc(values, tooLong) {
-		cut, err := s.cutValues(i, alone-s.target)
-		if err != nil {
-			return err
-		}
+		cut := s.cutValues(i, alone-s.target)
 		saved := valuesSize(values) - valuesSize(cut)
 		values, size, alone = cut, size-saved, alone-saved
+		large = refsLength(cut)
 	}
 	if alone > MaxBody {
 		return fmt.Errorf("row without its long values: %w", ErrTooLarge)
 	}
-	cost := s.cost(c, size)
+	cost := s.cost(c, size, large)
 	if s.load.plus(cost).exceeds(limit(s.target)) && !s.empty() {
 		s.close(i)
 		s.open()
-		cost = s.cost(c, size)
+		cost = s.cost(c, size, large)
 	}
 	s.load = s.load.plus(cost)
 	if s.load.exceeds(limit(MaxBody)) {
@@ -192,9 +195,10 @@ func (s *splitter) add(i int) error {
 
 func (s *splitter) empty() bool { return s.load.rows == 0 && len(s.current.Pieces) == 0 }
 
-// cost returns what c, which takes size bytes in its group, adds to the load.
-func (s *splitter) cost(c *changelog.Change, size int) load {
-	cost := load{size: size, rows: 1, values: len(c.Key) + len(c.Values)}
+// cost returns what c, which takes size bytes in its group and has refs to
+// large bytes, adds to the load.
+func (s *splitter) cost(c *changelog.Change, size, large int) load {
+	cost := load{size: size, rows: 1, values: len(c.Key) + len(c.Values), large: large}
 	if !s.shapes[c.Shape] {
 		cost.shapes = 1
 		cost.names = namesIn(c.Shape)

@@ -226,6 +226,37 @@ func TestSplitRelayed(t *testing.T) {
 	}
 }
 
+// TestSplitJoinable shows that no segment refers to more than a Joiner puts
+// together at once, even where the pieces stand in segments before.
+func TestSplitJoinable(t *testing.T) {
+	b := &changelog.Batch{Device: deviceA, Number: 5}
+	own := changelog.Stamp{Time: 1, Device: deviceA, Batch: 5}
+	same := make([]byte, MaxLargeValue/4)
+	for i := range 9 {
+		b.Changes = append(b.Changes, changelog.Change{
+			Shape: noteShape, Key: changelog.Key{int64(i)}, Values: []changelog.Value{same, nil}, Stamp: own, Birth: own,
+		})
+	}
+	segments, err := Split(b, MaxBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for i, s := range segments {
+		large := 0
+		for _, c := range s.Changes {
+			large += refsLength(c.Values)
+			rows++
+		}
+		if large > MaxLargeValue {
+			t.Errorf("segment %d refers to %d bytes", i, large)
+		}
+	}
+	if rows != len(b.Changes) {
+		t.Errorf("%d rows, want %d", rows, len(b.Changes))
+	}
+}
+
 // TestSplitLarge has values and rows above the sizes of pieces and bodies.
 func TestSplitLarge(t *testing.T) {
 	own := changelog.Stamp{Time: 1, Device: deviceA, Batch: 5}
@@ -318,6 +349,7 @@ func TestSplitRefuses(t *testing.T) {
 	row := func(key, body changelog.Value) changelog.Change {
 		return changelog.Change{Shape: noteShape, Key: changelog.Key{key}, Values: []changelog.Value{body, nil}, Stamp: own, Birth: own}
 	}
+	half := make([]byte, MaxLargeValue/2)
 	keys := make([]string, 5)
 	values := make(changelog.Key, len(keys))
 	for i := range keys {
@@ -341,6 +373,9 @@ func TestSplitRefuses(t *testing.T) {
 		{"long key", changelog.Batch{Changes: []changelog.Change{row("a", nil), row(strings.Repeat("k", MaxValue+1), nil)}}, 1},
 		{"long keys", changelog.Batch{Changes: []changelog.Change{longKeys}}, 0},
 		{"long value", changelog.Batch{Changes: []changelog.Change{row("a", make([]byte, MaxLargeValue+1))}}, 0},
+		{"long row", changelog.Batch{Changes: []changelog.Change{
+			{Shape: noteShape, Key: changelog.Key{"a"}, Values: []changelog.Value{half, half}, Stamp: own, Birth: own},
+		}}, 0},
 		{"large vector", changelog.Batch{Seen: seen}, -1},
 		{"another device", changelog.Batch{Seen: most, Changes: []changelog.Change{relayed}}, 0},
 		{"last number", changelog.Batch{Number: endOfBatches}, -1},
