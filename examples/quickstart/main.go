@@ -200,9 +200,13 @@ func (d *device) options() *sqlitesync.Options {
 
 func (d *device) close() {
 	if d.sync != nil {
-		d.sync.Close()
+		if err := d.sync.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	}
-	d.db.Close()
+	if err := d.db.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // pass runs Sync, and shows how far it is if it takes long.

@@ -34,8 +34,8 @@ func Open(path string) (*Folder, error) {
 	}
 	root, err := os.OpenRoot(absolute)
 	if err != nil {
-		if _, gone := statFolder(absolute); gone != nil {
-			err = gone
+		if errors.Is(err, fs.ErrNotExist) || unreachable(err) { // it went since it was looked at
+			err = fmt.Errorf("%w: %v", ErrMissing, err)
 		}
 		return nil, fmt.Errorf("open folder: %w", err)
 	}

@@ -92,7 +92,8 @@ func tree(t testing.TB, root string) map[string]string {
 // A stepDisk is a disk that records its steps and can fail one of them.
 type stepDisk struct {
 	disk
-	steps []string
+	steps  []string
+	opened []file
 
 	// fail decides what becomes of a step, if set. perform does it for real.
 	fail func(step string, perform func() error) error
@@ -137,6 +138,7 @@ func (d *stepDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, erro
 		}
 		return nil, err
 	}
+	d.opened = append(d.opened, opened)
 	return stepFile{file: opened, disk: d, name: short(name)}, nil
 }
 

@@ -43,7 +43,7 @@ func (f *Folder) publish(device, target string, data []byte) error {
 		return err
 	}
 	err = f.place(temporary, target)
-	f.disk.Remove(temporary) // what cannot be removed now is left to RemoveTemporaries
+	_ = f.disk.Remove(temporary) // what cannot be removed now is left to RemoveTemporaries
 	if errors.Is(err, fs.ErrExist) {
 		err = f.compare(target, data)
 	}
@@ -102,7 +102,7 @@ func (f *Folder) replace(device, target string, data []byte) error {
 		return err
 	}
 	if err := patiently(func() error { return f.disk.Rename(temporary, target) }); err != nil {
-		f.disk.Remove(temporary)
+		_ = f.disk.Remove(temporary)
 		return err
 	}
 	return f.syncDirectory(path.Dir(target))
@@ -120,7 +120,7 @@ func (f *Folder) writeTemporary(device string, data []byte) (string, error) {
 	}
 	name := path.Join(directory, newTemporaryName())
 	if err := f.writeFile(name, data); err != nil {
-		f.disk.Remove(name)
+		_ = f.disk.Remove(name)
 		return "", err
 	}
 	return name, nil

@@ -226,6 +226,9 @@ func crash(f *Folder, step int, after bool, call func()) (crashed bool) {
 				panic(value)
 			}
 			crashed = true
+			for _, opened := range disk.opened {
+				opened.Close() // as the system does
+			}
 		}
 	}()
 	call()

@@ -94,7 +94,7 @@ func (w *Watcher) run() {
 	var system notifier
 	defer func() {
 		if system != nil {
-			system.Close()
+			_ = system.Close()
 		}
 	}()
 	ticker := time.NewTicker(w.poll)
@@ -136,7 +136,7 @@ func (w *Watcher) refresh(system notifier) notifier {
 	}
 	for _, dir := range w.unwanted(wanted) {
 		w.forget(dir)
-		system.Remove(dir) // fails if the directory is gone, and the watch with it
+		_ = system.Remove(dir) // fails if the directory is gone, and the watch with it
 	}
 	var failed error
 	for _, dir := range wanted {
@@ -165,7 +165,7 @@ func (w *Watcher) watch(system notifier, dir string) error {
 			return nil
 		}
 		// Another directory has taken the place, as after a drive was connected again. The watch is on the old one.
-		system.Remove(dir)
+		_ = system.Remove(dir)
 	}
 	// Noted before it is so: if the directory goes while Add runs, the event of its going must find it here.
 	w.mu.Lock()
