@@ -77,20 +77,21 @@ func (db *Database) triggers(ctx context.Context) (map[string]string, error) {
 
 // register gives the table its number, shape, log columns and clock table.
 func (db *Database) register(ctx context.Context, table *Table) error {
-	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_tables (name) VALUES (?) ON CONFLICT DO NOTHING", table.Name)
+	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_tables (name) VALUES (?) ON CONFLICT DO NOTHING", table.Put.Rows())
 	if err != nil {
 		return err
 	}
-	err = db.Conn.Get(ctx, "SELECT number, phase FROM sqlitesync_tables WHERE name = ?", []any{table.Name}, &table.Number, &table.Phase)
+	err = db.Conn.Get(ctx, "SELECT number, phase FROM sqlitesync_tables WHERE name = ?", []any{table.Put.Rows()}, &table.Number, &table.Phase)
 	if err != nil {
 		return err
 	}
 	if table.PutNumber, err = db.ShapeNumber(ctx, table.Put); err != nil {
 		return err
 	}
-	var columns, clocks int
+	var columns int
+	var clocks *string
 	err = db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
-		(SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?)`,
+		(SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?)`,
 		[]any{fmt.Sprintf("sqlitesync_clock_%d", table.Number)}, &columns, &clocks)
 	if err != nil {
 		return err
@@ -100,10 +101,17 @@ func (db *Database) register(ctx context.Context, table *Table) error {
 			return err
 		}
 	}
-	if clocks > 0 {
+	definition := clockDefinition(table)
+	if clocks != nil && *clocks == definition {
 		return nil
 	}
-	return db.Conn.Script(ctx, clockDefinition(table))
+	// None yet, or the app has made the table anew with a key of another type,
+	// and what is known is about other rows.
+	script := fmt.Sprintf("DROP TABLE IF EXISTS sqlitesync_clock_%d;\n%s", table.Number, definition)
+	if err := db.Conn.Script(ctx, script); err != nil {
+		return err
+	}
+	return db.SetPhase(ctx, table, PhaseNew)
 }
 
 type trigger struct{ name, sql string }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // Kind says what a change does to its row.
@@ -66,6 +67,11 @@ func (s *Shape) Append(b []byte) []byte {
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
+
+// Rows names the rows that changes of this shape are about: those of its table,
+// while that has this key. With other key columns it has other rows, even where
+// the values are the same.
+func (s *Shape) Rows() string { return s.Table + " (" + strings.Join(s.Key, ", ") + ")" }
 
 // Equal reports whether s and t contain the same.
 func (s *Shape) Equal(t *Shape) bool { return s == t || s.digest == t.digest }

@@ -16,7 +16,13 @@ import (
 type Conn struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
-	durable    bool
+	// synchronous is what the pragma was set to last, "" before the first time.
+	synchronous string
+
+	// restore is called at the beginning of the transaction that follows one
+	// that was rolled back (stale): what is in memory may be of that one.
+	restore func(context.Context) error
+	stale   bool
 }
 
 // NewConn takes over conn.
@@ -69,6 +75,15 @@ func (c *Conn) Script(ctx context.Context, script string) error {
 	return err
 }
 
+// compile finds out whether SQLite can compile a statement, without running it.
+func (c *Conn) compile(ctx context.Context, query string) error {
+	rows, err := c.conn.QueryContext(context.WithoutCancel(ctx), "EXPLAIN "+query)
+	if err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
 func (c *Conn) prepare(ctx context.Context, query string) (*sql.Stmt, context.Context, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -106,18 +121,39 @@ func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() er
 	if _, err := c.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	err := fn()
+	err := c.within(ctx, fn)
 	if err == nil {
 		if _, err = c.Exec(ctx, "COMMIT"); err == nil {
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)
 	}
+	c.stale = true
 	// Some errors (a full disk, an I/O error) have rolled back already.
 	if _, rollback := c.Exec(context.WithoutCancel(ctx), "ROLLBACK"); rollback != nil && !inactive(rollback) {
 		err = errors.Join(err, fmt.Errorf("rollback: %w", rollback))
 	}
 	return err
+}
+
+func (c *Conn) within(ctx context.Context, fn func() error) error {
+	if c.stale && c.restore != nil {
+		if err := c.restore(ctx); err != nil {
+			return fmt.Errorf("read again: %w", err)
+		}
+	}
+	c.stale = false
+	return fn()
+}
+
+// CheckTransaction returns an error if the transaction that Transact began is
+// over: a trigger of the app can end it (RAISE(ROLLBACK)), and statements that
+// follow would commit one by one.
+func (c *Conn) CheckTransaction(ctx context.Context) error {
+	if _, err := c.Exec(ctx, "BEGIN"); err == nil { // refused inside a transaction
+		return errors.New("a trigger has rolled back the transaction")
+	}
+	return nil
 }
 
 // Attempt runs fn inside a transaction, and takes back what it wrote if it
@@ -139,17 +175,17 @@ func (c *Conn) Attempt(ctx context.Context, fn func() error) error {
 }
 
 func (c *Conn) setDurability(ctx context.Context, durability Durability) error {
-	if c.durable == bool(durability) {
+	synchronous := "NORMAL"
+	if durability == Durable {
+		synchronous = "FULL"
+	}
+	if c.synchronous == synchronous {
 		return nil
 	}
-	pragma := "PRAGMA synchronous=NORMAL"
-	if durability == Durable {
-		pragma = "PRAGMA synchronous=FULL"
-	}
-	if err := c.Script(ctx, pragma); err != nil {
+	if err := c.Script(ctx, "PRAGMA synchronous="+synchronous); err != nil {
 		return err
 	}
-	c.durable = bool(durability)
+	c.synchronous = synchronous
 	return nil
 }
 
@@ -162,6 +198,9 @@ func ErrorCode(err error) int {
 	return 0
 }
 
+// codeError is SQLITE_ERROR: the statement makes no sense, here and now.
+const codeError = 1
+
 // inactive reports whether ROLLBACK failed because there was no transaction
-// any more, which is SQLITE_ERROR (1).
-func inactive(err error) bool { return ErrorCode(err) == 1 }
+// any more.
+func inactive(err error) bool { return ErrorCode(err) == codeError }

@@ -43,23 +43,34 @@ func Open(ctx context.Context, c *Conn, self DeviceID) (*Database, error) {
 		devices: make(map[int64]DeviceID),
 		shapes:  make(map[int64]*Shape),
 	}
-	rows, err := c.Query(ctx, "SELECT number, id FROM sqlitesync_devices")
+	c.restore = db.restore
+	return db, db.restore(ctx)
+}
+
+// restore reads again what is in memory of our tables, and makes
+// [Database.SchemaChanged] ask for a new Capture.
+func (db *Database) restore(ctx context.Context) error {
+	clear(db.byID)
+	clear(db.devices)
+	clear(db.shapes)
+	db.version = 0
+	rows, err := db.Conn.Query(ctx, "SELECT number, id FROM sqlitesync_devices")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var number int64
 		var id []byte
 		if err := rows.Scan(&number, &id); err != nil {
-			return nil, err
+			return err
 		}
 		if len(id) != len(DeviceID{}) {
-			return nil, fmt.Errorf("device %d has an id of %d bytes", number, len(id))
+			return fmt.Errorf("device %d has an id of %d bytes", number, len(id))
 		}
 		db.byID[DeviceID(id)], db.devices[number] = number, DeviceID(id)
 	}
-	return db, rows.Err()
+	return rows.Err()
 }
 
 // Table returns the table with this canonical name, or nil if none takes part.

@@ -1,6 +1,7 @@
 package changelog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -27,13 +28,14 @@ func AppendChange(b []byte, c *Change) []byte {
 // errDamaged is for bytes that AppendChange did not write.
 var errDamaged = errors.New("stored change is damaged")
 
-// ParseChange reads what AppendChange wrote.
-func ParseChange(b []byte) (*Change, error) {
-	shape, b, err := parseShape(b)
+// ParseChange reads what AppendChange wrote, and nothing else: there is one
+// encoding of each change.
+func ParseChange(encoded []byte) (*Change, error) {
+	shape, rest, err := parseShape(encoded)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{rest: b}
+	p := parser{rest: rest}
 	c := &Change{Shape: shape, Stamp: p.stamp(), Birth: p.stamp()}
 	for range shape.Key {
 		c.Key = append(c.Key, p.value())
@@ -41,7 +43,7 @@ func ParseChange(b []byte) (*Change, error) {
 	for range shape.Columns {
 		c.Values = append(c.Values, p.value())
 	}
-	if p.failed || len(p.rest) != 0 {
+	if p.failed || !bytes.Equal(AppendChange(nil, c), encoded) {
 		return nil, errDamaged
 	}
 	return c, nil

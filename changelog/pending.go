@@ -124,7 +124,7 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		if err != nil || same {
 			return nil, err
 		}
-	case edit.Before.Visible(): // it was, and is gone
+	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew: // it was, or may have been, and is gone
 		edit.Change = Change{Shape: table.Gone}
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err

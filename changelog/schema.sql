@@ -9,10 +9,11 @@ CREATE TABLE sqlitesync_log (
 );
 
 -- The tables that take part, by the number that triggers and clocks use, and
--- how far the rows that stood in them before have come (Phase).
+-- how far the rows that stood in them before have come (Phase). A table with
+-- another key counts as another: name (key columns).
 CREATE TABLE sqlitesync_tables (
 	number INTEGER PRIMARY KEY,
-	name   TEXT NOT NULL UNIQUE COLLATE NOCASE,
+	name   TEXT NOT NULL UNIQUE,
 	phase  INTEGER NOT NULL DEFAULT 0
 );
 

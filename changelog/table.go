@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -47,6 +48,27 @@ type Unique struct {
 	Columns    []string
 	Collations []string
 }
+
+// Stores reports whether the table stores the key as it is. A column of another
+// type would turn it into another key: '1' into 1, or 1 into '1'.
+func (t *Table) Stores(key Key) bool {
+	for i, column := range t.Key {
+		switch v := key[i].(type) {
+		case int64, float64:
+			if column.Affinity == "TEXT" {
+				return false
+			}
+		case string:
+			if column.Affinity != "TEXT" && column.Affinity != "" && numberPattern.MatchString(v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// numberPattern matches the texts that numeric columns turn into numbers.
+var numberPattern = regexp.MustCompile(`^[ \t-\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t-\r]*(\x00|$)`)
 
 // column returns the column with this name, nil if it is one of the key.
 func (t *Table) column(name string) *Column {
@@ -120,12 +142,47 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		}
 		return refuse(reason, hint)
 	}
+	for _, column := range table.Key {
+		if collates, err := ownCollation(ctx, c, name, column); err != nil || collates {
+			if err != nil {
+				return nil, Unsynced{}, err
+			}
+			return refuse(fmt.Sprintf("its key column %q has a collation", column.Name), "use a key with the default collation")
+		}
+	}
+	err = tryWrites(ctx, c, table)
+	if ErrorCode(err) == codeError {
+		return refuse(fmt.Sprintf("SQLite can't write to it here (%v)", err),
+			"let this program register the functions and collations that it needs, or exclude the table")
+	}
+	if err != nil {
+		return nil, Unsynced{}, err
+	}
 	table.Put = NewShape(Full, name, keyNames, columnNames)
 	table.Gone = NewShape(Delete, name, keyNames, nil)
 	slices.SortFunc(table.Columns, func(a, b Column) int {
 		return strings.Compare(CanonicalName(a.Name), CanonicalName(b.Name))
 	})
 	return table, Unsynced{}, nil
+}
+
+// ownCollation reports whether a column compares texts by NOCASE or RTRIM. No
+// pragma tells: the index of the key can have another collation than its column.
+func ownCollation(ctx context.Context, c *Conn, table string, column Column) (collates bool, err error) {
+	query := fmt.Sprintf("SELECT max(v = 'A' OR v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
+		Quote(column.Name), Quote(table))
+	err = c.Get(ctx, query, nil, &collates)
+	return collates, err
+}
+
+// tryWrites lets SQLite compile what a merge does to a table. That fails if a
+// trigger needs a function that this process does not have.
+func tryWrites(ctx context.Context, c *Conn, table *Table) error {
+	key, first := qualified(table.Key, ""), Quote(table.Key[0].Name)
+	return errors.Join(
+		c.compile(ctx, fmt.Sprintf("INSERT INTO %[1]s AS sqlitesync_row (%[2]s) SELECT %[2]s FROM %[1]s WHERE false ON CONFLICT (%[2]s) DO UPDATE SET %[3]s = excluded.%[3]s",
+			Quote(table.Name), key, first)),
+		c.compile(ctx, "DELETE FROM "+Quote(table.Name)))
 }
 
 func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error) {

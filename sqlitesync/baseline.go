@@ -63,10 +63,36 @@ func (s *Syncer) enqueueBaseline(ctx context.Context, table *changelog.Table, af
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
+	last := rows[len(rows)-1].Key
+	return last, s.enqueueRows(ctx, rows, func(sent []changelog.Change) error {
+		return s.db.Record(ctx, table, sent, changelog.Shown)
+	})
+}
+
+// enqueueDisplaced puts the baseline rows into the outbox that the merges of
+// this transaction have taken out of sight before they were published: other
+// devices need them to come to the same answer when they can show again.
+func (s *Syncer) enqueueDisplaced(ctx context.Context) error {
+	var rows []changelog.Change
+	for _, o := range s.outcomes {
+		rows = append(rows, o.result.Unsent...)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return s.enqueueRows(ctx, rows, func([]changelog.Change) error { return nil })
+}
+
+// enqueueRows puts baseline rows into the outbox. Those that the format can
+// carry are given to record.
+func (s *Syncer) enqueueRows(ctx context.Context, rows []changelog.Change, record func([]changelog.Change) error) error {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = s.enqueue(ctx, position+1, rows, func() error { return s.db.Record(ctx, table, rows, changelog.Shown) })
-	return rows[len(rows)-1].Key, err
+	segments, err := s.split(ctx, position+1, &rows, func(int) {})
+	if err != nil {
+		return err
+	}
+	return s.enqueue(ctx, segments, func() error { return record(rows) })
 }

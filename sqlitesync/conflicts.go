@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -121,6 +122,9 @@ const (
 // Resolve decides a conflict, in one transaction. Other devices that recorded
 // the same conflict keep their record of it.
 func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) error {
+	if keep != KeepWinner && keep != TakeLoser {
+		return fmt.Errorf("sqlitesync: resolve conflict %d: resolution %d is not known", id, keep)
+	}
 	s.pass.Lock()
 	defer s.pass.Unlock()
 	if s.isClosed() {
@@ -195,9 +199,9 @@ func assertion(table *changelog.Table, change *changelog.Change) (text string, a
 type Held struct {
 	Table  string // in lower case
 	Key    []any
-	Reason string // in SQLite's words, without values
-	Device DeviceID
-	Time   time.Time
+	Reason string    // in SQLite's words, without values
+	Device DeviceID  // as in Version
+	Time   time.Time // as in Version
 }
 
 // Held yields the rows that are held, by table and key. After an error it ends.
@@ -216,7 +220,8 @@ func (s *Syncer) Held(ctx context.Context) iter.Seq2[Held, error] {
 			}
 			for i := range page {
 				c := &page[i].Change
-				held := Held{Table: c.Shape.Table, Key: c.Key, Reason: page[i].Reason, Device: DeviceID(c.Stamp.Device), Time: time.UnixMilli(c.Stamp.Time)}
+				version := versionOf(c)
+				held := Held{Table: c.Shape.Table, Key: c.Key, Reason: page[i].Reason, Device: version.Device, Time: version.Time}
 				if !yield(held, nil) {
 					return
 				}
@@ -234,19 +239,18 @@ func (s *Syncer) read(ctx context.Context, fn func(*changelog.Conn) error) error
 		return ErrClosed
 	}
 	conn, err := s.handle.readers.Conn(ctx)
+	if s.isClosed() {
+		err = errors.Join(ErrClosed, err)
+	}
 	if err != nil {
 		return err
 	}
 	reader := changelog.NewConn(conn)
 	defer reader.Close()
-	return fn(reader)
+	if err = fn(reader); err != nil && s.isClosed() {
+		return ErrClosed // under our hands
+	}
+	return err
 }
 
-func (s *Syncer) isClosed() bool {
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Syncer) isClosed() bool { return s.life.Err() != nil }

@@ -16,7 +16,7 @@ import (
 //
 //	keys      KeyStore: device, epoch        nothing refers to them yet
 //	database  tables, triggers, found record one durable transaction: we are a member
-//	folder    found record, marker           from the database, at each pass
+//	folder    marker, found record           from the database, at each pass until they stand
 func (s *Syncer) create(ctx context.Context) error {
 	set, err := installed(ctx, s.handle.conn)
 	if err != nil {
@@ -54,7 +54,8 @@ func (s *Syncer) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.enter(ctx, f, device, found.SpaceID(), []*crypto.Epoch{epoch}, []*crypto.Record{found})
+	s.identity.founding = true
+	return s.enter(ctx, f, device, found.SpaceID(), []*crypto.Epoch{epoch}, []*crypto.Record{found}, nil)
 }
 
 // foreignKeys decides whether the new space enforces foreign keys.
@@ -67,9 +68,9 @@ func (s *Syncer) foreignKeys(ctx context.Context) (enforced bool, err error) {
 }
 
 // enter makes this database a device of a space: the part that create and join
-// share.
+// share. The rows of the tables in replaced are removed.
 func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.DeviceKeys, space crypto.SpaceID,
-	epochs []*crypto.Epoch, records []*crypto.Record,
+	epochs []*crypto.Epoch, records []*crypto.Record, replaced []*changelog.Table,
 ) (err error) {
 	s.identity.space, s.identity.device = space, device.ID()
 	s.keys, err = newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: space, Epochs: epochs})
@@ -89,10 +90,15 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 				return err
 			}
 		}
+		for _, table := range replaced {
+			if err := s.handle.conn.Script(ctx, "DELETE FROM "+changelog.Quote(table.Name)); err != nil {
+				return err
+			}
+		}
 		if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
 			return err
 		}
-		return schemaError(s.db.Capture(ctx, s.selection()))
+		return s.captureNow(ctx)
 	})
 	if err != nil {
 		return err
@@ -103,10 +109,15 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 	if err := s.computeRoster(); err != nil {
 		return err
 	}
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
-		return s.publishFault(err, 0)
+	if err := s.checkMembership(); err != nil {
+		return err
 	}
-	if err := f.WriteMarker(s.identity.device.String(), space.String()); err != nil {
+	if s.identity.founding {
+		if err := s.writeMarker(ctx, f); err != nil {
+			return err
+		}
+	}
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
 		return s.publishFault(err, 0)
 	}
 	for _, record := range records {
@@ -115,6 +126,20 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		}
 	}
 	return nil
+}
+
+// writeMarker writes sqlitesync.json. Only the founder does, until it has
+// succeeded once: a folder that loses its marker later must show that it did.
+func (s *Syncer) writeMarker(ctx context.Context, f *folder.Folder) error {
+	device := s.identity.device.String()
+	if err := f.MakeDevice(device); err != nil {
+		return s.publishFault(err, 0)
+	}
+	if err := f.WriteMarker(device, s.identity.space.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	s.identity.founding = false
+	return save(ctx, s.handle.conn, "founding", "false")
 }
 
 // openFolder opens the folder as it is now. It is opened anew at each pass,
@@ -130,9 +155,11 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 // checkFolder makes sure that the folder holds this device's space. A missing
 // marker in a folder that has nothing else either means "emptied, or not
 // downloaded yet", not "start again".
-func (s *Syncer) checkFolder(f *folder.Folder) error {
+func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder) error {
 	marker, err := f.Marker()
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && s.identity.founding:
+		return s.writeMarker(ctx, f) // Create was interrupted
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it does not hold the space", ErrFolder),
 			Hint: "The folder is empty, is another one, or has not been downloaded yet. Local changes are kept until it is back."}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -52,7 +53,7 @@ func (s *Syncer) Devices(ctx context.Context) ([]Device, error) {
 	f, err := s.openFolder()
 	if err == nil {
 		defer f.Close()
-		err = s.checkFolder(f)
+		err = s.checkFolder(ctx, f)
 	}
 	reachable := err == nil
 	var devices []Device
@@ -114,6 +115,12 @@ func (i Invite) String() string {
 	return fmt.Sprintf("invite as %s until %s", i.Role, i.Expires.Format(time.DateTime))
 }
 
+// GoString returns what String returns, for %#v.
+func (i Invite) GoString() string { return i.String() }
+
+// LogValue returns what String returns: some handlers print every field.
+func (i Invite) LogValue() slog.Value { return slog.StringValue(i.String()) }
+
 const defaultExpiry = 48 * time.Hour
 
 // Invite makes a code with which one more device can [Join]. The folder must
@@ -151,7 +158,7 @@ func (s *Syncer) invite(ctx context.Context, o InviteOptions) (Invite, error) {
 		return Invite{}, err
 	}
 	defer f.Close()
-	if err := s.checkFolder(f); err != nil {
+	if err := s.checkFolder(ctx, f); err != nil {
 		return Invite{}, err
 	}
 	var p problems // damaged records of others do not keep us from inviting

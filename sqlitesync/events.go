@@ -93,7 +93,7 @@ func (s *Syncer) Events(ctx context.Context) iter.Seq[Event] {
 			}
 			select {
 			case <-reader.wake:
-			case <-s.closed:
+			case <-s.life.Done():
 				return
 			case <-ctx.Done():
 				return

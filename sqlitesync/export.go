@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,47 +54,77 @@ func (s *Syncer) fold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(edits) > 0 {
-		changes := make([]changelog.Change, len(edits))
-		for i := range edits {
-			changes[i] = edits[i].Change
+	changes := make([]changelog.Change, len(edits))
+	for i := range edits {
+		changes[i] = edits[i].Change
+	}
+	segments, err := s.split(ctx, position+1, &changes, func(i int) { edits = slices.Delete(edits, i, i+1) })
+	if err != nil {
+		return err
+	}
+	err = s.enqueue(ctx, segments, func() error {
+		for i := range edits { // a large batch was split: some went into later batches
+			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
 		}
-		err := s.enqueue(ctx, position+1, changes, func() error {
-			for i := range edits { // a large batch was split: some went into later batches
-				edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
-			}
-			result, err := merge.Local(ctx, s.db, edits)
-			s.merged(s.identity.device, result)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+		result, err := merge.Local(ctx, s.db, edits)
+		s.merged(s.identity.device, result)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return s.db.ClearLog(ctx)
 }
 
-// enqueue puts changes into the outbox as the batch with this number and, if
-// they are many, the next ones. It writes the stamps that they get into
-// changes, and then calls record, which writes them down here. Meanwhile the
-// batches are compressed: that is the dearest part of the way out that is not
-// SQLite's, and takes no longer than record does.
-func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog.Change, record func() error) error {
+// split makes segments of changes, for the batch with this number and, if they
+// are many, the next ones. It writes the stamps that they get into changes. A
+// change beyond the limits of the format (a key above 16 MiB) stays on this
+// device: it is taken out of changes, dropped is called with its index, and
+// the other changes go on.
+func (s *Syncer) split(ctx context.Context, number uint64, changes *[]changelog.Change, dropped func(i int)) ([]*segment.Segment, error) {
 	seen, err := s.db.Seen(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	batch := &changelog.Batch{Device: s.self(), Number: number, Seen: seen, Changes: changes}
-	segments, err := segment.Split(batch, maxBody)
-	if err != nil {
-		return err
-	}
-	next := 0
-	for _, part := range segments {
-		for i := range part.Changes {
-			changes[next].Stamp, changes[next].Birth = part.Changes[i].Stamp, part.Changes[i].Birth
-			next++
+	for len(*changes) > 0 {
+		batch := &changelog.Batch{Device: s.self(), Number: number, Seen: seen, Changes: *changes}
+		segments, err := segment.Split(batch, maxBody)
+		var beyond *segment.ChangeError
+		if errors.As(err, &beyond) {
+			s.reportBeyond((*changes)[beyond.Index].Shape.Table, beyond.Err)
+			*changes = slices.Delete(*changes, beyond.Index, beyond.Index+1)
+			dropped(beyond.Index)
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		next := 0
+		for _, part := range segments {
+			for i := range part.Changes {
+				(*changes)[next].Stamp, (*changes)[next].Birth = part.Changes[i].Stamp, part.Changes[i].Birth
+				next++
+			}
+		}
+		return segments, nil
+	}
+	return nil, nil
+}
+
+// reportBeyond tells that a row is too large to travel.
+func (s *Syncer) reportBeyond(table string, err error) {
+	s.log.Warn("a row is too large to be synced and stays on this device", "table", table, "err", err)
+	s.state.update(func(st *Status) {
+		st.Unsynced = append(st.Unsynced, Unsynced{Table: table, Reason: "a row is too large: " + err.Error(), Hint: "make its key or its values smaller"})
+	})
+}
+
+// enqueue puts segments into the outbox, after record has written down here
+// what they contain. Meanwhile they are compressed: that is the dearest part of
+// the way out that is not SQLite's, and takes no longer than record does.
+func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, record func() error) error {
+	if len(segments) == 0 {
+		return nil
 	}
 	packed := make([][]byte, len(segments))
 	errs := make([]error, len(segments))
@@ -105,7 +137,7 @@ func (s *Syncer) enqueue(ctx context.Context, number uint64, changes []changelog
 			}
 		})
 	}
-	err = record()
+	err := record()
 	packing.Wait()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
@@ -261,6 +293,31 @@ func (s *Syncer) publishFault(err error, batch uint64) error {
 		e.Hint = "Another machine publishes with this device's keys: one of the two is a copy. Uninstall one of them and let it join again."
 	}
 	return e
+}
+
+// confirm looks at this device's own directory, before anything is published
+// in it: what an earlier pass has published is done with if it stands there,
+// and goes out again if it does not.
+func (s *Syncer) confirm(ctx context.Context, f *folder.Folder) error {
+	listing, err := f.List(s.identity.device.String())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s.publishFault(err, 0)
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	for _, name := range listing.Segments {
+		if name.Last > position {
+			return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
+		}
+	}
+	if !listing.Head {
+		if err := save(ctx, s.handle.conn, "head", ""); err != nil {
+			return err
+		}
+	}
+	return s.forget(ctx, listing)
 }
 
 // forget removes from the outbox what a scan of the folder has found there.

@@ -63,10 +63,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	}
 	counter++
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
-		if err := saveNumber(ctx, s.handle.conn, "head_counter", counter); err != nil {
-			return err
-		}
-		return save(ctx, s.handle.conn, "head", string(said))
+		return saveNumber(ctx, s.handle.conn, "head_counter", counter)
 	})
 	if err != nil {
 		return err
@@ -85,7 +82,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 		return s.publishFault(err, 0)
 	}
 	s.headTime, s.headOwn = time.Now(), own
-	return nil
+	return save(ctx, s.handle.conn, "head", string(said)) // only now: what was not written is written again
 }
 
 // composeHead returns the head without its time, and the newest own batch in it.

@@ -51,11 +51,12 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	if err != nil {
 		return inviteError(err)
 	}
-	if err := s.existing(ctx); err != nil {
+	replaced, err := s.existing(ctx)
+	if err != nil {
 		return err
 	}
 	s.identity.foreignKeys = roster.Found().ForeignKeys
-	if err := s.enter(ctx, f, device, invite.Space, invite.Epochs, append(records, admit)); err != nil {
+	if err := s.enter(ctx, f, device, invite.Space, invite.Epochs, append(records, admit), replaced); err != nil {
 		return err
 	}
 	if err := f.RemoveInvite(inviteID(keys)); err != nil {
@@ -122,48 +123,42 @@ func inviteError(err error) error {
 	return fmt.Errorf("%w: %w; make a new one", ErrCode, err)
 }
 
-// existing does with the rows that the database has already what the options say.
-func (s *Syncer) existing(ctx context.Context) error {
+// existing decides what becomes of the rows that the database has already, and
+// returns the tables whose rows are to be replaced. Of these a copy was written.
+func (s *Syncer) existing(ctx context.Context) (replaced []*changelog.Table, err error) {
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {
-		return schemaError(err)
+		return nil, schemaError(err)
 	}
 	var filled []string
 	for _, table := range tables {
 		var n int
 		if err := s.handle.conn.Get(ctx, "SELECT count(*) FROM "+changelog.Quote(table.Name), nil, &n); err != nil {
-			return err
+			return nil, err
 		}
 		if n > 0 {
 			filled = append(filled, fmt.Sprintf("%s has %d", table.Name, n))
 		}
 	}
 	if len(filled) == 0 {
-		return nil
+		return nil, nil
 	}
 	switch s.options.Existing {
 	case MergeExisting:
-		return nil
+		return nil, nil
 	case ReplaceExisting:
-		return s.replace(ctx, tables)
+		return tables, s.copyDatabase(ctx)
 	default:
-		return fmt.Errorf("%w: %s; set Options.Existing to MergeExisting or ReplaceExisting", ErrNotEmpty, strings.Join(filled, ", "))
+		return nil, fmt.Errorf("%w: %s; set Options.Existing to MergeExisting or ReplaceExisting", ErrNotEmpty, strings.Join(filled, ", "))
 	}
 }
 
-// replace removes the rows of tables, after a copy of the database was written.
-func (s *Syncer) replace(ctx context.Context, tables []*changelog.Table) error {
-	backup := fmt.Sprintf("%s.before-join-%s", s.handle.path, time.Now().UTC().Format("20060102T150405.000Z"))
-	if _, err := s.handle.conn.Exec(ctx, "VACUUM INTO ?", backup); err != nil {
+// copyDatabase writes a copy of the database beside it.
+func (s *Syncer) copyDatabase(ctx context.Context) error {
+	path := fmt.Sprintf("%s.before-join-%s", s.handle.path, time.Now().UTC().Format("20060102T150405.000Z"))
+	if _, err := s.handle.conn.Exec(ctx, "VACUUM INTO ?", path); err != nil {
 		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
 	}
-	s.log.Info("copied the database before its rows are replaced", "copy", backup)
-	return s.handle.conn.Transact(ctx, changelog.Durable, func() error {
-		for _, table := range tables {
-			if err := s.handle.conn.Script(ctx, "DELETE FROM "+changelog.Quote(table.Name)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	s.log.Info("copied the database before its rows are replaced", "copy", path)
+	return nil
 }

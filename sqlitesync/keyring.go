@@ -64,8 +64,14 @@ func (k *keyring) publishing(ctx context.Context, batch uint64, tail crypto.Tail
 	if batch <= k.entry.Batch {
 		return nil
 	}
-	k.entry.Batch, k.entry.Tail = batch, tail
-	return k.save(ctx)
+	next := *k.entry
+	next.Batch, next.Tail = batch, tail
+	saved := &keyring{store: k.store, entry: &next}
+	if err := saved.save(ctx); err != nil {
+		return err // it is not recorded, and must be the next time
+	}
+	k.entry = &next
+	return nil
 }
 
 // epoch returns the key for new segments: the newest that this device has.

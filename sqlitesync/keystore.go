@@ -87,8 +87,8 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 	}
 	defer func() {
 		if err != nil {
-			file.Close()
-			os.Remove(temporary)
+			_ = file.Close()
+			_ = os.Remove(temporary)
 		}
 	}()
 	if _, err := file.Write(secret); err != nil {

@@ -20,12 +20,9 @@ const (
 
 // begin starts background work, unless the options forbid it.
 func (s *Syncer) begin() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.closing = cancel
-	if s.options.Manual {
-		return
+	if !s.options.Manual {
+		s.loop.Go(func() { s.background(s.life) })
 	}
-	s.loop.Go(func() { s.background(ctx) })
 }
 
 // background looks for commits and for changes in the folder, and runs passes.

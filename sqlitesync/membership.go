@@ -37,7 +37,10 @@ func (s *Syncer) loadRoster(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	return s.computeRoster()
+	if err := s.computeRoster(); err != nil {
+		return err
+	}
+	return s.checkMembership()
 }
 
 func (s *Syncer) computeRoster() error {
@@ -49,13 +52,21 @@ func (s *Syncer) computeRoster() error {
 	if err != nil {
 		return err
 	}
-	if err := roster.Supported(); err != nil {
-		// It may be a revocation: going on could mean trusting the revoked.
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
 	s.roster = roster
-	if _, member := roster.Member(s.identity.device); !member {
-		return fmt.Errorf("%w: device %s is not in the roster", ErrNotMember, s.identity.device.Short())
+	return nil
+}
+
+// checkMembership makes sure that this device may go on. It is asked at every
+// pass, because the records that say no are remembered for good.
+func (s *Syncer) checkMembership() error {
+	if err := s.roster.Supported(); err != nil {
+		// It may be a revocation: going on could mean trusting the revoked.
+		return &Error{Op: "read roster", Err: fmt.Errorf("%w: %w", ErrFormat, err),
+			Hint: "Update the app: a newer version of it has written into the folder."}
+	}
+	if _, member := s.roster.Member(s.identity.device); !member {
+		return &Error{Op: "read roster", Device: s.identity.device, Err: ErrNotMember,
+			Hint: "The space does not know this device: its code was used by another one, or its record has been lost. Uninstall, then Join with a new code; rows are kept."}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
@@ -12,9 +14,16 @@ import (
 // problems collects what went wrong in a pass without stopping it.
 type problems struct{ list []error }
 
+// add adds an error. One that names nothing in particular gets a hint that is
+// true of all.
 func (p *problems) add(err error) {
-	if err != nil {
+	var known *Error
+	switch {
+	case err == nil:
+	case errors.As(err, &known):
 		p.list = append(p.list, err)
+	default:
+		p.list = append(p.list, fault("pass", err, "Local changes are kept; the next pass tries again."))
 	}
 }
 
@@ -30,8 +39,22 @@ func (s *Syncer) run(ctx context.Context) error {
 	}
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	var p problems
-	s.once(ctx, &p)
+	for range maxMigrations {
+		p = problems{}
+		if s.once(ctx, &p); !errors.Is(errors.Join(p.list...), errMigrated) {
+			break
+		}
+	}
+	if s.isClosed() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil { // to be broken off is no problem
+		return fmt.Errorf("sqlitesync: sync: %w", err)
+	}
 	s.report(p.list)
 	if len(p.list) == 0 {
 		return nil
@@ -52,7 +75,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		return
 	}
 	defer f.Close()
-	if err := s.checkFolder(f); err != nil {
+	if err := s.checkFolder(ctx, f); err != nil {
 		p.add(err)
 		return
 	}
@@ -60,14 +83,28 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		p.add(err)
 		return
 	}
-	p.add(s.publish(ctx, f))
+	if err := s.checkMembership(); err != nil {
+		p.add(err)
+		return
+	}
+	// What cannot be published now is tried again by the next pass, but reading goes on.
+	published := s.confirm(ctx, f)
+	if published == nil {
+		published = s.publish(ctx, f)
+	}
 	complete, err := s.pull(ctx, f, p)
 	if err != nil {
-		p.add(fault("merge", err, "Nothing of the batch was kept; the next pass tries again."))
+		p.add(fault("merge", err, hintMerge))
 	}
-	// Rows that stood here before are published only when it is known which of
-	// them the space has already.
 	if complete {
+		s.incomplete = time.Time{}
+	} else if s.incomplete.IsZero() {
+		s.incomplete = time.Now()
+	}
+	// Rows that stood here before are published when it is known which of them
+	// the space has already. A log that can't be read does not keep them here
+	// for ever: what is published twice costs a few bytes.
+	if complete || time.Since(s.incomplete) > causalWait {
 		if err := s.enqueueBaselines(ctx); err != nil {
 			p.add(fault("read the rows that were here before", err, "The next pass tries again."))
 		}
@@ -76,8 +113,13 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 	if err := s.seal(ctx); err != nil {
 		p.add(fault("seal", err, "The next pass tries again."))
 	}
-	p.add(s.publish(ctx, f))
-	p.add(s.publishHead(ctx, f))
+	if published == nil {
+		published = s.publish(ctx, f)
+	}
+	if published == nil { // the head follows the segments that it names
+		published = s.publishHead(ctx, f)
+	}
+	p.add(published)
 }
 
 // prepare brings capture up to the app's schema, and takes local changes as
@@ -107,10 +149,32 @@ func (s *Syncer) prepare(ctx context.Context) error {
 	return s.countPending(ctx)
 }
 
-// transact runs fn in a transaction and announces what it merged.
+// errMigrated: the app has changed its schema since capture has read it.
+var errMigrated = errors.New("the database's schema is being changed")
+
+// maxMigrations is how many changes of the schema a pass goes along with.
+const maxMigrations = 5
+
+func (s *Syncer) schemaVersion(ctx context.Context) (version int64, err error) {
+	err = s.handle.conn.Get(ctx, "PRAGMA schema_version", nil, &version)
+	return version, err
+}
+
+// transact runs fn in a transaction and announces what it merged. It fails
+// with errMigrated if the schema is not the one that capture has read.
 func (s *Syncer) transact(ctx context.Context, fn func() error) error {
 	s.outcomes = nil
-	if err := s.handle.conn.Transact(ctx, changelog.Ordinary, fn); err != nil {
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		// With the eyes of an old schema, values in new columns are not seen.
+		if version, err := s.schemaVersion(ctx); err != nil || version != s.version {
+			return errors.Join(err, errMigrated)
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+		return s.enqueueDisplaced(ctx)
+	})
+	if err != nil {
 		return err
 	}
 	s.announce()
@@ -140,7 +204,13 @@ func (s *Syncer) export(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if err := s.checkFolder(f); err != nil {
+	if err := s.checkFolder(ctx, f); err != nil {
+		return err
+	}
+	if err := s.checkMembership(); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, f); err != nil {
 		return err
 	}
 	if err := s.publish(ctx, f); err != nil {
@@ -156,10 +226,10 @@ func (s *Syncer) report(list []error) {
 	s.state.update(func(st *Status) { before, st.Problems = st.Problems, list })
 	known := make(map[string]bool, len(before))
 	for _, err := range before {
-		known[err.Error()] = true
+		known[plainText(err)] = true
 	}
 	for _, err := range list {
-		if !known[err.Error()] {
+		if !known[plainText(err)] {
 			s.log.Warn("problem", "err", err)
 			s.events.send(Event{Kind: EventProblem, Err: err})
 		}
@@ -169,6 +239,12 @@ func (s *Syncer) report(list []error) {
 		s.events.send(Event{Kind: EventSolved})
 	}
 }
+
+// temporaryName matches what is random in the names of temporary files.
+var temporaryName = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
+
+// plainText returns the text of err as it is at every pass.
+func plainText(err error) string { return temporaryName.ReplaceAllString(err.Error(), "") }
 
 func (s *Syncer) selection() changelog.Selection {
 	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude}
@@ -184,13 +260,20 @@ func schemaError(err error) error {
 
 // capture makes the triggers and clock tables what the app's schema asks for.
 func (s *Syncer) capture(ctx context.Context) error {
-	err := s.transact(ctx, func() error {
-		return schemaError(s.db.Capture(ctx, s.selection()))
-	})
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error { return s.captureNow(ctx) })
 	if err != nil {
 		return err
 	}
 	return s.captured(ctx)
+}
+
+// captureNow is the part of capture that is done inside a transaction.
+func (s *Syncer) captureNow(ctx context.Context) (err error) {
+	if err := s.db.Capture(ctx, s.selection()); err != nil {
+		return schemaError(err)
+	}
+	s.version, err = s.schemaVersion(ctx)
+	return err
 }
 
 // captured follows a capture: it tells the policy, gives clocks to rows that

@@ -167,7 +167,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	r.next = nil
 	s.readAhead(f, r, next)
 	if err := s.apply(ctx, r, next, witness); err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errMigrated) {
 			return false, err
 		}
 		var known *Error

@@ -61,7 +61,12 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 		var file *crypto.Segment
 		var err error
 		if found {
-			file, err = s.openNamed(f, r, name)
+			if file, err = s.openNamed(f, r, name); err != nil {
+				// A client that was interrupted may have left the whole file beside it.
+				if stray, _ := s.findStray(f, r, g.last+1); stray != nil {
+					file, err = stray, nil
+				}
+			}
 		} else if file, err = s.findStray(f, r, g.last+1); file == nil && err == nil {
 			if g.segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > g.last+1 }) {
 				g.missing = g.last + 1

@@ -49,6 +49,7 @@ type identity struct {
 	space       crypto.SpaceID
 	device      DeviceID
 	foreignKeys bool
+	founding    bool // it founds the space, and the marker does not stand yet
 }
 
 func (id identity) save(ctx context.Context, c *changelog.Conn) error {
@@ -57,6 +58,7 @@ func (id identity) save(ctx context.Context, c *changelog.Conn) error {
 		"space":        id.space.String(),
 		"device":       id.device.String(),
 		"foreign_keys": strconv.FormatBool(id.foreignKeys),
+		"founding":     strconv.FormatBool(id.founding),
 	} {
 		if err := save(ctx, c, name, value); err != nil {
 			return err
@@ -66,8 +68,8 @@ func (id identity) save(ctx context.Context, c *changelog.Conn) error {
 }
 
 func loadIdentity(ctx context.Context, c *changelog.Conn) (id identity, err error) {
-	var texts [3]string
-	for i, name := range []string{"space", "device", "foreign_keys"} {
+	var texts [4]string
+	for i, name := range []string{"space", "device", "foreign_keys", "founding"} {
 		if texts[i], err = load(ctx, c, name); err != nil {
 			return id, err
 		}
@@ -78,7 +80,7 @@ func loadIdentity(ctx context.Context, c *changelog.Conn) (id identity, err erro
 	if id.device, err = crypto.ParseDeviceID(texts[1]); err != nil {
 		return id, fmt.Errorf("setting device: %w", err)
 	}
-	id.foreignKeys = texts[2] == "true"
+	id.foreignKeys, id.founding = texts[2] == "true", texts[3] == "true"
 	return id, nil
 }
 

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,24 +31,27 @@ type Syncer struct {
 	lock    *flock.Flock
 	events  hub
 
-	closing context.CancelFunc // ends background work
-	closed  chan struct{}
+	life    context.Context // ends when Close is called, and takes a pass that is under way along
+	end     context.CancelFunc
+	closing sync.Once
 	loop    sync.WaitGroup
 
 	// pass guards everything below: one pass at a time.
-	pass     sync.Mutex
-	identity identity
-	keys     *keyring
-	db       *changelog.Database
-	records  map[string]*crypto.Record // every record seen, by hash
-	roster   *crypto.Roster
-	seen     changelog.Vector
-	pulling  time.Time // when the pass began to merge
-	waiting  waits     // what the last pass waited for
-	outcomes []outcome // of the transaction under way
-	tidied   bool      // temporary files of an earlier run are gone
-	headTime time.Time // when this device's head was last written
-	headOwn  uint64    // the newest own batch that it names
+	pass       sync.Mutex
+	identity   identity
+	keys       *keyring
+	db         *changelog.Database
+	version    int64                     // of the schema that capture has read
+	records    map[string]*crypto.Record // every record seen, by hash
+	roster     *crypto.Roster
+	seen       changelog.Vector
+	pulling    time.Time // when the pass began to merge
+	waiting    waits     // what the last pass waited for
+	outcomes   []outcome // of the transaction under way
+	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
+	tidied     bool      // temporary files of an earlier run are gone
+	headTime   time.Time // when this device's head was last written
+	headOwn    uint64    // the newest own batch that it names
 
 	state state // what Status returns, behind its own mutex
 }
@@ -82,8 +85,10 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
 	enter func(*Syncer, context.Context) error,
 ) (*Syncer, error) {
-	s := &Syncer{app: db, path: folderPath, closed: make(chan struct{})}
+	s := &Syncer{app: db, path: folderPath}
+	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.start(ctx, opts, enter); err != nil {
+		s.end()
 		return nil, errors.Join(fmt.Errorf("sqlitesync: %s: %w", op, err), s.release())
 	}
 	return s, nil
@@ -94,11 +99,15 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 		return err
 	}
 	s.log = s.options.Logger
+	// Every pass opens the folder anew; the working directory may change.
+	if s.path, err = filepath.Abs(s.path); err != nil {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
 	path, err := locate(ctx, s.app)
 	if err != nil {
 		return err
 	}
-	if inside, err := folder.Contains(s.path, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if inside, err := folder.Contains(s.path, path); err != nil && !errors.Is(err, folder.ErrMissing) {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	} else if inside {
 		return fmt.Errorf("%w: the database lies inside it, where a sync client would copy it half-written; move one of them", ErrFolder)
@@ -172,9 +181,6 @@ func (s *Syncer) openDatabase(ctx context.Context) (err error) {
 // others ([Status].Waiting). What stood in the way of one device or one file is
 // in the error, joined, and in [Status]; all else was done.
 func (s *Syncer) Sync(ctx context.Context) error {
-	if s.isClosed() {
-		return ErrClosed
-	}
 	return s.run(ctx)
 }
 
@@ -195,27 +201,21 @@ const closeTime = 30 * time.Second
 // of the app are captured after Close as before it; the next Open publishes
 // them. Close the app's handle after the Syncer.
 func (s *Syncer) Close() error {
-	s.pass.Lock()
-	select {
-	case <-s.closed:
-		s.pass.Unlock()
-		return ErrClosed
-	default:
-		close(s.closed)
-	}
-	s.pass.Unlock()
-	s.closing()
-	s.loop.Wait()
-
-	var err error
-	if !s.state.paused() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-		defer cancel()
+	err := ErrClosed
+	s.closing.Do(func() {
+		s.end()
+		s.loop.Wait()
 		s.pass.Lock()
-		err = s.export(ctx)
-		s.pass.Unlock()
-	}
-	return errors.Join(err, s.release())
+		defer s.pass.Unlock()
+		err = nil
+		if !s.state.paused() {
+			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+			defer cancel()
+			err = s.export(ctx)
+		}
+		err = errors.Join(err, s.release())
+	})
+	return err
 }
 
 // release gives back what start took.

@@ -76,19 +76,18 @@ const lookUp = 1024
 func (m *merger) run(ctx context.Context, changes []changelog.Change) error {
 	shape := changes[0].Shape
 	table := m.db.Table(shape.Table)
-	if table == nil || !slices.Equal(table.Put.Key, shape.Key) {
-		reason := "there is no such table that takes part in sync"
-		if table != nil {
-			reason = "the table has another key"
+	var home []changelog.Change
+	for i := range changes {
+		reason := homeless(table, &changes[i])
+		if reason == "" {
+			home = append(home, changes[i])
+			continue
 		}
-		for i := range changes {
-			if err := m.keepHomeless(ctx, &changes[i], reason); err != nil {
-				return err
-			}
+		if err := m.keepHomeless(ctx, &changes[i], reason); err != nil {
+			return err
 		}
-		return nil
 	}
-	for part := range slices.Chunk(changes, lookUp) {
+	for part := range slices.Chunk(home, lookUp) {
 		if err := m.part(ctx, table, part); err != nil {
 			return err
 		}
@@ -96,15 +95,32 @@ func (m *merger) run(ctx context.Context, changes []changelog.Change) error {
 	return nil
 }
 
+// homeless says why no row of the table (nil: there is none) can be the row of
+// the change; the empty string means that one can.
+func homeless(table *changelog.Table, change *changelog.Change) string {
+	switch {
+	case table == nil:
+		return "there is no such table that takes part in sync"
+	case !slices.Equal(table.Put.Key, change.Shape.Key):
+		return "the table has another key"
+	case !table.Stores(change.Key):
+		return "the table's key has another type"
+	}
+	return ""
+}
+
 // keepHomeless keeps a change whose table this database does not have.
 func (m *merger) keepHomeless(ctx context.Context, change *changelog.Change, reason string) error {
 	row := change.Key.Identity()
-	changes, err := m.kept(ctx, change.Shape.Table, row)
+	changes, err := m.kept(ctx, change.Shape, row)
 	if err != nil {
 		return err
 	}
 	winner := Combine(append(changes, *change))
-	return m.keep(ctx, change.Shape.Table, row, winner.Needed, reason)
+	if !winner.Exists {
+		reason = "" // there is nothing to show
+	}
+	return m.keep(ctx, change.Shape, row, winner.Needed, reason)
 }
 
 // part merges changes of one shape into a table that has their key. Those that
@@ -166,7 +182,7 @@ func (m *merger) overrules(table *changelog.Table, change *changelog.Change, clo
 	if clock.State != changelog.Shown && clock.State != changelog.Unsent || change.Stamp.Compare(clock.Stamp) <= 0 {
 		return false
 	}
-	return change.Shape.Kind == changelog.Delete || clock.Shape == table.PutNumber && change.Shape.Equal(table.Put)
+	return change.Shape.Kind == changelog.Delete || change.Shape.Equal(table.Put)
 }
 
 // recordLoser records that the row's present version lost against change.
@@ -191,20 +207,23 @@ func (m *merger) shown(ctx context.Context, table *changelog.Table, clock *chang
 	if clock.Shape == table.PutNumber {
 		return row, nil
 	}
-	// The table has gained columns since: they are no part of the change.
+	// Columns that the table has gained since are no part of the change, and of
+	// those that it has lost nothing is known.
 	shape, err := m.db.Shape(ctx, clock.Shape)
 	if err != nil {
 		return nil, err
 	}
-	then := &changelog.Change{Shape: shape, Key: row.Key, Stamp: clock.Stamp, Birth: clock.Birth}
-	for _, column := range shape.Columns {
-		var value changelog.Value // of a column that was dropped: NULL
-		if i, found := slices.BinarySearch(table.Put.Columns, column); found {
-			value = row.Values[i]
+	var columns []string
+	var values []changelog.Value
+	for i, column := range table.Put.Columns {
+		if shape.Contains(column) {
+			columns, values = append(columns, column), append(values, row.Values[i])
 		}
-		then.Values = append(then.Values, value)
 	}
-	return then, nil
+	if len(columns) < len(shape.Columns) {
+		shape = changelog.NewShape(shape.Kind, shape.Table, shape.Key, columns)
+	}
+	return &changelog.Change{Shape: shape, Key: row.Key, Values: values, Stamp: clock.Stamp, Birth: clock.Birth}, nil
 }
 
 // write puts changes of one shape, table.Put or a delete, into the table, over
@@ -243,7 +262,7 @@ func (m *merger) write(ctx context.Context, table *changelog.Table, changes []ch
 // writePuts writes puts in groups. A statement that fails undoes itself; its
 // rows are then written one by one, to find out which the schema refuses.
 func (m *merger) writePuts(ctx context.Context, table *changelog.Table, puts []changelog.Change) (accepted, refused []changelog.Change, err error) {
-	err = changelog.Groups(puts, func(group []changelog.Change) error {
+	err = changelog.Groups(puts, len(table.Key)+len(table.Columns), func(group []changelog.Change) error {
 		err := m.upsert(ctx, table, group)
 		if err == nil {
 			accepted = append(accepted, group...)
@@ -298,6 +317,11 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 		args = append(args, changes[i].Values...)
 	}
 	_, err := m.db.Conn.Exec(ctx, query, args...)
+	if refusal(err) {
+		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
+			return lost
+		}
+	}
 	return err
 }
 

@@ -106,7 +106,7 @@ func (d *device) open() {
 	}
 	d.app = handle("synchronous(OFF)", fmt.Sprintf("recursive_triggers(%t)", d.recursiveTriggers))
 	d.app.SetMaxOpenConns(1) // so that BEGIN and COMMIT may be statements like any other
-	d.engine = handle("foreign_keys(0)")
+	d.engine = handle("synchronous(OFF)", "foreign_keys(0)")
 	conn, err := d.engine.Conn(context.Background())
 	d.check(err)
 	d.check(conn.Raw(func(driver any) error {

@@ -44,6 +44,7 @@ type history struct {
 type member struct {
 	*device
 	model  *model
+	absent bool // does not have the table yet
 	grown  bool // has the column that came later
 	known  []changelog.Change
 	seen   changelog.Vector
@@ -84,9 +85,22 @@ func (h *history) logf(format string, args ...any) {
 
 // join makes a device, with a schema of its own age and rows of its own.
 func (h *history) join(name string) {
-	m := &member{device: newApp(h.t, name, h.kind.create), seen: make(changelog.Vector), unsent: make(map[string]changelog.Change)}
+	m := &member{device: newApp(h.t, name), seen: make(changelog.Vector), unsent: make(map[string]changelog.Change)}
 	m.model = h.kind.model(false)
 	m.device.recursiveTriggers = h.random.IntN(2) == 0
+	if m.absent = h.random.IntN(6) == 0; !m.absent {
+		h.create(m)
+	}
+	m.setUp()
+	m.unsent = m.baselineLeft()
+	h.members = append(h.members, m)
+	h.verify(m)
+}
+
+// create makes the table, with or without the column that came later, and rows that the engine will find there.
+func (h *history) create(m *member) {
+	h.logf("%s creates the table", m.name())
+	m.exec(h.kind.create)
 	if h.random.IntN(2) == 0 {
 		h.grow(m)
 	}
@@ -95,21 +109,39 @@ func (h *history) join(name string) {
 			h.write(m)
 		}
 	}
-	m.setUp()
-	for _, change := range m.baselineRows() {
-		m.known = append(m.known, change)
-		m.unsent[change.Key.Identity()] = change
+	for _, row := range m.scan() {
+		m.known = append(m.known, m.baselineRow(row))
 	}
-	h.members = append(h.members, m)
-	h.verify(m)
 }
 
-func (m *member) baselineRows() (rows []changelog.Change) {
-	m.transact(func(ctx context.Context) (err error) {
-		rows, err = m.db.Unsent(ctx, m.db.Table(m.model.table), nil, 1000)
+// baselineRow makes a change of a row as scan returns it.
+func (m *member) baselineRow(row []any) changelog.Change {
+	columns := make(map[string]changelog.Value)
+	for i, column := range m.model.column {
+		columns[column.name] = row[len(m.model.key)+i]
+	}
+	names := slices.Sorted(maps.Keys(columns))
+	c := changelog.Change{Shape: changelog.NewShape(changelog.Full, m.model.table, m.model.key, names), Key: row[:len(m.model.key)]}
+	for _, name := range names {
+		c.Values = append(c.Values, columns[name])
+	}
+	return c
+}
+
+// baselineLeft returns the rows that wait to be published as baseline, by identity.
+func (m *member) baselineLeft() map[string]changelog.Change {
+	found := make(map[string]changelog.Change)
+	if m.absent {
+		return found
+	}
+	m.transact(func(ctx context.Context) error {
+		rows, err := m.db.Unsent(ctx, m.db.Table(m.model.table), nil, 1000)
+		for _, row := range rows {
+			found[row.Key.Identity()] = row
+		}
 		return err
 	})
-	return transport(m.t, &changelog.Batch{Changes: rows}).Changes
+	return found
 }
 
 func (h *history) step() {
@@ -139,6 +171,9 @@ func (m *member) name() string { return strings.TrimRight(string(m.id[:]), "\x00
 
 // write runs random statements of the app. Some are refused: that is the app's business.
 func (h *history) write(m *member) {
+	if m.absent {
+		return
+	}
 	m.now = h.clock()
 	statements := h.kind.statements(h.random, m.grown)
 	for _, statement := range statements {
@@ -164,6 +199,15 @@ func (h *history) clock() int64 {
 
 // table reads what the app sees, by identity of the key.
 func (m *member) table() map[string]string {
+	found := make(map[string]string)
+	for _, row := range m.scan() {
+		found[changelog.Key(row[:len(m.model.key)]).Identity()] = printedKey(row)
+	}
+	return found
+}
+
+// scan reads the rows that have a whole key: the key columns, then the others in the order of the model.
+func (m *member) scan() (found [][]any) {
 	var columns []string
 	for _, name := range m.model.key {
 		columns = append(columns, `+"`+name+`"`)
@@ -174,7 +218,6 @@ func (m *member) table() map[string]string {
 	rows, err := m.app.Query(fmt.Sprintf(`SELECT %s FROM "%s"`, strings.Join(columns, ", "), m.model.table))
 	m.check(err)
 	defer rows.Close()
-	found := make(map[string]string)
 	for rows.Next() {
 		values := make([]any, len(columns))
 		dest := make([]any, len(columns))
@@ -182,13 +225,13 @@ func (m *member) table() map[string]string {
 			dest[i] = &values[i]
 		}
 		m.check(rows.Scan(dest...))
-		var parts []string
-		for _, v := range values {
-			parts = append(parts, printed(v))
+		for i, v := range values { // the driver gives an empty blob as a nil slice
+			if blob, isBlob := v.([]byte); isBlob && blob == nil {
+				values[i] = []byte{}
+			}
 		}
-		key := changelog.Key(values[:len(m.model.key)])
-		if !slices.Contains(key, nil) {
-			found[key.Identity()] = strings.Join(parts, " ")
+		if !slices.ContainsFunc(values[:len(m.model.key)], func(v any) bool { return v == nil }) {
+			found = append(found, values)
 		}
 	}
 	m.check(rows.Err())
@@ -199,7 +242,16 @@ func (m *member) table() map[string]string {
 func (h *history) verify(m *member) {
 	h.t.Helper()
 	want := m.model.look(m.known)
-	h.compare(m, "rows", m.table(), m.model.print(want))
+	if m.absent {
+		maps.Copy(want.held, want.shown)
+	} else {
+		h.compare(m, "rows", m.table(), m.model.print(want))
+	}
+	// What waits to be published as baseline is what the test knows of.
+	left, wantLeft := slices.Sorted(maps.Keys(m.baselineLeft())), slices.Sorted(maps.Keys(m.unsent))
+	if !slices.Equal(left, wantLeft) {
+		h.t.Errorf("%s would publish as baseline the rows %q, want %q", m.name(), left, wantLeft)
+	}
 	held := make(map[string]string)
 	for _, row := range m.heldRows() {
 		held[row.Change.Key.Identity()] = row.Change.Stamp.String()
@@ -233,6 +285,9 @@ func (h *history) compare(m *member, what string, got, want map[string]string) {
 // was to show before and what the app sees now.
 func (h *history) fold(m *member) {
 	h.t.Helper()
+	if m.absent {
+		return
+	}
 	before := m.model.look(m.known)
 	rows := m.model.of(m.known)
 	shown, table := m.model.print(before), m.table()
@@ -385,7 +440,7 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	var conflicts []string
 	rows := m.model.of(m.known)
 	for _, c := range batch.Changes {
-		if conflict := m.expectConflict(batch, c, rows[c.Key.Identity()]); causal && conflict != "" {
+		if conflict := m.expectConflict(batch, c, rows[c.Key.Identity()]); causal && !m.absent && conflict != "" {
 			conflicts = append(conflicts, conflict)
 		}
 	}
@@ -483,6 +538,15 @@ func (h *history) grow(m *member) {
 }
 
 func (h *history) growLater(m *member) {
+	if m.absent {
+		m.absent = false
+		h.create(m)
+		m.schemaChanged()
+		m.unsent = m.baselineLeft()
+		h.publish(m)
+		h.verify(m)
+		return
+	}
 	if m.grown {
 		return
 	}
@@ -542,20 +606,20 @@ func (h *history) finish() {
 		h.fold(m)
 		h.publishBaseline(m)
 	}
-	for _, m := range h.members {
-		for batch := h.anyBatch(m); batch != nil; batch = h.anyBatch(m) {
-			h.deliver(m, batch)
-		}
-	}
+	h.deliverAll()
 	for _, grown := range []bool{false, true} {
 		if grown {
 			for _, m := range h.members {
-				h.growLater(m)
+				for m.absent || !m.grown {
+					h.growLater(m)
+				}
+				h.publishBaseline(m)
 			}
+			h.deliverAll()
 		}
 		for _, m := range h.members {
 			for _, other := range h.members {
-				if m.grown == other.grown {
+				if m.grown == other.grown && !m.absent && !other.absent {
 					h.compare(m, fmt.Sprintf("rows, now of %s,", other.name()), m.table(), other.table())
 				}
 			}
@@ -565,6 +629,14 @@ func (h *history) finish() {
 		m.integrity()
 		m.restart()
 		h.verify(m)
+	}
+}
+
+func (h *history) deliverAll() {
+	for _, m := range h.members {
+		for batch := h.anyBatch(m); batch != nil; batch = h.anyBatch(m) {
+			h.deliver(m, batch)
+		}
 	}
 }
 

@@ -15,8 +15,8 @@ var schema string
 func CreateTables(ctx context.Context, c *changelog.Conn) error { return c.Script(ctx, schema) }
 
 // kept returns the changes that are kept of a row, newest first.
-func (m *merger) kept(ctx context.Context, table string, row string) ([]changelog.Change, error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", table, []byte(row))
+func (m *merger) kept(ctx context.Context, shape *changelog.Shape, row string) ([]changelog.Change, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", shape.Rows(), []byte(row))
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (m *merger) kept(ctx context.Context, table string, row string) ([]changelo
 		}
 		change, err := changelog.ParseChange(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("kept row of table %q: %w", table, err)
+			return nil, fmt.Errorf("kept row of table %q: %w", shape.Table, err)
 		}
 		changes = append(changes, *change)
 	}
@@ -37,13 +37,13 @@ func (m *merger) kept(ctx context.Context, table string, row string) ([]changelo
 }
 
 // keep replaces what is kept of a row.
-func (m *merger) keep(ctx context.Context, table, row string, changes []changelog.Change, reason string) error {
-	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", table, []byte(row)); err != nil {
+func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, changes []changelog.Change, reason string) error {
+	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", shape.Rows(), []byte(row)); err != nil {
 		return err
 	}
 	for n := range changes {
 		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason) VALUES (?, ?, ?, ?, ?)",
-			table, []byte(row), n, changelog.AppendChange(nil, &changes[n]), reason)
+			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), reason)
 		if err != nil {
 			return err
 		}
@@ -102,8 +102,8 @@ func CountHeld(ctx context.Context, c *changelog.Conn) (n int, err error) {
 
 // keptRows returns the identities of the rows of a table of which changes are
 // kept.
-func (m *merger) keptRows(ctx context.Context, table, condition string) ([]string, error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row", table)
+func (m *merger) keptRows(ctx context.Context, table *changelog.Table, condition string) ([]string, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row", table.Put.Rows())
 	if err != nil {
 		return nil, err
 	}

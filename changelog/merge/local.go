@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sqlitesync/go/changelog"
 )
@@ -43,9 +44,12 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	if err != nil {
 		return err
 	}
-	if edit.Before.State == changelog.Held && Combine(versions).Exists {
-		// The author could not see the winner that this overrules.
-		if err := m.recordConflict(ctx, &edit.Change, &versions[0]); err != nil {
+	unseen, err := m.unseen(ctx, edit, versions)
+	if err != nil {
+		return err
+	}
+	for i := range unseen {
+		if err := m.recordConflict(ctx, &edit.Change, &unseen[i]); err != nil {
 			return err
 		}
 	}
@@ -53,14 +57,38 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, "")
 }
 
+// unseen returns those versions of a row that the author of an edit could not
+// see and overrules all the same.
+func (m *merger) unseen(ctx context.Context, edit *changelog.Edit, versions []changelog.Change) ([]changelog.Change, error) {
+	switch {
+	case edit.Before.State == changelog.Held && Combine(versions).Exists:
+		return versions[:1], nil
+	case edit.Before.State == changelog.Combined && edit.Before.Shape != edit.Table.PutNumber:
+		// The table has gained columns, but does not show yet what was kept of them.
+		then, err := m.db.Shape(ctx, edit.Before.Shape)
+		if err != nil {
+			return nil, err
+		}
+		return slices.DeleteFunc(slices.Clone(versions), func(c changelog.Change) bool { return within(c.Shape, then) }), nil
+	}
+	return nil, nil
+}
+
 // Retry shows again whatever is kept of these tables, after their definitions
-// changed or they began to take part.
+// changed or they began to take part. What the log holds must be folded before,
+// in the same transaction: Retry writes over it.
 func Retry(ctx context.Context, db *changelog.Database, tables []*changelog.Table) (Result, error) {
 	m := newMerger(db)
 	for _, table := range tables {
-		rows, err := m.keptRows(ctx, table.Put.Table, "")
+		rows, err := m.keptRows(ctx, table, "")
 		if err != nil {
 			return m.result, err
+		}
+		// First all, because showing a row may displace another.
+		for _, row := range rows {
+			if err := m.adopt(ctx, table, row); err != nil {
+				return m.result, err
+			}
 		}
 		for _, row := range rows {
 			if err := m.retryRow(ctx, table, row); err != nil {
@@ -71,25 +99,56 @@ func Retry(ctx context.Context, db *changelog.Database, tables []*changelog.Tabl
 	return m.result, m.settle(ctx)
 }
 
+// adopt brings the changes that were kept while their table was not here
+// together with what is known of the row in the table, and holds the row.
+func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) error {
+	changes, err := m.kept(ctx, table.Put, row)
+	if err != nil || homeless(table, &changes[0]) != "" {
+		return err
+	}
+	before, err := m.clock(ctx, table, changes[0].Key)
+	if err != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
+		return err
+	}
+	known, err := m.versions(ctx, table, before)
+	if err != nil {
+		return err
+	}
+	if err := m.recordMeeting(ctx, changes, known); err != nil {
+		return err
+	}
+	if err := m.hide(ctx, table, before); err != nil {
+		return err
+	}
+	if err := m.keep(ctx, table.Put, row, nil, ""); err != nil {
+		return err
+	}
+	return m.record(ctx, table, Combine(append(changes, known...)), before, false, "")
+}
+
+// retryRow shows a row of which changes are kept.
 func (m *merger) retryRow(ctx context.Context, table *changelog.Table, row string) error {
-	changes, err := m.kept(ctx, table.Put.Table, row)
-	if err != nil || len(changes[0].Key) != len(table.Key) {
+	changes, err := m.kept(ctx, table.Put, row)
+	if err != nil || len(changes) == 0 || homeless(table, &changes[0]) != "" {
 		return err
 	}
 	before, err := m.clock(ctx, table, changes[0].Key)
 	if err != nil {
 		return err
 	}
-	if before == nil || before.State != changelog.Held && before.State != changelog.Combined {
-		// The table was not here when these arrived; the row may have come since.
-		known, err := m.versions(ctx, table, before)
-		if err != nil {
-			return err
-		}
-		changes = append(changes, known...)
-		if err := m.keep(ctx, table.Put.Table, row, nil, ""); err != nil {
-			return err
-		}
-	}
 	return m.show(ctx, table, Combine(changes), before)
+}
+
+// recordMeeting records that the changes kept of a row, and those that are
+// known of it here, met only when the table began to take part. Which of their
+// authors had seen the other is no longer known.
+func (m *merger) recordMeeting(ctx context.Context, kept, known []changelog.Change) error {
+	if len(known) == 0 {
+		return nil
+	}
+	winner, loser := &kept[0], &known[0]
+	if loser.Compare(winner) > 0 {
+		winner, loser = loser, winner
+	}
+	return m.recordConflict(ctx, winner, loser)
 }

@@ -1,6 +1,7 @@
 -- Changes that the app's tables can't hold: winners that are held, with the
 -- reason, and what rows are combined from. All that is needed of one row,
--- newest first (n = 0, 1, 2 …); the reason stands with the newest.
+-- newest first (n = 0, 1, 2 …); the reason stands with the newest. Tables are
+-- named as in sqlitesync_tables.
 CREATE TABLE sqlitesync_kept (
 	tbl    TEXT NOT NULL,
 	row    BLOB NOT NULL,

@@ -127,25 +127,22 @@ func claims(table *changelog.Table, unique changelog.Unique, row *changelog.Chan
 	return values
 }
 
-// settle shows held rows whose unique values have become free, newest first,
-// until nothing changes.
+// settle shows held rows whose unique values have become free.
 func (m *merger) settle(ctx context.Context) error {
-	for len(m.loosened) > 0 {
-		tables := m.loosened
-		m.loosened = make(map[*changelog.Table]bool)
-		for _, table := range m.db.Tables {
-			if !tables[table] {
-				continue
-			}
-			if err := m.retry(ctx, table); err != nil {
-				return err
-			}
+	for _, table := range m.db.Tables {
+		if !m.loosened[table] {
+			continue
+		}
+		if err := m.retry(ctx, table); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// retry looks at the held rows of a table once, newest first.
+// retry looks at the held rows of a table once, newest first. Once is enough:
+// what makes room for a row was in the way of a newer one, and what a row
+// displaces can't come back while that row shows.
 func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 	held, err := m.heldWinners(ctx, table)
 	if err != nil {
@@ -167,7 +164,6 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 			continue
 		}
 		m.result.Rows[table.Name]++
-		m.loosened[table] = true // it may have displaced a row that had other values too
 		if err := m.record(ctx, table, held[i], before, true, ""); err != nil {
 			return err
 		}
@@ -178,17 +174,19 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 // heldWinners returns the winners of the table that are held although they
 // exist, newest first.
 func (m *merger) heldWinners(ctx context.Context, table *changelog.Table) ([]Winner, error) {
-	rows, err := m.keptRows(ctx, table.Put.Table, "AND reason <> ''")
+	rows, err := m.keptRows(ctx, table, "AND reason <> ''")
 	if err != nil {
 		return nil, err
 	}
 	var held []Winner
 	for _, row := range rows {
-		versions, err := m.kept(ctx, table.Put.Table, row)
+		versions, err := m.kept(ctx, table.Put, row)
 		if err != nil {
 			return nil, err
 		}
-		held = append(held, Combine(versions))
+		if homeless(table, &versions[0]) == "" {
+			held = append(held, Combine(versions))
+		}
 	}
 	slices.SortFunc(held, func(a, b Winner) int {
 		if c := b.Newest().Stamp.Compare(a.Newest().Stamp); c != 0 {

@@ -1,0 +1,215 @@
+package sqlitesync
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kill ends the child as a power switch would, and returns the lines that it
+// printed and nobody has read yet.
+func (c *child) kill() []string {
+	c.tb.Helper()
+	must(c.tb, c.cmd.Process.Kill())
+	var rest []string
+	for c.lines.Scan() {
+		rest = append(rest, c.lines.Text())
+	}
+	c.cmd.Wait()
+	return rest
+}
+
+// record follows what a child says that it has committed. The last statement
+// before a kill may or may not have been committed without being said.
+type record struct {
+	tb   testing.TB
+	rows map[string]string // id -> name
+}
+
+func (r *record) note(line string, prefix string) {
+	r.tb.Helper()
+	verb, id, found := strings.Cut(line, " ")
+	if !found { // "ready", "done"
+		return
+	}
+	switch verb {
+	case "put":
+		r.rows[id] = prefix
+	case "edit":
+		r.rows[id] = "edited"
+	case "delete":
+		delete(r.rows, id)
+	default:
+		r.tb.Fatalf("the child said %q", line)
+	}
+}
+
+// check compares the record with what a device shows.
+func (r *record) check(d *testDevice) {
+	r.tb.Helper()
+	rows, err := d.db.Query("SELECT id, name FROM item WHERE id LIKE 'child%'")
+	must(r.tb, err)
+	defer rows.Close()
+	shown := make(map[string]string)
+	for rows.Next() {
+		var id, name string
+		must(r.tb, rows.Scan(&id, &name))
+		shown[id] = name
+	}
+	must(r.tb, rows.Err())
+	unsaid := make(map[string]int) // per round
+	for id, name := range r.rows {
+		if shown[id] != name {
+			unsaid[strings.SplitN(id, "-", 2)[0]]++
+		}
+	}
+	for id := range shown {
+		if _, known := r.rows[id]; !known {
+			unsaid[strings.SplitN(id, "-", 2)[0]]++
+		}
+	}
+	for round, n := range unsaid {
+		if n > 1 {
+			r.tb.Errorf("%s: %d rows differ from what was acknowledged; at most the last statement may", round, n)
+		}
+	}
+}
+
+// history remembers every segment file that was ever seen in a folder.
+type history map[string][32]byte
+
+// look makes sure that no segment has changed or gone, and remembers new ones.
+func (h history) look(tb testing.TB, dir string) {
+	tb.Helper()
+	now := make(history)
+	must(tb, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a temporary file that was there a moment ago
+		}
+		if err != nil || !strings.HasSuffix(path, ".seg") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		now[path] = sha256.Sum256(data)
+		return err
+	}))
+	for path, sum := range h {
+		if now[path] != sum {
+			tb.Errorf("%s has changed or gone", path)
+		}
+	}
+	for path, sum := range now {
+		h[path] = sum
+	}
+}
+
+func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
+	const seed, kills = 20240601, 15
+	random := rand.New(rand.NewPCG(seed, 0))
+	a, b := newPair(t, itemSchema)
+	a.close()
+	said := &record{tb: t, rows: make(map[string]string)}
+	segments := make(history)
+	written := 0 // rows of b
+	for round := range kills {
+		prefix := fmt.Sprintf("child%d-", round)
+		j := a.job("open", prefix, -1)
+		j.Change = true
+		c := startChild(t, j)
+		lines := random.IntN(120)
+		if round%5 == 4 { // while it opens
+			lines = 0
+			time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
+		}
+		for range lines {
+			if !c.lines.Scan() {
+				c.cmd.Wait()
+				t.Fatalf("the child ended: %s", c.stderr.String())
+			}
+			said.note(c.lines.Text(), prefix)
+			if random.IntN(10) == 0 { // something for the child to merge
+				b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", written))
+				written++
+				b.sync()
+			}
+		}
+		for _, line := range c.kill() {
+			said.note(line, prefix)
+		}
+		segments.look(t, a.folder)
+		b.sync()
+	}
+	a.open()
+	settle(a, b)
+	segments.look(t, a.folder)
+	wantSame(t, []*testDevice{a, b})
+	said.check(a)
+	b.wantValue(fmt.Sprint(written), "SELECT count(*) FROM item WHERE name = 'of b'")
+	a.wantValue("ok", "PRAGMA integrity_check")
+	for _, d := range []*testDevice{a, b} {
+		d.wantHealthy()
+		if n := len(d.conflicts()); n != 0 {
+			t.Errorf("%d conflicts between devices that edit different rows", n)
+		}
+	}
+	if len(said.rows) < 100 || len(segments) < kills {
+		t.Errorf("%d rows in %d segments: too little was going on", len(said.rows), len(segments))
+	}
+	wantQuiet(t, a, b)
+}
+
+// Create and Join are killed at any moment. Afterwards the database is in the
+// space, and Open goes on; or it is not, and the same call can be repeated.
+func TestCreateAndJoinMayBeKilled(t *testing.T) {
+	const seed = 20240602
+	random := rand.New(rand.NewPCG(seed, 0))
+	ctx := context.Background()
+	enter := func(t *testing.T, d *testDevice, again func()) {
+		t.Helper()
+		s, err := Open(ctx, d.db, d.folder, &d.options)
+		switch {
+		case errors.Is(err, ErrNotSetUp):
+			again()
+		case err != nil:
+			t.Fatal(err)
+		default:
+			d.syncer = s
+		}
+	}
+	for round := range 8 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+			a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")
+			b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+			a.folder, b.folder = t.TempDir(), ""
+			c := startChild(t, a.job("create", "", 0))
+			time.Sleep(time.Duration(random.IntN(80)) * time.Millisecond)
+			c.kill()
+			a.wantValue("of a", "SELECT name FROM item")
+			enter(t, a, func() { a.create(a.folder) })
+			a.sync()
+
+			b.folder = a.folder
+			j := b.job("join", "", 0)
+			j.Code = a.invite()
+			b.exec("DELETE FROM item")
+			c = startChild(t, j)
+			time.Sleep(time.Duration(random.IntN(80)) * time.Millisecond)
+			c.kill()
+			enter(t, b, func() { b.join(b.folder, j.Code) })
+			b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.wantValue("2", "SELECT count(*) FROM item")
+			wantQuiet(t, a, b)
+		})
+	}
+}

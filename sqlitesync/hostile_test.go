@@ -1,0 +1,832 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// target is a segment in the middle of the log of device a, which b is about
+// to read while c goes on writing.
+type target struct {
+	t       *testing.T
+	a, b, c *testDevice
+	path    string // the segment file
+	batch   uint64
+	data    []byte // as a published it
+	written int    // rows of c
+}
+
+func newTarget(t *testing.T) *target {
+	t.Helper()
+	devices := newSpace(t, itemSchema, 3)
+	g := &target{t: t, a: devices[0], b: devices[1], c: devices[2], batch: 2}
+	for _, id := range []string{"first", "second", "third"} {
+		g.a.exec("INSERT INTO item VALUES (?, 'of a', 1)", id)
+		g.a.sync()
+	}
+	g.path = filepath.Join(g.a.directory(), segmentName(g.batch))
+	var err error
+	g.data, err = os.ReadFile(g.path)
+	must(t, err)
+	return g
+}
+
+// check lets b sync while something else stands under the segment's name. It
+// must name the file, keep its rows, and read what c writes.
+func (g *target) check(says error) {
+	g.t.Helper()
+	g.written++
+	g.c.exec("INSERT INTO item VALUES (?, 'of c', 1)", fmt.Sprint("c", g.written))
+	must(g.t, g.c.syncer.export(context.Background())) // c need not read a's log itself
+	err := g.b.trySync()
+	e := g.b.problem()
+	if !errors.Is(err, e) {
+		g.t.Errorf("Sync returned %v, Status shows %v", err, e)
+	}
+	if e.Device != g.a.id() || e.Batch != g.batch || e.Path != "devices/"+g.a.id().String()+"/"+segmentName(g.batch) {
+		g.t.Errorf("error names device %s, batch %d, path %s", e.Device.Short(), e.Batch, e.Path)
+	}
+	if says != nil {
+		wantIs(g.t, e, says)
+	}
+	g.b.wantValue("first", "SELECT group_concat(id) FROM item WHERE name = 'of a'")
+	g.b.wantValue(fmt.Sprint(g.written), "SELECT count(*) FROM item WHERE name = 'of c'")
+}
+
+// heal puts the right bytes back, and checks that b reads on.
+func (g *target) heal() {
+	g.t.Helper()
+	must(g.t, os.RemoveAll(g.path))
+	must(g.t, os.WriteFile(g.path, g.data, 0o600))
+	g.b.sync()
+	g.b.wantHealthy()
+	g.b.wantValue("3", "SELECT count(*) FROM item WHERE name = 'of a'")
+	settle(g.a, g.b, g.c)
+	wantSame(g.t, []*testDevice{g.a, g.b, g.c})
+	if conflicts := slices.Concat(g.a.conflicts(), g.b.conflicts(), g.c.conflicts()); len(conflicts) != 0 {
+		g.t.Errorf("%d conflicts", len(conflicts))
+	}
+}
+
+func TestATruncatedSegmentCostsOnlyItself(t *testing.T) {
+	g := newTarget(t)
+	for size := 0; size < len(g.data); size += 97 {
+		must(t, os.WriteFile(g.path, g.data[:size], 0o600))
+		g.check(nil)
+	}
+	must(t, os.WriteFile(g.path, g.data[:len(g.data)-1], 0o600))
+	g.check(crypto.ErrDamaged)
+	must(t, os.WriteFile(g.path, append(bytes.Clone(g.data), 0), 0o600))
+	g.check(crypto.ErrDamaged)
+	g.heal()
+}
+
+func TestAFlippedBitCostsOnlyItsSegment(t *testing.T) {
+	g := newTarget(t)
+	for at := 0; at < len(g.data); at += 97 {
+		data := bytes.Clone(g.data)
+		data[at] ^= 1 << (at % 8)
+		must(t, os.WriteFile(g.path, data, 0o600))
+		g.check(nil)
+	}
+	g.heal()
+}
+
+func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
+	g := newTarget(t)
+	other := newTarget(t) // of another space
+	stranger, err := crypto.NewDeviceKeys()
+	must(t, err)
+	epoch := g.a.syncer.keys.epoch()
+	genuine, err := crypto.ParseSegment(g.data)
+	must(t, err)
+	content := func() []byte {
+		must(t, genuine.Verify(g.a.syncer.keys.entry.Device.Public().SigningKey()))
+		plain, err := genuine.Open(epoch, maxPacked)
+		must(t, err)
+		return plain
+	}()
+	seal := func(content []byte, signer *crypto.DeviceKeys, change func(*crypto.SegmentHeader)) []byte {
+		header := genuine.Header()
+		if change != nil {
+			change(&header)
+		}
+		data, _, err := crypto.SealSegment(header, content, epoch, signer)
+		must(t, err)
+		return data
+	}
+	first, err := os.ReadFile(filepath.Join(g.a.directory(), segmentName(1)))
+	must(t, err)
+	third, err := os.ReadFile(filepath.Join(g.a.directory(), segmentName(3)))
+	must(t, err)
+	a := g.a.syncer.keys.entry.Device
+	foreignEpoch, err := crypto.NewEpoch()
+	must(t, err)
+
+	for _, test := range []struct {
+		name string
+		data []byte
+		says error
+	}{
+		{"signed by a stranger", seal(content, stranger, nil), crypto.ErrSignature},
+		{"signed by another member", seal(content, g.c.syncer.keys.entry.Device, nil), crypto.ErrSignature},
+		{"of another space", other.data, crypto.ErrSignature},
+		{"for another space", seal(content, a, func(h *crypto.SegmentHeader) { h.Space[0] ^= 1 }), crypto.ErrSignature},
+		{"the one before", first, crypto.ErrDamaged},
+		{"the one after", third, crypto.ErrDamaged},
+		{"of another past", seal(content, a, func(h *crypto.SegmentHeader) { h.Prev[0] ^= 1 }), crypto.ErrDamaged},
+		{"without content", seal(nil, a, nil), nil},
+		{"of nonsense", seal([]byte("nonsense"), a, nil), nil},
+		{"of a bomb", seal([]byte{1, 0xff, 0xff, 0xff, 0xff}, a, nil), nil},
+		{"of half its content", seal(content[:len(content)/2], a, nil), nil},
+		{"for an epoch that nobody has", func() []byte {
+			data, _, err := crypto.SealSegment(genuine.Header(), content, foreignEpoch, a)
+			must(t, err)
+			return data
+		}(), crypto.ErrWrongKey},
+		{"of a newer format", bytes.Replace(g.data, []byte("sqlitesync segment 1\n"), []byte("sqlitesync segment 2\n"), 1), ErrFormat},
+		{"a head", func() []byte {
+			data, err := os.ReadFile(filepath.Join(g.a.directory(), "head"))
+			must(t, err)
+			return data
+		}(), crypto.ErrNotOurs},
+		{"text", []byte("<html>Log in to continue</html>"), crypto.ErrNotOurs},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g.t = t
+			must(t, os.WriteFile(g.path, test.data, 0o600))
+			g.check(test.says)
+			if test.says == ErrFormat && !strings.Contains(g.b.problem().Hint, "Update") {
+				t.Errorf("hint %q does not say to update", g.b.problem().Hint)
+			}
+		})
+	}
+	g.t = t
+	g.heal()
+}
+
+func TestWhatIsNoPlainFileIsNotRead(t *testing.T) {
+	g := newTarget(t)
+	secret := filepath.Join(t.TempDir(), "elsewhere")
+	must(t, os.WriteFile(secret, g.data, 0o600))
+	for _, test := range []struct {
+		name string
+		make func() error
+		says error
+	}{
+		{"link out of the folder", func() error { return os.Symlink(secret, g.path) }, folder.ErrNotRegular},
+		{"link to another segment", func() error { return os.Symlink(segmentName(1), g.path) }, folder.ErrNotRegular},
+		{"link to nothing", func() error { return os.Symlink("nothing", g.path) }, folder.ErrNotRegular},
+		{"FIFO", func() error { return syscall.Mkfifo(g.path, 0o600) }, folder.ErrNotRegular},
+		{"directory", func() error { return os.Mkdir(g.path, 0o700) }, folder.ErrNotRegular},
+		{"huge sparse file", func() error {
+			if err := os.WriteFile(g.path, g.data, 0o600); err != nil {
+				return err
+			}
+			return os.Truncate(g.path, 1<<40)
+		}, folder.ErrTooLarge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g.t = t
+			must(t, os.RemoveAll(g.path))
+			must(t, test.make())
+			g.check(test.says)
+		})
+	}
+	g.t = t
+	g.heal()
+}
+
+func TestASegmentThatGrowsIsReadWhenItIsWhole(t *testing.T) {
+	g := newTarget(t)
+	must(t, os.Remove(g.path))
+	file, err := os.Create(g.path)
+	must(t, err)
+	defer file.Close()
+	for part := range slices.Chunk(g.data, len(g.data)/5+1) {
+		g.check(nil)
+		_, err := file.Write(part)
+		must(t, err)
+	}
+	g.b.sync()
+	g.b.wantHealthy()
+	g.b.wantValue("3", "SELECT count(*) FROM item WHERE name = 'of a'")
+}
+
+func TestAnOldSegmentUnderANewNumberIsNotReadAgain(t *testing.T) {
+	g := newTarget(t)
+	settle(g.a, g.b, g.c)
+	g.c.exec("UPDATE item SET name = 'edited' WHERE id = 'second'")
+	settle(g.c, g.a, g.b)
+	replayed := filepath.Join(g.a.directory(), segmentName(4))
+	must(t, os.WriteFile(replayed, g.data, 0o600))
+	g.b.trySync()
+	if e := g.b.problem(); e.Device != g.a.id() || e.Batch != 4 {
+		t.Errorf("error %v, want one about batch 4", e)
+	}
+	g.b.wantValue("edited", "SELECT name FROM item WHERE id = 'second'")
+	// a finds a batch in its own directory that it has not made. It publishes
+	// nothing more until that is settled.
+	g.a.exec("INSERT INTO item VALUES ('fourth', 'of a', 1)")
+	wantIs(t, g.a.trySync(), folder.ErrTwin)
+	must(t, os.Remove(replayed))
+	settle(g.a, g.b, g.c)
+	wantSame(t, []*testDevice{g.a, g.b, g.c})
+	g.b.wantValue("of a", "SELECT name FROM item WHERE id = 'fourth'")
+}
+
+func TestAGapIsWaitedForVisibly(t *testing.T) {
+	g := newTarget(t)
+	must(t, os.Remove(g.path))
+	since := time.Now()
+	g.b.sync()
+	g.b.sync()
+	status := g.b.syncer.Status()
+	want := Waiting{Device: g.a.id(), Batch: 2, For: g.a.id()}
+	if len(status.Waiting) != 1 || status.Waiting[0].Since.Before(since) || status.Waiting[0].Since.After(time.Now()) {
+		t.Fatalf("waiting %+v, want %+v", status.Waiting, want)
+	}
+	if got := status.Waiting[0]; got.Device != want.Device || got.Batch != want.Batch || got.For != want.For {
+		t.Errorf("waiting %+v, want %+v", got, want)
+	}
+	if status.Behind != 1 {
+		t.Errorf("%d segments behind, want 1", status.Behind)
+	}
+	g.b.wantValue("first", "SELECT group_concat(id) FROM item")
+	g.b.reopen()
+	g.b.sync()
+	if len(g.b.syncer.Status().Waiting) != 1 {
+		t.Error("after opening again nothing is waited for")
+	}
+	g.heal()
+}
+
+func TestConflictCopiesOfSyncClientsAreRead(t *testing.T) {
+	base := segmentName(2)
+	for _, name := range []string{
+		strings.Replace(base, ".seg", ".sync-conflict-20240102-030405-ABCDEFG.seg", 1),
+		strings.Replace(base, ".seg", " (laptop's conflicted copy 2024-01-02).seg", 1),
+		strings.Replace(base, ".seg", " 2.seg", 1),
+		strings.ToUpper(base),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newTarget(t)
+			stray := filepath.Join(g.a.directory(), name)
+			must(t, os.Rename(g.path, stray))
+			g.b.sync()
+			g.b.wantValue("3", "SELECT count(*) FROM item")
+			g.b.wantHealthy()
+			if _, err := os.Stat(stray); err != nil {
+				t.Error("a file that is not ours was touched")
+			}
+
+			// The client left half a file under the name, the whole one beside it.
+			must(t, os.WriteFile(g.path, g.data[:100], 0o600))
+			g.c.sync()
+			g.c.wantValue("3", "SELECT count(*) FROM item")
+			g.c.wantHealthy()
+		})
+	}
+}
+
+func TestTheDirectoryOfAStrangerIsNamedAndLeftAlone(t *testing.T) {
+	g := newTarget(t)
+	stranger, err := crypto.NewDeviceKeys()
+	must(t, err)
+	dir := filepath.Join(g.a.folder, "devices", stranger.ID().String())
+	must(t, os.Mkdir(dir, 0o700))
+	genuine, err := crypto.ParseSegment(g.data)
+	must(t, err)
+	header := genuine.Header()
+	header.First, header.Last, header.Prev = 1, 1, crypto.Tail{}
+	data, _, err := crypto.SealSegment(header, []byte("x"), g.a.syncer.keys.epoch(), stranger)
+	must(t, err)
+	path := filepath.Join(dir, segmentName(1))
+	must(t, os.WriteFile(path, data, 0o600))
+
+	g.b.trySync()
+	e := g.b.problem()
+	wantIs(t, e, ErrNotMember)
+	if e.Device != stranger.ID() || e.Path != "devices/"+stranger.ID().String() {
+		t.Errorf("error names %s, %s", e.Device.Short(), e.Path)
+	}
+	g.b.wantValue("3", "SELECT count(*) FROM item") // the others are read
+
+	// A stranger keeps nobody from publishing the rows that it came with.
+	d := newTestDevice(t, itemSchema)
+	d.exec("INSERT INTO item VALUES ('d', 'of d', 1)")
+	d.options.Existing = MergeExisting
+	d.join(g.a.folder, g.a.invite())
+	d.trySync()
+	g.b.trySync()
+	g.b.wantValue("of d", "SELECT name FROM item WHERE id = 'd'")
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, data) {
+		t.Error("the stranger's file was touched")
+	}
+	must(t, os.RemoveAll(dir))
+	settle(g.a, g.b, g.c, d)
+	g.b.wantHealthy()
+	wantSame(t, []*testDevice{g.a, g.b, g.c, d})
+}
+
+// Neither does a member whose log cannot be read: what is published twice
+// costs bytes, what is never published is lost with its device.
+func TestADamagedLogDelaysBaselineRowsButNotForEver(t *testing.T) {
+	g := newTarget(t)
+	must(t, os.WriteFile(g.path, g.data[:100], 0o600))
+	d := newTestDevice(t, itemSchema)
+	d.exec("INSERT INTO item VALUES ('d', 'of d', 1)")
+	d.options.Existing = MergeExisting
+	d.join(g.a.folder, g.a.invite())
+	d.problem()
+	if len(d.segments()) != 0 {
+		t.Error("published before it was known what the space has")
+	}
+	d.syncer.incomplete = time.Now().Add(-causalWait)
+	d.trySync()
+	g.c.trySync()
+	g.c.wantValue("of d", "SELECT name FROM item WHERE id = 'd'")
+	must(t, os.WriteFile(g.path, g.data, 0o600))
+	settle(g.a, g.b, g.c, d)
+	wantSame(t, []*testDevice{g.a, g.b, g.c, d})
+}
+
+// A function that only the app's other program has keeps its table here from
+// being written to, and nothing else from being synced.
+func TestATableThatCannotBeWrittenHereCostsOnlyItself(t *testing.T) {
+	const schema = itemSchema + "; CREATE TABLE doc (id TEXT PRIMARY KEY NOT NULL, v); CREATE TABLE search (v)"
+	devices := newSpace(t, schema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	b.exec("CREATE TRIGGER doc_slug AFTER INSERT ON doc BEGIN INSERT INTO search VALUES (slug(NEW.v)); END")
+	a.exec("INSERT INTO doc VALUES ('x', 'v'); INSERT INTO item VALUES ('a', 'of a', 1)")
+	b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+	settle(a, b, c)
+	wantSame(t, devices, "item")
+	b.wantHealthy()
+	b.wantValue("no row", "SELECT v FROM doc")
+	status := b.syncer.Status()
+	listed := slices.ContainsFunc(status.Unsynced, func(u Unsynced) bool {
+		return u.Table == "doc" && strings.Contains(u.Reason, "slug") && u.Hint != ""
+	})
+	if !listed || status.Held != 1 {
+		t.Errorf("unsynced %+v, %d held, want doc and its row", status.Unsynced, status.Held)
+	}
+	b.exec("DROP TRIGGER doc_slug")
+	settle(a, b, c)
+	wantSame(t, devices)
+	if n := b.syncer.Status().Held; n != 0 {
+		t.Errorf("%d rows still held", n)
+	}
+}
+
+// A merge that is broken off leaves nothing in memory of what it did.
+func TestAMergeThatIsBrokenOffIsRepeatedWhole(t *testing.T) {
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for i := range 300 {
+		a.exec("INSERT INTO item VALUES (?, 'of a', ?)", fmt.Sprint(i), i)
+	}
+	a.sync()
+	c.exec("INSERT INTO item VALUES ('c', 'of c', 1)")
+	c.sync()
+	for step := range 200 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(step)*100*time.Microsecond)
+		err := b.syncer.Sync(ctx)
+		cancel()
+		if err == nil {
+			break
+		}
+		wantIs(t, err, context.DeadlineExceeded)
+		if state := b.syncer.Status().State; state != StateIdle {
+			t.Fatalf("state %s after a pass that was broken off", state)
+		}
+	}
+	settle(b, c, a)
+	wantSame(t, devices)
+	b.wantValue("301", "SELECT count(*) FROM item")
+	b.exec("UPDATE item SET name = 'edited' WHERE id IN ('7', 'c')")
+	settle(b, a, c)
+	b.reopen()
+	c.exec("UPDATE item SET name = 'edited again' WHERE id IN ('7', 'c')")
+	settle(c, b, a)
+	wantSame(t, devices)
+	for _, d := range devices {
+		d.wantHealthy()
+		if n := len(d.conflicts()); n != 0 {
+			t.Errorf("%d conflicts", n)
+		}
+	}
+	wantQuiet(t, devices...)
+}
+
+// Each case takes the folder away from a device, in some way, and gives it back.
+func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
+	other, _ := newPair(t, itemSchema)
+	for _, test := range []struct {
+		name      string
+		take      func(t *testing.T, a *testDevice, away string)
+		give      func(t *testing.T, a *testDevice, away string)
+		says      error
+		readsOn   bool // what others wrote is merged all the same
+		forDevice bool // the error names the device
+	}{
+		{
+			name: "missing",
+			take: func(t *testing.T, a *testDevice, away string) { must(t, os.Rename(a.folder, away)) },
+			give: func(t *testing.T, a *testDevice, away string) { must(t, os.Rename(away, a.folder)) },
+			says: ErrFolder,
+		},
+		{
+			name: "emptied",
+			take: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Rename(a.folder, away))
+				must(t, os.Mkdir(a.folder, 0o700))
+			},
+			give: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Remove(a.folder)) // still empty: nothing was published into it
+				must(t, os.Rename(away, a.folder))
+			},
+			says: ErrFolder,
+		},
+		{
+			name: "of another space",
+			take: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Rename(a.folder, away))
+				must(t, os.Symlink(other.folder, a.folder))
+			},
+			give: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Remove(a.folder))
+				must(t, os.Rename(away, a.folder))
+			},
+			says: ErrFolder,
+		},
+		{
+			name: "a plain file",
+			take: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Rename(a.folder, away))
+				must(t, os.WriteFile(a.folder, []byte("no directory"), 0o600))
+			},
+			give: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Remove(a.folder))
+				must(t, os.Rename(away, a.folder))
+			},
+			says: ErrFolder,
+		},
+		{
+			name: "not writable",
+			take: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Rename(a.directory(), away))
+				must(t, os.WriteFile(a.directory(), nil, 0o600))
+			},
+			give: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.Remove(a.directory()))
+				must(t, os.Rename(away, a.directory()))
+			},
+			says: ErrFolder, readsOn: true, forDevice: true,
+		},
+		{
+			name: "with a damaged marker",
+			take: marker(`{"format":1,"spa`), give: giveMarker,
+			says: folder.ErrMarker,
+		},
+		{
+			name: "with an empty marker",
+			take: marker(``), give: giveMarker,
+			says: folder.ErrMarker,
+		},
+		{
+			name: "with the marker of a newer format",
+			take: marker(`{"format":2,"cosmos":"x"}`), give: giveMarker,
+			says: ErrFormat,
+		},
+		{
+			name: "with the marker of another space",
+			take: marker(`{"format":1,"space":"` + strings.Repeat("ab", 32) + `"}`), give: giveMarker,
+			says: ErrFolder,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t, itemSchema)
+			a.exec("INSERT INTO item VALUES ('before', 'of a', 1)")
+			settle(a, b)
+			b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+			b.sync()
+			before := tree(t, other.folder)
+
+			away := filepath.Join(t.TempDir(), "away")
+			test.take(t, a, away)
+			for i := range 3 {
+				a.exec("INSERT INTO item VALUES (?, 'meanwhile', 1)", fmt.Sprint(i))
+				err := a.trySync()
+				wantIs(t, err, test.says)
+				e := a.problem()
+				if test.forDevice && e.Device != a.id() {
+					t.Errorf("error names device %s", e.Device.Short())
+				}
+				if test.says == ErrFormat && !strings.Contains(e.Hint, "Update") {
+					t.Errorf("hint %q does not say to update", e.Hint)
+				}
+			}
+			if status := a.syncer.Status(); status.Pending != 3 {
+				t.Errorf("%d changes pending, want 3", status.Pending)
+			}
+			if _, err := a.syncer.Devices(context.Background()); err != nil {
+				t.Errorf("Devices: %v", err)
+			}
+			want := "4"
+			if test.readsOn {
+				want = "5"
+			}
+			a.wantValue(want, "SELECT count(*) FROM item")
+			if after := tree(t, other.folder); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Error("wrote into the folder of another space")
+			}
+
+			test.give(t, a, away)
+			settle(a, b)
+			a.wantHealthy()
+			wantSame(t, []*testDevice{a, b})
+			b.wantValue("5", "SELECT count(*) FROM item")
+			if n := a.syncer.Status().Pending; n != 0 {
+				t.Errorf("%d changes pending at the end", n)
+			}
+			wantQuiet(t, a, b)
+		})
+	}
+}
+
+func marker(text string) func(*testing.T, *testDevice, string) {
+	return func(t *testing.T, a *testDevice, away string) {
+		path := filepath.Join(a.folder, "sqlitesync.json")
+		must(t, os.Rename(path, away))
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+}
+
+func giveMarker(t *testing.T, a *testDevice, away string) {
+	must(t, os.Rename(away, filepath.Join(a.folder, "sqlitesync.json")))
+}
+
+func TestAMarkerThatWasDeletedIsNotMadeAgain(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	path := filepath.Join(a.folder, "sqlitesync.json")
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Remove(path))
+	for _, d := range []*testDevice{a, b} {
+		wantIs(t, d.trySync(), ErrFolder)
+		d.problem()
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the marker was made again")
+	}
+	must(t, os.WriteFile(path, data, 0o600))
+	settle(a, b)
+	a.wantHealthy()
+}
+
+// Whatever Close published and nobody has looked at since is published again.
+func TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	for _, vanish := range []string{"by Close", "by Sync"} {
+		a.exec("INSERT INTO item VALUES (?, 'dear', 1)", vanish)
+		if vanish == "by Close" {
+			a.close()
+			must(t, os.Remove(a.lastOf(b)))
+			a.open()
+		} else {
+			a.sync()
+			must(t, os.Remove(a.lastSegment()))
+		}
+		settle(a, b)
+		wantSame(t, []*testDevice{a, b})
+		b.wantValue("dear", "SELECT name FROM item WHERE id = ?", vanish)
+		a.wantHealthy()
+		b.wantHealthy()
+	}
+	var n int
+	a.sync()
+	must(t, a.db.QueryRow("SELECT count(*) FROM sqlitesync_outbox").Scan(&n))
+	if n != 0 {
+		t.Errorf("the outbox still has %d batches", n)
+	}
+}
+
+// lastOf returns the newest segment of a closed device, of which other is a peer.
+func (d *testDevice) lastOf(other *testDevice) string {
+	d.tb.Helper()
+	paths, err := filepath.Glob(filepath.Join(d.folder, "devices", "*", "*.seg"))
+	must(d.tb, err)
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasPrefix(path, other.directory()) })
+	return paths[len(paths)-1]
+}
+
+func TestHeads(t *testing.T) {
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	a.options.DeviceName = "the laptop"
+	a.reopen()
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	path := filepath.Join(a.directory(), "head")
+	old, err := os.ReadFile(path)
+	must(t, err)
+	peer := func() Device {
+		t.Helper()
+		devices, err := b.syncer.Devices(ctx)
+		must(t, err)
+		if len(devices) != 2 || devices[0].ID != a.id() || devices[0].Self || !devices[1].Self || devices[0].Role != RoleAdmin {
+			t.Fatalf("devices %+v", devices)
+		}
+		return devices[0]
+	}
+	if d := peer(); d.Name != "the laptop" || d.Merged != 1 || d.LastSeen.IsZero() || d.Err != nil {
+		t.Errorf("device %+v", d)
+	}
+	b.exec("UPDATE item SET n = 2")
+	settle(b, a)
+	if d := peer(); d.Has != 1 {
+		t.Errorf("a has merged batch %d of b, want 1", d.Has)
+	}
+	present, err := os.ReadFile(path)
+	must(t, err)
+	ofB, err := os.ReadFile(filepath.Join(b.directory(), "head"))
+	must(t, err)
+	for _, test := range []struct {
+		name string
+		data []byte
+		says error
+	}{
+		{"older", old, crypto.ErrDamaged},
+		{"half", present[:len(present)/2], crypto.ErrDamaged},
+		{"empty", nil, crypto.ErrDamaged},
+		{"of another device", ofB, crypto.ErrSignature},
+		{"of a newer format", bytes.Replace(present, []byte("head 1\n"), []byte("head 2\n"), 1), ErrFormat},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			must(t, os.WriteFile(path, test.data, 0o600))
+			var e *Error
+			if d := peer(); !errors.As(d.Err, &e) || !errors.Is(d.Err, test.says) || e.Device != a.id() || e.Hint == "" || !strings.HasSuffix(e.Path, "/head") {
+				t.Errorf("device has error %v, want %v", d.Err, test.says)
+			}
+			b.sync()
+			b.wantHealthy()
+		})
+	}
+	must(t, os.Remove(path))
+	if d := peer(); d.Err != nil || d.Name != "" {
+		t.Errorf("without a head: %+v", d)
+	}
+	a.sync() // writes it again
+	if d := peer(); d.Err != nil || d.Name != "the laptop" {
+		t.Errorf("after the head came back: %+v", d)
+	}
+}
+
+// A head that could not be written is written when it can be.
+func TestAHeadThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	path := filepath.Join(b.directory(), "head")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700))
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.sync()
+	if err := b.trySync(); err == nil {
+		t.Fatal("no error although the head is a directory")
+	}
+	b.problem()
+	b.wantValue("y", "SELECT name FROM item")
+	must(t, os.Remove(path))
+	b.sync()
+	devices, err := a.syncer.Devices(context.Background())
+	must(t, err)
+	if devices[1].Has != 1 || devices[1].Err != nil {
+		t.Errorf("b's head: %+v", devices[1])
+	}
+}
+
+// A membership record that this version does not understand may be a
+// revocation. It must stop the device at every pass, and after Open too.
+func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	other, _ := newPair(t, itemSchema)
+	foreign, err := filepath.Glob(filepath.Join(other.folder, "roster", "*"))
+	must(t, err)
+	for _, path := range foreign { // of another space, each genuine
+		data, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(a.folder, "roster", filepath.Base(path)), data, 0o600))
+	}
+	settle(a, b)
+	junk := filepath.Join(a.folder, "roster", strings.Repeat("0", 64))
+	must(t, os.WriteFile(junk, []byte("junk"), 0o600))
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.trySync()
+	if e := a.problem(); e.Path != "roster/"+filepath.Base(junk) {
+		t.Errorf("path %s", e.Path)
+	}
+	b.trySync()
+	b.wantValue("y", "SELECT name FROM item")
+	must(t, os.Remove(junk))
+	settle(a, b)
+	a.wantHealthy()
+
+	// Records that vanish come back: everyone has seen them.
+	own, err := filepath.Glob(filepath.Join(a.folder, "roster", "*"))
+	must(t, err)
+	for _, path := range own {
+		must(t, os.Remove(path))
+	}
+	b.sync()
+	if back, _ := filepath.Glob(filepath.Join(a.folder, "roster", "*")); len(back) < 3 {
+		t.Errorf("records %v came back", back)
+	}
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, b.invite())
+	settle(a, b, c)
+	wantSame(t, []*testDevice{a, b, c})
+}
+
+// Two copies of a database and its keys on one machine: the folder keeps what
+// the first has published, and the other says that it is a copy.
+func TestTwoCopiesOfADeviceDoNotOverwriteOneAnother(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	twin := &testDevice{tb: t, path: filepath.Join(t.TempDir(), "copy.db"), options: a.options, folder: a.folder}
+	a.exec("VACUUM INTO ?", twin.path)
+	var err error
+	twin.db, err = OpenDB(twin.path)
+	must(t, err)
+	defer twin.db.Close()
+	twin.open()
+	defer func() { twin.syncer.Close() }()
+
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	a.sync()
+	published := a.lastSegment()
+	data, err := os.ReadFile(published)
+	must(t, err)
+	for range 2 {
+		wantIs(t, twin.trySync(), folder.ErrTwin)
+		if e := twin.problem(); !strings.Contains(e.Hint, "copy") || e.Batch == 0 {
+			t.Errorf("problem %v, hint %q", e, e.Hint)
+		}
+	}
+	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, data) {
+		t.Error("the original's segment was overwritten")
+	}
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	twin.wantValue("of the copy", "SELECT name FROM item WHERE id = '2'")
+}
+
+func TestForeignFilesAreNeverTouched(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	junk := map[string]string{
+		"notes.txt": "mine", ".DS_Store": "x", "devices/readme": "x", "devices/" + a.id().String() + "/desktop.ini": "x",
+		"devices/" + b.id().String() + "/.~sqs-0123456789abcdef.tmp":          "half a file of b",
+		"devices/" + b.id().String() + "/000000000001-000000000001-0000.seg~": "x",
+		"roster/.DS_Store":  "x",
+		"invites/Thumbs.db": "x",
+		"devices/" + strings.ToUpper(a.id().String()) + "/x":                   "x",
+		"devices/" + a.id().String() + " 2/" + segmentName(9):                  "x",
+		"sub/devices/" + a.id().String() + "/" + segmentName(1):                "x",
+		"devices/" + a.id().String() + "/deep/deeper/" + segmentName(1):        "x",
+		"devices/" + b.id().String() + "/tmp":                                  "x",
+		"devices/" + b.id().String() + "/head (conflicted copy 2024-01-02)":    "x",
+		"roster/" + strings.Repeat("0", 64) + ".sync-conflict-20240102-030405": "x",
+	}
+	for name, text := range junk {
+		path := filepath.Join(a.folder, filepath.FromSlash(name))
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.sync()
+	a.sync()
+	b.syncer.tidied = true // a temporary file of its own it may remove
+	b.sync()
+	a.sync()
+	wantSame(t, []*testDevice{a, b})
+	for name, text := range junk {
+		data, err := os.ReadFile(filepath.Join(a.folder, filepath.FromSlash(name)))
+		if errors.Is(err, fs.ErrNotExist) || string(data) != text {
+			t.Errorf("%s was touched", name)
+		}
+	}
+}

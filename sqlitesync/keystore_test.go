@@ -1,0 +1,239 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sqlitesync/go/crypto"
+)
+
+func TestFileKeys(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	keys := FileKeys(dir)
+	_, err := keys.Load(ctx, "0123")
+	wantIs(t, err, fs.ErrNotExist)
+	must(t, keys.Save(ctx, "0123", []byte("first")))
+	must(t, keys.Save(ctx, "0123", []byte("second")))
+	must(t, keys.Save(ctx, "ffff", []byte("other")))
+	got, err := keys.Load(ctx, "0123")
+	must(t, err)
+	if string(got) != "second" {
+		t.Errorf("loaded %q", got)
+	}
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	if len(entries) != 2 {
+		t.Errorf("the directory holds %v, want two entries and no temporary file", entries)
+	}
+	for _, id := range []string{"", "../0123", "AB", "x", "01/23", ".", "0123.key", "01\x00"} {
+		if err := keys.Save(ctx, id, nil); err == nil {
+			t.Errorf("saved under %q", id)
+		}
+		if _, err := keys.Load(ctx, id); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Load of %q: %v", id, err)
+		}
+	}
+}
+
+func TestKeyFilesAreForTheUserAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "keys")
+	keys := FileKeys(dir)
+	must(t, keys.Save(ctx, "0123", []byte("secret")))
+	path := filepath.Join(dir, "0123.key")
+	for name, want := range map[string]fs.FileMode{dir: 0o700, path: 0o600} {
+		info, err := os.Stat(name)
+		must(t, err)
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o, want %o", name, info.Mode().Perm(), want)
+		}
+	}
+	for _, mode := range []fs.FileMode{0o640, 0o604, 0o660, 0o666, 0o601, 0o610, 0o777} {
+		must(t, os.Chmod(path, mode))
+		data, err := keys.Load(ctx, "0123")
+		wantText(t, err, "chmod 600", path)
+		if data != nil {
+			t.Errorf("mode %o: the secret was returned all the same", mode)
+		}
+	}
+	must(t, os.Chmod(path, 0o400))
+	if _, err := keys.Load(ctx, "0123"); err != nil {
+		t.Errorf("a file that may only be read: %v", err)
+	}
+}
+
+func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
+	ctx := context.Background()
+	keys := FileKeys(t.TempDir())
+	must(t, keys.Save(ctx, "ab", bytes.Repeat([]byte{0}, 1000)))
+	var wait sync.WaitGroup
+	for i := range 4 {
+		wait.Go(func() {
+			for range 20 {
+				if err := keys.Save(ctx, "ab", bytes.Repeat([]byte{byte(i)}, 1000)); err != nil {
+					t.Error(err)
+				}
+				got, err := keys.Load(ctx, "ab")
+				if err != nil || len(got) != 1000 || bytes.Count(got, got[:1]) != 1000 {
+					t.Errorf("loaded a mixture (%v)", err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	id := a.id()
+	a.close()
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	a.exec("VACUUM INTO ?", copied)
+	elsewhere, err := OpenDB(copied)
+	must(t, err)
+	defer elsewhere.Close()
+
+	otherKeys := a.options
+	otherKeys.Keys = FileKeys(t.TempDir())
+	_, err = Open(ctx, elsewhere, a.folder, &otherKeys)
+	wantIs(t, err, ErrNotMember)
+	wantText(t, err, "copied", "Uninstall", "Join", id.Short())
+
+	// Keys of another machine, of another device, damaged, of a newer version.
+	path := filepath.Join(filepath.Dir(a.path), "keys", id.String()+".key")
+	genuine, err := os.ReadFile(path)
+	must(t, err)
+	entry, err := crypto.ParseKeyEntry(genuine)
+	must(t, err)
+	entry.Machine[0] ^= 1
+	foreign, err := entry.Encode()
+	must(t, err)
+	ofB, err := os.ReadFile(filepath.Join(filepath.Dir(b.path), "keys", b.id().String()+".key"))
+	must(t, err)
+	for _, test := range []struct {
+		name string
+		data []byte
+		is   error
+		says string
+	}{
+		{"of another machine", foreign, ErrNotMember, "another machine"},
+		{"of another device", ofB, ErrNotMember, "another device"},
+		{"cut off", genuine[:len(genuine)-1], crypto.ErrDamaged, "load keys"},
+		{"empty", nil, crypto.ErrDamaged, "load keys"},
+		{"of a newer version", bytes.Replace(genuine, []byte("keys 1\n"), []byte("keys 2\n"), 1), ErrFormat, "load keys"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			must(t, os.WriteFile(path, test.data, 0o600))
+			_, err := Open(ctx, a.db, a.folder, &a.options)
+			wantIs(t, err, test.is)
+			wantText(t, err, test.says)
+		})
+	}
+	must(t, os.WriteFile(path, genuine, 0o600))
+	a.open()
+	a.sync()
+
+	// What the error advises works.
+	must(t, Uninstall(ctx, elsewhere))
+	otherKeys.Existing = MergeExisting
+	s, err := Join(ctx, elsewhere, a.folder, a.invite(), &otherKeys)
+	must(t, err)
+	must(t, s.Sync(ctx))
+	must(t, s.Close())
+}
+
+func TestADatabaseThatWasRestoredFromABackupIsNoMember(t *testing.T) {
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('before', 'the backup', 1)")
+	settle(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
+	settle(a, b)
+	a.close()
+	must(t, a.db.Close())
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		os.Remove(a.path + suffix)
+	}
+	data, err := os.ReadFile(backup)
+	must(t, err)
+	must(t, os.WriteFile(a.path, data, 0o600))
+	a.db, err = OpenDB(a.path)
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('since', 'the restore', 1)")
+	_, err = Open(ctx, a.db, a.folder, &a.options)
+	wantIs(t, err, ErrNotMember)
+	wantText(t, err, "restored", "Uninstall", "Join")
+
+	before := tree(t, a.folder)
+	must(t, Uninstall(ctx, a.db))
+	a.options.Existing = MergeExisting
+	a.join(a.folder, b.invite())
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("3", "SELECT count(*) FROM item")
+	after := tree(t, a.folder)
+	for path, sum := range before {
+		if strings.HasSuffix(path, ".seg") && after[path] != sum {
+			t.Errorf("%s has changed", path)
+		}
+	}
+}
+
+// countedKeys fails to save while it is told to.
+type countedKeys struct {
+	KeyStore
+	broken bool
+}
+
+func (k *countedKeys) Save(ctx context.Context, id string, secret []byte) error {
+	if k.broken {
+		return errors.New("the key ring is locked")
+	}
+	return k.KeyStore.Save(ctx, id, secret)
+}
+
+// What is about to be published is recorded in the KeyStore first: without that,
+// a restored backup would go unnoticed.
+func TestNothingIsPublishedThatTheKeyStoreDoesNotKnow(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	keys := &countedKeys{KeyStore: a.options.Keys}
+	a.options.Keys = keys
+	a.reopen()
+	keys.broken = true
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	for range 3 {
+		wantText(t, a.trySync(), "locked")
+		a.problem()
+		if n := len(a.segments()); n != 0 {
+			t.Fatalf("%d segments were published", n)
+		}
+	}
+	keys.broken = false
+	settle(a, b)
+	a.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
+	secret, err := keys.Load(context.Background(), a.id().String())
+	must(t, err)
+	entry, err := crypto.ParseKeyEntry(secret)
+	must(t, err)
+	if entry.Batch != 1 {
+		t.Errorf("the KeyStore knows batch %d, want 1", entry.Batch)
+	}
+}

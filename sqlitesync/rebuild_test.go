@@ -1,0 +1,101 @@
+package sqlitesync
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+)
+
+// Writes to a table while it was excluded are found when it takes part again.
+func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('edited', 'old', 1), ('deleted', 'old', 1)")
+	settle(a, b)
+	a.options.Exclude = []string{"item"}
+	a.reopen()
+	a.exec("UPDATE item SET name = 'new' WHERE id = 'edited'")
+	a.exec("DELETE FROM item WHERE id = 'deleted'")
+	a.exec("INSERT INTO item VALUES ('made', 'new', 1)")
+	a.sync()
+	a.options.Exclude = nil
+	a.reopen()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("2", "SELECT count(*) FROM item WHERE name = 'new'")
+}
+
+// Migration tools rebuild a table: make another, copy, drop, rename. The
+// triggers go with the old table.
+func TestWritesAfterATableWasRebuiltAreFound(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('kept', 'old', 1), ('edited', 'old', 1), ('deleted', 'old', 1)")
+	settle(a, b)
+	a.exec(`BEGIN;
+		CREATE TABLE item_new (id TEXT PRIMARY KEY NOT NULL, name TEXT, n INTEGER);
+		INSERT INTO item_new SELECT * FROM item;
+		DROP TABLE item;
+		ALTER TABLE item_new RENAME TO item;
+		COMMIT`)
+	a.exec("UPDATE item SET name = 'new' WHERE id = 'edited'")
+	a.exec("DELETE FROM item WHERE id = 'deleted'")
+	a.exec("INSERT INTO item VALUES ('made', 'new', 1)")
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("2", "SELECT count(*) FROM item WHERE name = 'new'")
+	b.wantValue("old", "SELECT name FROM item WHERE id = 'kept'")
+}
+
+// hookLog calls a function when a message is logged, once.
+type hookLog struct {
+	message string
+	fn      func()
+}
+
+func (l *hookLog) Enabled(context.Context, slog.Level) bool { return true }
+func (l *hookLog) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *hookLog) WithGroup(string) slog.Handler            { return l }
+
+func (l *hookLog) Handle(_ context.Context, r slog.Record) error {
+	if fn := l.fn; fn != nil && r.Message == l.message {
+		l.fn = nil
+		fn()
+	}
+	return nil
+}
+
+// The app migrates, and writes, in the middle of a pass: what it writes into
+// the new column or table must not be read with the eyes of the old schema.
+func TestAMigrationInTheMiddleOfAPass(t *testing.T) {
+	for _, moment := range []string{"published", "merged"} {
+		t.Run(moment, func(t *testing.T) {
+			a, b := newPair(t, itemSchema)
+			const migration = "ALTER TABLE item ADD COLUMN extra TEXT DEFAULT 'd'; CREATE TABLE later (id TEXT PRIMARY KEY NOT NULL, v)"
+			a.exec(migration)
+			a.exec("INSERT INTO later VALUES ('both', 'of a'), ('a', 'of a')")
+			a.sync()
+			a.exec("INSERT INTO item (id) VALUES ('a')")
+			a.sync()
+			hook := &hookLog{message: moment, fn: func() {
+				b.exec(migration)
+				b.exec("INSERT INTO item VALUES ('b', 'of b', 1, 'dear')")
+				b.exec("INSERT INTO later VALUES ('both', 'of b'), ('b', 'of b')")
+			}}
+			b.options.Logger = slog.New(hook)
+			b.reopen()
+			b.exec("INSERT INTO item (id) VALUES ('first')")
+			b.sync()
+			if hook.fn != nil {
+				t.Fatal("the hook was not called")
+			}
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.wantValue("dear", "SELECT extra FROM item WHERE id = 'b'")
+			a.wantValue("3", "SELECT count(*) FROM later")
+			// One of the two rows 'both' lost, and is kept.
+			if n := len(append(a.conflicts(), b.conflicts()...)); n == 0 {
+				t.Error("a row was overruled and is kept nowhere")
+			}
+			wantQuiet(t, a, b)
+		})
+	}
+}
