@@ -24,14 +24,30 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		if err := db.register(ctx, table); err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
+		whole := true
 		for _, trigger := range triggers(table) {
 			if present[trigger.name] != trigger.sql {
+				whole = false
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
 				if err := db.Conn.Script(ctx, script); err != nil {
 					return fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
 				}
 			}
 			delete(present, trigger.name)
+		}
+		if whole || table.Phase == PhaseNew {
+			continue
+		}
+		forsaken, err := db.reconcile(ctx, table)
+		if err != nil {
+			return fmt.Errorf("table %q: find what was written without capture: %w", table.Name, err)
+		}
+		if forsaken > 0 {
+			db.Unsynced = append(db.Unsynced, Unsynced{
+				Table:  table.Name,
+				Reason: fmt.Sprintf("%d of its rows went while capture was off, most of the table, as when it is dropped and made again", forsaken),
+				Hint:   "the other devices keep these rows; Uninstall and Join again to have them back, or delete them on another device",
+			})
 		}
 	}
 	// What is left belongs to tables that no longer take part.

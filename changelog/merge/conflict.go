@@ -37,6 +37,10 @@ func (m *merger) concurrent(change *changelog.Change, before *changelog.Clock) b
 		return false
 	case before.State == changelog.Unsent:
 		return true // nobody has seen it
+	case change.Stamp.Baseline() && before.Stamp.Baseline():
+		return true // two databases had the row before they met
+	case change.Stamp.Baseline() && before.Stamp.Baseline():
+		return true // both stood in their databases before anything was seen
 	default:
 		return before.Stamp.Device != m.author && !m.seen.Covers(before.Stamp)
 	}

@@ -303,9 +303,15 @@ func (d *device) schemaChanged() (folded *changelog.Batch, result merge.Result) 
 		if err != nil || !changed {
 			return errors.Join(err, errors.New("the schema did not change"))
 		}
-		if err := d.capture(ctx); err != nil {
-			return err
-		}
+		return d.capture(ctx)
+	})
+	return d.retry()
+}
+
+// retry shows what was kept for want of a table or column.
+func (d *device) retry() (folded *changelog.Batch, result merge.Result) {
+	d.t.Helper()
+	d.transact(func(ctx context.Context) (err error) {
 		// What the app wrote is folded first: showing kept values would overwrite it.
 		if folded, err = d.foldInside(ctx); err != nil {
 			return err

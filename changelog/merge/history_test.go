@@ -477,7 +477,8 @@ func (m *member) expectConflict(batch *changelog.Batch, c changelog.Change, vers
 	present := versions[0]
 	own, unsent := m.unsent[c.Key.Identity()]
 	unsent = unsent && own.Image() == present.Image() && present.Stamp.Baseline()
-	unseen := !present.Stamp.Baseline() && present.Stamp.Device != batch.Device && batch.Seen[present.Stamp.Device] < present.Stamp.Batch
+	unseen := present.Stamp.Baseline() && c.Stamp.Baseline() ||
+		!present.Stamp.Baseline() && present.Stamp.Device != batch.Device && batch.Seen[present.Stamp.Device] < present.Stamp.Batch
 	switch {
 	case present.Image() == c.Image() || !unsent && !unseen:
 		return ""
@@ -541,7 +542,11 @@ func (h *history) growLater(m *member) {
 	if m.absent {
 		m.absent = false
 		h.create(m)
-		m.schemaChanged()
+		m.transact(m.capture)
+		for range h.random.IntN(3) { // between capture and the moment when kept changes show
+			h.write(m)
+		}
+		m.retry()
 		m.unsent = m.baselineLeft()
 		h.publish(m)
 		h.verify(m)
