@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -32,7 +33,7 @@ func (db *Database) SetPhase(ctx context.Context, table *Table, phase Phase) err
 // writes.
 func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit int) (last Key, err error) {
 	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
-	rows, err := db.page(ctx, table, join, "c.time IS NULL", qualified(table.Key, "t"), after, limit)
+	rows, err := db.page(ctx, table, "NULL", join, "c.time IS NULL", qualified(table.Key, "t"), after, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -40,14 +41,16 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 }
 
 // Unsent returns up to limit rows in state Unsent whose key is above after
-// (nil: from the first), as full puts with the stamp of a baseline.
+// (nil: from the first), as puts with the stamp of a baseline. They contain the
+// columns that the table had when they got their clocks.
 func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) ([]Change, error) {
 	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), matchKey(table, "t.", "c."))
-	return db.page(ctx, table, join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
+	return db.page(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
 }
 
-// page returns the next rows of t, in the order of key, that meet the condition.
-func (db *Database) page(ctx context.Context, table *Table, join, condition, key string, after Key, limit int) ([]Change, error) {
+// page returns the next rows of t, in the order of key, that meet the condition,
+// as puts of the shape whose number is selected (NULL: that of the table).
+func (db *Database) page(ctx context.Context, table *Table, shape, join, condition, key string, after Key, limit int) ([]Change, error) {
 	for _, column := range table.Key {
 		condition += " AND t." + Quote(column.Name) + " IS NOT NULL"
 	}
@@ -55,11 +58,11 @@ func (db *Database) page(ctx context.Context, table *Table, join, condition, key
 		condition += fmt.Sprintf(" AND (%s) > %s", key, Placeholders(1, len(table.Key)))
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT %d",
-		list(bare("t.", table.Key), bare("t.", table.Columns)), join, condition, key, limit)
+		list(shape, bare("t.", table.Key), bare("t.", table.Columns)), join, condition, key, limit)
 	return db.puts(ctx, table, query, after...)
 }
 
-// puts returns the rows that query selects, key columns first.
+// puts returns the rows that query selects: shape, key columns, other columns.
 func (db *Database) puts(ctx context.Context, table *Table, query string, args ...any) ([]Change, error) {
 	rows, err := db.Conn.Query(ctx, query, args...)
 	if err != nil {
@@ -67,7 +70,8 @@ func (db *Database) puts(ctx context.Context, table *Table, query string, args .
 	}
 	defer rows.Close()
 	var row []Value
-	dest := pointers(&row, len(table.Key)+len(table.Columns))
+	var shape sql.NullInt64
+	dest := append([]any{&shape}, pointers(&row, len(table.Key)+len(table.Columns))...)
 	var changes []Change
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
@@ -77,7 +81,13 @@ func (db *Database) puts(ctx context.Context, table *Table, query string, args .
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]})
+		put := &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}
+		if shape.Valid {
+			if put, err = db.AsKnown(ctx, table, put, shape.Int64); err != nil {
+				return nil, err
+			}
+		}
+		changes = append(changes, *put)
 	}
 	return changes, rows.Err()
 }

@@ -103,7 +103,7 @@ func (d *device) pending() (edits []changelog.Edit) {
 	d.t.Helper()
 	d.number++
 	d.transact(func(ctx context.Context) (err error) {
-		if edits, err = d.db.Pending(ctx, d.number); err != nil {
+		if edits, err = d.db.Pending(ctx, d.page(ctx), d.number); err != nil {
 			return err
 		}
 		for _, edit := range edits {
@@ -111,7 +111,7 @@ func (d *device) pending() (edits []changelog.Edit) {
 				return err
 			}
 		}
-		return d.db.ClearLog(ctx)
+		return d.db.ClearLog(ctx, d.page(ctx))
 	})
 	return edits
 }
@@ -182,4 +182,12 @@ func (d *device) text(query string, args ...any) (text string) {
 	d.t.Helper()
 	d.check(d.app.QueryRow(query, args...).Scan(&text))
 	return text
+}
+
+// page returns the whole log.
+func (d *device) page(ctx context.Context) changelog.LogPage {
+	d.t.Helper()
+	page, err := d.db.Page(ctx, 1<<30)
+	d.check(err)
+	return page
 }

@@ -23,7 +23,44 @@ func (db *Database) Logged(ctx context.Context) (bool, error) {
 	return logged, err
 }
 
-// Pending reads the log, keeps the last entry of each row, reads the row (there:
+// LogPage is the first part of the log.
+type LogPage struct {
+	Last int64 // id of its last entry, 0 if the log is empty
+	More bool  // there are entries after it
+	Cut  bool  // the next entry bears another time, so it is of another statement
+}
+
+// Page returns the first entries of the log, up to limit.
+func (db *Database) Page(ctx context.Context, limit int) (page LogPage, err error) {
+	rows, err := db.Conn.Query(ctx, "SELECT id, at FROM sqlitesync_log ORDER BY id LIMIT 2 OFFSET ?", limit-1)
+	if err != nil {
+		return page, err
+	}
+	defer rows.Close()
+	var ids []int64
+	var times []float64
+	for rows.Next() {
+		var id int64
+		var at float64
+		if err := rows.Scan(&id, &at); err != nil {
+			return page, err
+		}
+		ids, times = append(ids, id), append(times, at)
+	}
+	if err := rows.Err(); err != nil {
+		return page, err
+	}
+	switch len(ids) {
+	case 2:
+		return LogPage{Last: ids[0], More: true, Cut: times[0] != times[1]}, nil
+	case 1:
+		return LogPage{Last: ids[0]}, nil
+	}
+	err = db.Conn.Get(ctx, "SELECT coalesce(max(id), 0) FROM sqlitesync_log", nil, &page.Last)
+	return page, err
+}
+
+// Pending reads a page of the log, keeps the last entry of each row, reads the row (there:
 // a put, gone: a delete), drops what is no change, and stamps the rest as
 // changes of the batch with this number. Rows are read now and not when they
 // were written, so a row updated a hundred times travels once, and as the
@@ -31,10 +68,10 @@ func (db *Database) Logged(ctx context.Context) (bool, error) {
 //
 // Pending is followed by [Database.Record] in the same transaction, or else
 // the log must not be cleared.
-func (db *Database) Pending(ctx context.Context, batch uint64) ([]Edit, error) {
+func (db *Database) Pending(ctx context.Context, page LogPage, batch uint64) ([]Edit, error) {
 	var edits []Edit
 	for _, table := range db.Tables {
-		found, err := db.pending(ctx, table, batch)
+		found, err := db.pending(ctx, table, page, batch)
 		if err != nil {
 			return nil, fmt.Errorf("table %q: %w", table.Name, err)
 		}
@@ -43,17 +80,17 @@ func (db *Database) Pending(ctx context.Context, batch uint64) ([]Edit, error) {
 	return edits, nil
 }
 
-func (db *Database) pending(ctx context.Context, table *Table, batch uint64) ([]Edit, error) {
+func (db *Database) pending(ctx context.Context, table *Table, page LogPage, batch uint64) ([]Edit, error) {
 	query := table.Statement("pending", 1, func() string {
 		key := keyColumns("", table)
 		return fmt.Sprintf(`SELECT %s
-			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl = ? GROUP BY %s) l
+			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl = ? AND id <= ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
 			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
 			key, key, Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
-	rows, err := db.Conn.Query(ctx, query, table.Number)
+	rows, err := db.Conn.Query(ctx, query, table.Number, page.Last)
 	if err != nil {
 		return nil, err
 	}
@@ -141,33 +178,29 @@ func (db *Database) unchanged(ctx context.Context, table *Table, edit *Edit) (bo
 	if !edit.Before.Visible() {
 		return false, nil
 	}
-	if edit.Before.Shape == table.PutNumber {
-		return edit.Before.Image == edit.Change.Image(), nil
-	}
-	// The table has other columns than when the row was last known. Those of
-	// that time must be as they were, the others as they are in every row.
-	known, err := db.Shape(ctx, edit.Before.Shape)
-	if err != nil {
+	then, err := db.AsKnown(ctx, table, &edit.Change, edit.Before.Shape)
+	if err != nil || then.Image() != edit.Before.Image {
 		return false, err
 	}
-	then := Change{Shape: known, Key: edit.Change.Key}
+	// Columns that the table has gained since must be as they are in every row.
 	for i, column := range table.Put.Columns {
-		switch {
-		case known.Contains(column):
-			then.Values = append(then.Values, edit.Change.Values[i])
-		case !Equal(edit.Change.Values[i], table.Columns[i].Default):
+		if !then.Shape.Contains(column) && !Equal(edit.Change.Values[i], table.Columns[i].Default) {
 			return false, nil
 		}
 	}
-	return len(then.Values) == len(known.Columns) && then.Image() == edit.Before.Image, nil
+	return true, nil
 }
 
 // Equal reports whether a and b are the same value, bit for bit.
 func Equal(a, b Value) bool { return string(AppendValue(nil, a)) == string(AppendValue(nil, b)) }
 
-// ClearLog empties the log.
-func (db *Database) ClearLog(ctx context.Context) error {
-	_, err := db.Conn.Exec(ctx, "DELETE FROM sqlitesync_log")
+// ClearLog removes a page from the log.
+func (db *Database) ClearLog(ctx context.Context, page LogPage) error {
+	if !page.More { // SQLite empties a table at once, whatever its size
+		_, err := db.Conn.Exec(ctx, "DELETE FROM sqlitesync_log")
+		return err
+	}
+	_, err := db.Conn.Exec(ctx, "DELETE FROM sqlitesync_log WHERE id <= ?", page.Last)
 	return err
 }
 
@@ -176,30 +209,33 @@ func (db *Database) ClearLog(ctx context.Context) error {
 func (db *Database) Record(ctx context.Context, table *Table, changes []Change, state State) error {
 	clocks := make([]Clock, len(changes))
 	for i := range changes {
-		clocks[i] = changes[i].clock(table, state)
+		c := &changes[i]
+		clocks[i] = Clock{Key: c.Key, Stamp: c.Stamp, Birth: c.Birth, Shape: table.PutNumber, Image: c.Image(), State: state}
+		switch {
+		case c.Shape.Kind == Delete:
+			clocks[i].Shape, clocks[i].State = 0, Deleted
+		case !c.Shape.Equal(table.Put): // it is of a time when the table had other columns
+			number, err := db.ShapeNumber(ctx, c.Shape)
+			if err != nil {
+				return err
+			}
+			clocks[i].Shape = number
+		}
 	}
 	return db.SetClocks(ctx, table, clocks)
-}
-
-func (c *Change) clock(table *Table, state State) Clock {
-	clock := Clock{Key: c.Key, Stamp: c.Stamp, Birth: c.Birth, Shape: table.PutNumber, Image: c.Image(), State: state}
-	if c.Shape.Kind == Delete {
-		clock.Shape, clock.State = 0, Deleted
-	}
-	return clock
 }
 
 // milliseconds turns a Julian day into milliseconds since 1970.
 func milliseconds(julianDay float64) int64 {
 	ms := math.Round((julianDay - 2440587.5) * 86400000)
-	if !(ms > 0 && ms < maxTime) {
+	if !(ms > 0 && ms < MaxTime) {
 		return 0 // a clock before 1970, or not a time at all
 	}
 	return int64(ms)
 }
 
-// maxTime is FORMAT.md's limit for the time of a stamp.
-const maxTime = 1 << 62
+// MaxTime is FORMAT.md's limit for the time of a stamp, which is below it.
+const MaxTime = 1 << 62
 
 func containsNull(key Key) bool {
 	for _, v := range key {

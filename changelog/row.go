@@ -89,6 +89,31 @@ func (db *Database) Read(ctx context.Context, table *Table, key Key) (*Change, e
 	return &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}, nil
 }
 
+// AsKnown returns what a change of the shape with this number says of a row
+// that is given as a full put: columns that the table has gained since are no
+// part of it, and of those that it has lost nothing is known.
+func (db *Database) AsKnown(ctx context.Context, table *Table, row *Change, number int64) (*Change, error) {
+	if number == table.PutNumber {
+		return row, nil
+	}
+	shape, err := db.Shape(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	then := &Change{Key: row.Key, Stamp: row.Stamp, Birth: row.Birth}
+	var columns []string
+	for i, column := range table.Put.Columns {
+		if shape.Contains(column) {
+			columns, then.Values = append(columns, column), append(then.Values, row.Values[i])
+		}
+	}
+	if len(columns) < len(shape.Columns) {
+		shape = NewShape(shape.Kind, shape.Table, shape.Key, columns)
+	}
+	then.Shape = shape
+	return then, nil
+}
+
 // Keys returns the keys that query selects.
 func (db *Database) Keys(ctx context.Context, table *Table, query string, args ...any) ([]Key, error) {
 	rows, err := db.Conn.Query(ctx, query, args...)

@@ -104,6 +104,11 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	if err != nil {
 		return nil, Unsynced{}, err
 	}
+	for _, text := range append([]string{name}, names(columns)...) {
+		if text == "" || len(text) > maxName {
+			return refuse(fmt.Sprintf("a name is empty or longer than %d bytes", maxName), "use a shorter name")
+		}
+	}
 	table := &Table{Name: name}
 	var keyNames, columnNames []string
 	keys := make(map[int]Column)
@@ -289,6 +294,17 @@ func stored(ctx context.Context, c *Conn, column Column) (Value, error) {
 		return nil, err
 	}
 	return Scanned(v)
+}
+
+// maxName is FORMAT.md's limit for the name of a table or column.
+const maxName = 1024
+
+func names(columns []columnRow) []string {
+	list := make([]string, len(columns))
+	for i := range columns {
+		list[i] = columns[i].name
+	}
+	return list
 }
 
 // maxKeyColumns is FORMAT.md's limit for the columns of a key.

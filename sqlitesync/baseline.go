@@ -17,7 +17,11 @@ func (s *Syncer) baseline(ctx context.Context, table *changelog.Table) error {
 		return nil
 	}
 	for after, done := changelog.Key(nil), false; !done; {
-		err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() (err error) {
+		err := s.transact(ctx, func() (err error) {
+			// An edit made since capture began must not become part of the baseline.
+			if err = s.fold(ctx); err != nil {
+				return err
+			}
 			if after, err = s.db.Baseline(ctx, table, after, baselineRows); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package sqlitesync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -89,6 +88,11 @@ func conflictOf(c *merge.Conflict) Conflict {
 				conflict.Columns = append(conflict.Columns, column)
 			}
 		}
+		for _, column := range c.Loser.Shape.Columns {
+			if !c.Winner.Shape.Contains(column) {
+				conflict.Columns = append(conflict.Columns, column)
+			}
+		}
 	}
 	return conflict
 }
@@ -113,7 +117,7 @@ type Resolution int
 // The resolutions.
 const (
 	// KeepWinner leaves the row as it is and forgets the loser.
-	KeepWinner Resolution = iota
+	KeepWinner Resolution = iota + 1
 	// TakeLoser writes the loser's version over the row: an ordinary new edit,
 	// which travels to all devices. Then the conflict is forgotten.
 	TakeLoser
@@ -125,8 +129,10 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 	if keep != KeepWinner && keep != TakeLoser {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: resolution %d is not known", id, keep)
 	}
-	s.pass.Lock()
-	defer s.pass.Unlock()
+	if err := s.pass.lock(ctx); err != nil {
+		return fmt.Errorf("sqlitesync: %w", err)
+	}
+	defer s.pass.unlock()
 	if s.isClosed() {
 		return ErrClosed
 	}
@@ -239,15 +245,12 @@ func (s *Syncer) read(ctx context.Context, fn func(*changelog.Conn) error) error
 		return ErrClosed
 	}
 	conn, err := s.handle.readers.Conn(ctx)
-	if s.isClosed() {
-		err = errors.Join(ErrClosed, err)
+	if err == nil {
+		reader := changelog.NewConn(conn)
+		defer reader.Close()
+		err = fn(reader)
 	}
-	if err != nil {
-		return err
-	}
-	reader := changelog.NewConn(conn)
-	defer reader.Close()
-	if err = fn(reader); err != nil && s.isClosed() {
+	if err != nil && s.isClosed() {
 		return ErrClosed // under our hands
 	}
 	return err

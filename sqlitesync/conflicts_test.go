@@ -217,7 +217,7 @@ func TestResolveRefusesWhatItDoesNotKnow(t *testing.T) {
 	settle(a, b)
 	id := a.conflicts()[0].ID
 	before := a.dump()
-	for _, keep := range []Resolution{-1, 2, 99} {
+	for _, keep := range []Resolution{-1, 0, 3, 99} {
 		if err := a.syncer.Resolve(context.Background(), id, keep); err == nil {
 			t.Errorf("Resolution %d was accepted", keep)
 		}

@@ -166,6 +166,21 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	wantQuiet(t, a, b)
 }
 
+// The directory of a device, in which its records take shape too, may not have
+// been made before the process was killed, or be deleted with them.
+func TestRecordsArePublishedThoughTheDirectoryIsGone(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('x', 'dear', 1)")
+	must(t, os.RemoveAll(b.directory()))
+	must(t, os.RemoveAll(filepath.Join(b.folder, "roster")))
+	b.sync()
+	a.sync()
+	wantSame(t, []*testDevice{a, b})
+	if records, _ := filepath.Glob(filepath.Join(a.folder, "roster", "*")); len(records) != 3 {
+		t.Errorf("records %v, want three", records)
+	}
+}
+
 // Create and Join are killed at any moment. Afterwards the database is in the
 // space, and Open goes on; or it is not, and the same call can be repeated.
 func TestCreateAndJoinMayBeKilled(t *testing.T) {

@@ -35,7 +35,11 @@ func (s *Syncer) create(ctx context.Context) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
-	if ids, err := f.Devices(); err == nil && len(ids) > 0 {
+	ids, err := f.Devices()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	if len(ids) > 0 {
 		return fmt.Errorf("%w: the folder holds devices but no sqlitesync.json; it may not have been downloaded yet: wait, or use an empty folder", ErrAlreadySetUp)
 	}
 	s.identity.foreignKeys, err = s.foreignKeys(ctx)
@@ -78,6 +82,9 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		return err
 	}
 	s.records = make(map[string]*crypto.Record)
+	if err := s.judgeTriggers(ctx); err != nil {
+		return err
+	}
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		if err := createTables(ctx, s.handle.conn); err != nil {
 			return err
@@ -90,10 +97,8 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 				return err
 			}
 		}
-		for _, table := range replaced {
-			if err := s.handle.conn.Script(ctx, "DELETE FROM "+changelog.Quote(table.Name)); err != nil {
-				return err
-			}
+		if err := s.removeReplaced(ctx, replaced); err != nil {
+			return err
 		}
 		if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
 			return err

@@ -20,7 +20,6 @@ type Role = crypto.Role
 const (
 	RoleAdmin  = crypto.Admin  // reads, writes, invites
 	RoleWriter = crypto.Writer // reads and writes
-	RoleReader = crypto.Reader // reads
 )
 
 // Device is a member of the space.
@@ -45,8 +44,10 @@ type Device struct {
 // the heads of the other devices from the folder; if that is not there, only
 // what this device knows is filled in.
 func (s *Syncer) Devices(ctx context.Context) ([]Device, error) {
-	s.pass.Lock()
-	defer s.pass.Unlock()
+	if err := s.pass.lock(ctx); err != nil {
+		return nil, fmt.Errorf("sqlitesync: %w", err)
+	}
+	defer s.pass.unlock()
 	if s.isClosed() {
 		return nil, ErrClosed
 	}
@@ -137,11 +138,13 @@ func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (Invite, error
 	if o.Expires == 0 {
 		o.Expires = defaultExpiry
 	}
-	if o.Role > RoleReader || o.Expires < 0 {
+	if o.Role > RoleWriter || o.Expires < 0 {
 		return Invite{}, fmt.Errorf("sqlitesync: invite: role %d for %s is not possible", o.Role, o.Expires)
 	}
-	s.pass.Lock()
-	defer s.pass.Unlock()
+	if err := s.pass.lock(ctx); err != nil {
+		return Invite{}, fmt.Errorf("sqlitesync: %w", err)
+	}
+	defer s.pass.unlock()
 	if s.isClosed() {
 		return Invite{}, ErrClosed
 	}

@@ -37,6 +37,8 @@ var (
 	// ErrFolder: the folder is missing, holds another space, can't be written,
 	// or contains the database.
 	ErrFolder = errors.New("folder can't be used")
+	// ErrPaused: Sync was called between Pause and Resume.
+	ErrPaused = errors.New("sync is paused")
 	// ErrClosed: the Syncer was closed.
 	ErrClosed = errors.New("syncer is closed")
 )

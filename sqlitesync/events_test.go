@@ -325,7 +325,7 @@ func TestCanaries(t *testing.T) {
 		func() { must(t, os.Rename(a.folder, a.folder+".away")) },
 	} {
 		a.exec("INSERT INTO "+table+" VALUES (?, ?, 2)", fmt.Sprint(key, time.Now().UnixNano()), fmt.Sprint(row, time.Now().UnixNano()))
-		a.sync()
+		say(a.trySync())
 		damage()
 		say(a.trySync(), b.trySync(), b.syncer.Status())
 	}

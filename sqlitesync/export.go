@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -38,29 +37,67 @@ const baselineRows = 5000
 // self is this device as package changelog names it.
 func (s *Syncer) self() changelog.DeviceID { return changelog.DeviceID(s.identity.device) }
 
-// fold turns what the log holds into batches in the outbox. It is called
+// Limits that keep the write lock short, here and where a batch is merged.
+const (
+	// maxFold is how many entries of the log one transaction folds.
+	maxFold = 4096
+	// maxRun is how many entries make up batches that others apply together.
+	// The log does not say where a transaction ends, so all that stands in it
+	// is kept together up to here, and a single statement beyond.
+	maxRun = 50000
+)
+
+// fold turns all that the log holds into batches in the outbox. It is called
 // inside a transaction, before anything is merged in it: an edit made before a
 // merge is stamped without knowledge of it.
 func (s *Syncer) fold(ctx context.Context) error {
-	logged, err := s.db.Logged(ctx)
-	if err != nil || !logged {
-		return err
+	for more := true; more; {
+		var err error
+		if more, err = s.foldSome(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldSome folds the first entries of the log and reports whether there are
+// more. While there are, the batch that it makes is continued in the next one.
+func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
+	page, err := s.db.Page(ctx, maxFold)
+	if err != nil || page.Last == 0 {
+		return false, err
 	}
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
-		return err
+		return false, err
 	}
-	edits, err := s.db.Pending(ctx, position+1)
+	edits, err := s.db.Pending(ctx, page, position+1)
 	if err != nil {
-		return err
+		return false, err
 	}
+	run, err := loadNumber(ctx, s.handle.conn, "run")
+	if err != nil {
+		return false, err
+	}
+	continued := page.More && (run < maxRun || !page.Cut)
 	changes := make([]changelog.Change, len(edits))
 	for i := range edits {
 		changes[i] = edits[i].Change
 	}
 	segments, err := s.split(ctx, position+1, &changes, func(i int) { edits = slices.Delete(edits, i, i+1) })
 	if err != nil {
-		return err
+		return false, err
+	}
+	if len(segments) == 0 && run > 0 && !continued {
+		// The batch before was continued, and nothing came of the rest.
+		segments = []*segment.Segment{{Author: s.self(), First: position + 1, Last: position + 1, Batches: []segment.Batch{{Number: position + 1}}}}
+	}
+	if n := len(segments); n > 0 {
+		segments[n-1].Batches[0].Continued = continued
+		run = run + maxFold
+	}
+	if !continued {
+		run = 0
 	}
 	err = s.enqueue(ctx, segments, func() error {
 		for i := range edits { // a large batch was split: some went into later batches
@@ -71,9 +108,12 @@ func (s *Syncer) fold(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.db.ClearLog(ctx)
+	if err := saveNumber(ctx, s.handle.conn, "run", run); err != nil {
+		return false, err
+	}
+	return page.More, s.db.ClearLog(ctx, page)
 }
 
 // split makes segments of changes, for the batch with this number and, if they
@@ -86,14 +126,22 @@ func (s *Syncer) split(ctx context.Context, number uint64, changes *[]changelog.
 	if err != nil {
 		return nil, err
 	}
+	drop := func(i int, err error) {
+		s.reportBeyond((*changes)[i].Shape.Table, err)
+		*changes = slices.Delete(*changes, i, i+1)
+		dropped(i)
+	}
+	for i := len(*changes) - 1; i >= 0; i-- {
+		if (*changes)[i].Stamp.Time >= changelog.MaxTime {
+			drop(i, errors.New("its time is beyond the limit: another device wrote it with a broken clock"))
+		}
+	}
 	for len(*changes) > 0 {
 		batch := &changelog.Batch{Device: s.self(), Number: number, Seen: seen, Changes: *changes}
 		segments, err := segment.Split(batch, maxBody)
 		var beyond *segment.ChangeError
 		if errors.As(err, &beyond) {
-			s.reportBeyond((*changes)[beyond.Index].Shape.Table, beyond.Err)
-			*changes = slices.Delete(*changes, beyond.Index, beyond.Index+1)
-			dropped(beyond.Index)
+			drop(beyond.Index, beyond.Err)
 			continue
 		}
 		if err != nil {
@@ -111,11 +159,15 @@ func (s *Syncer) split(ctx context.Context, number uint64, changes *[]changelog.
 	return nil, nil
 }
 
-// reportBeyond tells that a row is too large to travel.
+// reportBeyond tells that the format can't carry a change.
 func (s *Syncer) reportBeyond(table string, err error) {
-	s.log.Warn("a row is too large to be synced and stays on this device", "table", table, "err", err)
+	u := Unsynced{Table: table, Reason: "a change is beyond the limits of the format: " + err.Error(),
+		Hint: "make the row's key or values smaller, or write it under another key"}
+	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
 	s.state.update(func(st *Status) {
-		st.Unsynced = append(st.Unsynced, Unsynced{Table: table, Reason: "a row is too large: " + err.Error(), Hint: "make its key or its values smaller"})
+		if !slices.Contains(st.Unsynced, u) {
+			st.Unsynced = append(slices.Clone(st.Unsynced), u)
+		}
 	})
 }
 
@@ -293,68 +345,4 @@ func (s *Syncer) publishFault(err error, batch uint64) error {
 		e.Hint = "Another machine publishes with this device's keys: one of the two is a copy. Uninstall one of them and let it join again."
 	}
 	return e
-}
-
-// confirm looks at this device's own directory, before anything is published
-// in it: what an earlier pass has published is done with if it stands there,
-// and goes out again if it does not.
-func (s *Syncer) confirm(ctx context.Context, f *folder.Folder) error {
-	listing, err := f.List(s.identity.device.String())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.publishFault(err, 0)
-	}
-	position, _, err := s.db.Position(ctx, s.self())
-	if err != nil {
-		return err
-	}
-	for _, name := range listing.Segments {
-		if name.Last > position {
-			return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
-		}
-	}
-	if !listing.Head {
-		if err := save(ctx, s.handle.conn, "head", ""); err != nil {
-			return err
-		}
-	}
-	return s.forget(ctx, listing)
-}
-
-// forget removes from the outbox what a scan of the folder has found there.
-func (s *Syncer) forget(ctx context.Context, listing folder.Listing) error {
-	standing := make(map[folder.SegmentName]bool, len(listing.Segments))
-	for _, name := range listing.Segments {
-		standing[name] = true
-	}
-	rows, err := s.handle.conn.Query(ctx, "SELECT batch FROM sqlitesync_outbox WHERE published")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var gone, missing []int64
-	for rows.Next() {
-		var batch int64
-		if err := rows.Scan(&batch); err != nil {
-			return err
-		}
-		if standing[original(uint64(batch))] {
-			gone = append(gone, batch)
-		} else {
-			missing = append(missing, batch)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, batch := range gone {
-		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_outbox WHERE batch = ?", batch); err != nil {
-			return err
-		}
-	}
-	for _, batch := range missing { // it was there and is gone: publish it again
-		if _, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET published = 0 WHERE batch = ?", batch); err != nil {
-			return err
-		}
-	}
-	return nil
 }

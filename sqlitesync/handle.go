@@ -22,6 +22,9 @@ import (
 //
 // It is a convenience: any handle of modernc.org/sqlite on a file will do.
 func OpenDB(path string) (*sql.DB, error) {
+	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
+		return nil, fmt.Errorf("sqlitesync: open: %w: %q is not the path of a file", ErrDriver, path)
+	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err

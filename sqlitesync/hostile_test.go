@@ -3,6 +3,8 @@ package sqlitesync
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -319,7 +321,7 @@ func TestTheDirectoryOfAStrangerIsNamedAndLeftAlone(t *testing.T) {
 
 	g.b.trySync()
 	e := g.b.problem()
-	wantIs(t, e, ErrNotMember)
+	wantIs(t, e, errStranger)
 	if e.Device != stranger.ID() || e.Path != "devices/"+stranger.ID().String() {
 		t.Errorf("error names %s, %s", e.Device.Short(), e.Path)
 	}
@@ -441,6 +443,7 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 		give      func(t *testing.T, a *testDevice, away string)
 		says      error
 		readsOn   bool // what others wrote is merged all the same
+		publishes bool
 		forDevice bool // the error names the device
 	}{
 		{
@@ -500,12 +503,12 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 		{
 			name: "with a damaged marker",
 			take: marker(`{"format":1,"spa`), give: giveMarker,
-			says: folder.ErrMarker,
+			says: folder.ErrMarker, readsOn: true, publishes: true, // nothing is trusted to it
 		},
 		{
 			name: "with an empty marker",
 			take: marker(``), give: giveMarker,
-			says: folder.ErrMarker,
+			says: folder.ErrMarker, readsOn: true, publishes: true, // nothing is trusted to it
 		},
 		{
 			name: "with the marker of a newer format",
@@ -540,8 +543,12 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 					t.Errorf("hint %q does not say to update", e.Hint)
 				}
 			}
-			if status := a.syncer.Status(); status.Pending != 3 {
-				t.Errorf("%d changes pending, want 3", status.Pending)
+			pending := 3
+			if test.publishes {
+				pending = 0
+			}
+			if status := a.syncer.Status(); status.Pending != pending {
+				t.Errorf("%d changes pending, want %d", status.Pending, pending)
 			}
 			if _, err := a.syncer.Devices(context.Background()); err != nil {
 				t.Errorf("Devices: %v", err)
@@ -720,6 +727,57 @@ func TestAHeadThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 
 // A membership record that this version does not understand may be a
 // revocation. It must stop the device at every pass, and after Open too.
+func TestARecordOfANewerVersionStopsEveryPass(t *testing.T) {
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'before', 1)")
+	settle(a, b)
+	code := a.invite()
+
+	// A record of a, of a kind that only a later version knows.
+	var header []byte
+	for _, record := range a.syncer.records {
+		if record.Kind == crypto.KindInvite {
+			file := record.File()
+			header = bytes.Clone(file[bytes.IndexByte(file, '\n')+1+4 : len(file)-ed25519.SignatureSize])
+		}
+	}
+	header[0] = byte(crypto.KindRevoke)
+	secret, err := a.options.Keys.Load(ctx, a.id().String())
+	must(t, err)
+	seed := secret[bytes.IndexByte(secret, '\n')+1:][:ed25519.SeedSize]
+	file := binary.BigEndian.AppendUint32([]byte("sqlitesync record 1\n"), uint32(len(header)))
+	file = append(file, header...)
+	file = append(file, ed25519.Sign(ed25519.NewKeyFromSeed(seed), append([]byte("sqlitesync/record/v1"), header...))...)
+	record, err := crypto.ParseRecord(file)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(a.folder, "roster", record.Hash().String()), file, 0o600))
+
+	a.exec("UPDATE item SET name = 'after'")
+	a.close() // publishes without looking at the records
+	b.exec("INSERT INTO item VALUES ('y', 'of b', 1)")
+	for range 3 {
+		wantIs(t, b.trySync(), ErrFormat)
+		if e := b.problem(); !strings.Contains(e.Hint, "Update") {
+			t.Errorf("hint %q does not say to update", e.Hint)
+		}
+	}
+	b.wantValue("before", "SELECT name FROM item WHERE id = 'x'")
+	if n := len(b.segments()); n != 0 {
+		t.Errorf("%d segments were published", n)
+	}
+	if _, err := b.syncer.Invite(ctx, nil); err == nil {
+		t.Error("invited another device")
+	}
+	wantIs(t, b.syncer.Close(), ErrFormat) // what is pending could not be published
+	b.syncer = nil
+	_, err = Open(ctx, b.db, b.folder, &b.options)
+	wantIs(t, err, ErrFormat)
+	c := newTestDevice(t, itemSchema)
+	_, err = Join(ctx, c.db, a.folder, code, &c.options)
+	wantIs(t, err, ErrFormat)
+}
+
 func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
 	a, b := newPair(t, itemSchema)
 	other, _ := newPair(t, itemSchema)

@@ -87,8 +87,10 @@ func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 // directories returns what is worth watching: few and small directories,
 // because on some systems each file in a watched one costs a descriptor.
 func (s *Syncer) directories() []string {
-	s.pass.Lock()
-	defer s.pass.Unlock()
+	if s.pass.lock(s.life) != nil {
+		return nil
+	}
+	defer s.pass.unlock()
 	devices := filepath.Join(s.path, "devices")
 	dirs := []string{s.path, devices, filepath.Join(s.path, "roster")}
 	for _, member := range s.roster.Members() {

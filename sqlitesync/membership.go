@@ -87,7 +87,7 @@ func (s *Syncer) remember(ctx context.Context, record *crypto.Record) error {
 func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *problems) error {
 	names, err := f.Records()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
 	}
 	standing := make(map[string]bool, len(names))
 	var fresh []*crypto.Record
@@ -105,6 +105,9 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	}
 	for name, record := range s.records {
 		if !standing[name] {
+			if err := f.MakeDevice(s.identity.device.String()); err != nil {
+				return s.publishFault(err, 0)
+			}
 			if err := f.PublishRecord(s.identity.device.String(), name, record.File()); err != nil {
 				return s.publishFault(err, 0)
 			}

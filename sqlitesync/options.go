@@ -80,6 +80,9 @@ func (o *Options) withDefaults() (*Options, error) {
 		c = *o
 	}
 	c.Tables, c.Exclude = slices.Clone(c.Tables), slices.Clone(c.Exclude)
+	if len(c.Tables) == 0 {
+		c.Tables = nil
+	}
 	switch {
 	case c.FlushDelay < 0 || c.PollInterval < 0:
 		return nil, fmt.Errorf("options: FlushDelay and PollInterval can't be negative")

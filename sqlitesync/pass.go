@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
-	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // problems collects what went wrong in a pass without stopping it.
@@ -32,8 +32,10 @@ func (s *Syncer) run(ctx context.Context) error {
 	if s.state.paused() {
 		return ErrPaused
 	}
-	s.pass.Lock()
-	defer s.pass.Unlock()
+	if err := s.pass.lock(ctx); err != nil {
+		return fmt.Errorf("sqlitesync: sync: %w", err)
+	}
+	defer s.pass.unlock()
 	if s.isClosed() {
 		return ErrClosed
 	}
@@ -77,7 +79,9 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 	defer f.Close()
 	if err := s.checkFolder(ctx, f); err != nil {
 		p.add(err)
-		return
+		if !errors.Is(err, folder.ErrMarker) || !s.recognizes(f) {
+			return // a damaged marker alone stops nobody, since nothing is trusted to it
+		}
 	}
 	if err := s.exchangeRecords(ctx, f, p); err != nil {
 		p.add(err)
@@ -88,7 +92,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		return
 	}
 	// What cannot be published now is tried again by the next pass, but reading goes on.
-	published := s.confirm(ctx, f)
+	published := s.confirm(ctx, f, p)
 	if published == nil {
 		published = s.publish(ctx, f)
 	}
@@ -120,16 +124,18 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		published = s.publishHead(ctx, f)
 	}
 	p.add(published)
+	p.add(s.countPending(ctx))
 }
 
 // prepare brings capture up to the app's schema, and takes local changes as
 // far as they get without the folder.
 func (s *Syncer) prepare(ctx context.Context) error {
+	began := time.Now()
 	changed, err := s.db.SchemaChanged(ctx)
 	if err != nil {
 		return err
 	}
-	if changed {
+	if changed || !s.whole {
 		if err := s.capture(ctx); err != nil {
 			return err
 		}
@@ -138,15 +144,20 @@ func (s *Syncer) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if logged {
-		if err := s.transact(ctx, func() error { return s.fold(ctx) }); err != nil {
+	for logged {
+		started := time.Now()
+		if err := s.transact(ctx, func() (err error) {
+			logged, err = s.foldSome(ctx)
+			return err
+		}); err != nil {
 			return err
 		}
+		giveWay(ctx, started, time.Since(began))
 	}
 	if err := s.seal(ctx); err != nil {
 		return err
 	}
-	return s.countPending(ctx)
+	return s.countPending(ctx) // they may stay where they are, if the folder is not there
 }
 
 // errMigrated: the app has changed its schema since capture has read it.
@@ -210,7 +221,8 @@ func (s *Syncer) export(ctx context.Context) error {
 	if err := s.checkMembership(); err != nil {
 		return err
 	}
-	if err := s.confirm(ctx, f); err != nil {
+	var p problems // they are for a pass to report
+	if err := s.confirm(ctx, f, &p); err != nil {
 		return err
 	}
 	if err := s.publish(ctx, f); err != nil {
@@ -245,67 +257,3 @@ var temporaryName = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
 
 // plainText returns the text of err as it is at every pass.
 func plainText(err error) string { return temporaryName.ReplaceAllString(err.Error(), "") }
-
-func (s *Syncer) selection() changelog.Selection {
-	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude}
-}
-
-// schemaError turns the capture's refusal of a table into ours.
-func schemaError(err error) error {
-	if errors.Is(err, changelog.ErrSchema) {
-		return fmt.Errorf("%w: %w", ErrSchema, err)
-	}
-	return err
-}
-
-// capture makes the triggers and clock tables what the app's schema asks for.
-func (s *Syncer) capture(ctx context.Context) error {
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error { return s.captureNow(ctx) })
-	if err != nil {
-		return err
-	}
-	return s.captured(ctx)
-}
-
-// captureNow is the part of capture that is done inside a transaction.
-func (s *Syncer) captureNow(ctx context.Context) (err error) {
-	if err := s.db.Capture(ctx, s.selection()); err != nil {
-		return schemaError(err)
-	}
-	s.version, err = s.schemaVersion(ctx)
-	return err
-}
-
-// captured follows a capture: it tells the policy, gives clocks to rows that
-// have none, and shows what was held for want of a table or column.
-func (s *Syncer) captured(ctx context.Context) error {
-	unsynced, err := s.judgeTriggers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, table := range s.db.Tables {
-		null, err := s.db.NullKeys(ctx, table)
-		if err != nil {
-			return err
-		}
-		if null {
-			unsynced = append(unsynced, Unsynced{Table: table.Name, Reason: "some rows have NULL in their key",
-				Hint: "give them a key, and declare the key NOT NULL"})
-		}
-		if err := s.baseline(ctx, table); err != nil {
-			return err
-		}
-	}
-	for _, u := range s.db.Unsynced {
-		s.log.Warn("table stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
-	}
-	s.state.update(func(st *Status) {
-		st.Unsynced = append(unsynced, s.db.Unsynced...)
-		st.ForeignKeys = s.identity.foreignKeys
-	})
-	return s.transact(ctx, func() error {
-		result, err := merge.Retry(ctx, s.db, s.db.Tables)
-		s.merged(s.identity.device, result)
-		return err
-	})
-}

@@ -17,13 +17,13 @@ import (
 // statement is compiled, so it costs a merge nothing per row.
 type policy struct {
 	mu     sync.Mutex
-	synced map[string]bool // canonical names
-	checks map[string]bool // the app's triggers that only look, to RAISE
+	synced map[string]*changelog.Table // by canonical name
+	checks map[string]bool             // the app's triggers that only look, to RAISE
 }
 
-// set replaces the policy. The caller makes SQLite compile its statements
-// again if they may depend on it.
-func (p *policy) set(synced, checks map[string]bool) {
+// set replaces the policy, which changes only with the schema; then SQLite
+// compiles statements again by itself.
+func (p *policy) set(synced map[string]*changelog.Table, checks map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.synced, p.checks = synced, checks
@@ -42,7 +42,7 @@ func (p *policy) authorize(action sqlite.AuthorizerActionCode, name, _, _, trigg
 	defer p.mu.Unlock()
 	switch action {
 	case sqlite.AuthInsert, sqlite.AuthUpdate:
-		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] {
+		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] != nil {
 			return sqlite.AuthorizerIgnore
 		}
 	case sqlite.AuthSelect:
@@ -96,49 +96,86 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 	return steps, set(nil)
 }
 
-// judgeTriggers finds out what the app's triggers on synced tables do, and sets
-// the policy. It returns what can't be honoured: a trigger's DELETE, and its
-// update of a key, are done even if the authorizer says SQLITE_IGNORE, so a
-// merge would repeat on this device what arrives as rows anyway.
-func (s *Syncer) judgeTriggers(ctx context.Context) ([]Unsynced, error) {
-	synced := make(map[string]bool)
-	for _, table := range s.db.Tables {
-		synced[table.Put.Table] = true
+// judgeTriggers finds out what the app's triggers on the tables that may take
+// part do, sets the policy, and bars the tables that can't be merged into as
+// others are: a trigger's DELETE and its update of a key are done even if the
+// authorizer says SQLITE_IGNORE, and one that both writes and raises can't be
+// kept from raising without being kept from writing.
+func (s *Syncer) judgeTriggers(ctx context.Context) error {
+	s.barred = nil
+	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
+	if err != nil {
+		return schemaError(err)
 	}
-	var unsynced []Unsynced
-	writes := make(map[string]bool) // by trigger
-	looks := make(map[string]bool)
-	for _, table := range s.db.Tables {
+	synced := make(map[string]*changelog.Table)
+	for _, table := range tables {
+		synced[table.Put.Table] = table
+	}
+	raises, err := s.raisingTriggers(ctx)
+	if err != nil {
+		return err
+	}
+	checks := make(map[string]bool)
+	for _, table := range tables {
 		steps, err := s.handle.triggerSteps(ctx, writeStatements(table))
 		if err != nil {
-			return nil, err
+			return err
 		}
+		writes := make(map[string]bool)
+		reason := ""
 		for _, step := range steps {
 			if strings.HasPrefix(step.trigger, "sqlitesync_") {
 				continue
 			}
 			switch step.action {
-			case sqlite.AuthSelect:
-				looks[step.trigger] = true
 			case sqlite.AuthInsert, sqlite.AuthUpdate, sqlite.AuthDelete:
 				writes[step.trigger] = true
 			}
-			other := s.db.Table(step.table)
-			if other == nil {
-				continue
-			}
-			if step.action == sqlite.AuthDelete || step.action == sqlite.AuthUpdate && slices.Contains(other.Put.Key, step.column) {
-				unsynced = append(unsynced, Unsynced{Table: table.Name,
-					Reason: fmt.Sprintf("its trigger %q deletes rows or changes keys of %q", step.trigger, other.Name),
-					Hint:   "a merge runs the trigger again; do this in the app instead, or exclude one of the tables"})
+			other := synced[step.table]
+			if other != nil && (step.action == sqlite.AuthDelete || step.action == sqlite.AuthUpdate && slices.Contains(other.Put.Key, step.column)) {
+				reason = fmt.Sprintf("its trigger %q deletes rows or changes keys of %q", step.trigger, other.Name)
 			}
 		}
+		for _, step := range steps {
+			switch {
+			case strings.HasPrefix(step.trigger, "sqlitesync_"):
+			case writes[step.trigger] && raises[step.trigger]:
+				reason = fmt.Sprintf("its trigger %q both writes and raises", step.trigger)
+			case !writes[step.trigger]:
+				checks[step.trigger] = true
+			}
+		}
+		if reason == "" {
+			continue
+		}
+		barred := Unsynced{Table: table.Name, Reason: reason, Hint: "make it two triggers, or do this in the app, or exclude the table"}
+		if slices.ContainsFunc(s.options.Tables, func(name string) bool { return changelog.CanonicalName(name) == table.Put.Table }) {
+			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, barred.Table, barred.Reason, barred.Hint)
+		}
+		s.barred = append(s.barred, barred)
+		delete(synced, table.Put.Table)
 	}
-	for trigger := range writes {
-		delete(looks, trigger)
+	s.handle.policy.set(synced, checks)
+	return nil
+}
+
+// raisingTriggers returns the names of the app's triggers whose text contains
+// RAISE.
+func (s *Syncer) raisingTriggers(ctx context.Context) (map[string]bool, error) {
+	rows, err := s.handle.conn.Query(ctx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%raise%'")
+	if err != nil {
+		return nil, err
 	}
-	s.handle.policy.set(synced, looks)
-	return unsynced, nil
+	defer rows.Close()
+	raises := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		raises[name] = true
+	}
+	return raises, rows.Err()
 }
 
 // writeStatements returns statements that fire every trigger of a table.

@@ -200,7 +200,7 @@ func TestTwoProcessesThatWriteAtOnceEndEqual(t *testing.T) {
 // waitForUnsynced is waitFor for a device whose engine runs in another process.
 func (d *testDevice) waitForUnsynced(query string) {
 	d.tb.Helper()
-	d.syncer = &Syncer{}
+	d.syncer = &Syncer{pass: newGate()}
 	d.waitFor(query)
 	d.syncer = nil
 }

@@ -32,6 +32,9 @@ const (
 	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history."
 )
 
+// errStranger: a directory in the folder belongs to nobody who may write.
+var errStranger = errors.New("the device is not known as one that may write")
+
 // waits remembers since when a device's next batch has been waiting for others.
 type waits map[DeviceID]Waiting
 
@@ -109,7 +112,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 		}
 		listing, err := f.List(text)
 		if err != nil {
-			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: err, Hint: hint(err)})
+			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
 			continue
 		}
 		if id == s.identity.device {
@@ -118,7 +121,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 		member, ok := s.roster.Member(id)
 		if !ok || member.Role == crypto.Reader {
 			if len(listing.Segments) > 0 {
-				p.add(&Error{Op: "read segments", Device: id, Path: "devices/" + text, Err: ErrNotMember,
+				p.add(&Error{Op: "read segments", Device: id, Path: "devices/" + text, Err: errStranger,
 					Hint: "Its files are left alone. If the device has just joined, its record is still on its way; if nobody knows it, someone wrote into the folder."})
 			}
 			continue

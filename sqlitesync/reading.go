@@ -56,57 +56,83 @@ func (s *Syncer) readAhead(f *folder.Folder, r *reading, after *group) {
 // until one that is not continued.
 func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) *group {
 	g := &group{last: position, tail: tail}
-	for {
-		name, found := following(r.names, g.last)
-		var file *crypto.Segment
-		var err error
-		if found {
-			if file, err = s.openNamed(f, r, name); err != nil {
-				// A client that was interrupted may have left the whole file beside it.
-				if stray, _ := s.findStray(f, r, g.last+1); stray != nil {
-					file, err = stray, nil
-				}
-			}
-		} else if file, err = s.findStray(f, r, g.last+1); file == nil && err == nil {
+	for size := 0; ; {
+		names := following(r.names, g.last)
+		decoded, next, err := s.readSegment(f, r, names, g.last+1, g.tail)
+		if err != nil {
+			g.fault = segmentFault(r, g.last+1, names, err)
+			return g
+		}
+		if decoded == nil {
 			if g.segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > g.last+1 }) {
 				g.missing = g.last + 1
 			}
 			return g
 		}
-		var decoded *segment.Segment
-		if err == nil {
-			decoded, err = s.decode(file, g.tail)
-		}
-		if err != nil {
-			g.fault = segmentFault(r, g.last+1, name, err)
+		g.segments = append(g.segments, decoded)
+		g.last, g.tail = decoded.Last, next
+		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
 			return g
 		}
-		g.segments = append(g.segments, decoded)
-		g.last, g.tail = decoded.Last, file.Tail()
-		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
+		if size += len(decoded.Changes); size > maxRunChanges {
+			g.fault = segmentFault(r, g.last, names, fmt.Errorf("%w: more than %d changes are to be applied together", segment.ErrTooLarge, maxRunChanges))
 			return g
 		}
 	}
 }
 
-func segmentFault(r *reading, batch uint64, name folder.SegmentName, err error) *Error {
+// maxRunChanges bounds what a reader holds in memory and applies together.
+const maxRunChanges = 10_000_000
+
+// readSegment reads the segment that begins with a batch: the first of the
+// files that say so which is what it says, or one under another name. It
+// returns nil if there is none.
+func (s *Syncer) readSegment(f *folder.Folder, r *reading, names []folder.SegmentName, first uint64, tail crypto.Tail) (*segment.Segment, crypto.Tail, error) {
+	var failed error
+	for _, name := range names {
+		file, err := s.openNamed(f, r, name)
+		if err == nil {
+			var decoded *segment.Segment
+			if decoded, err = s.decode(file, tail); err == nil {
+				return decoded, file.Tail(), nil
+			}
+		}
+		failed = errors.Join(failed, err)
+	}
+	file, err := s.findStray(f, r, first)
+	if file == nil || err != nil {
+		return nil, tail, errors.Join(failed, err)
+	}
+	decoded, err := s.decode(file, tail)
+	if err != nil {
+		return nil, tail, errors.Join(failed, err)
+	}
+	return decoded, file.Tail(), nil
+}
+
+func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err error) *Error {
+	path := "devices/" + r.device.String()
+	if len(names) > 0 {
+		path += "/" + names[0].String()
+	}
 	hint := hintDamaged
 	if errors.Is(err, ErrFormat) {
 		hint = "Update the app: the file was written by a newer version."
 	}
-	return &Error{Op: "read segment", Device: r.device, Batch: batch,
-		Path: "devices/" + r.device.String() + "/" + name.String(), Err: err, Hint: hint}
+	return &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hint}
 }
 
-// following returns the file that goes on after position: of those that begin
-// there the one of the highest generation.
-func following(names []folder.SegmentName, position uint64) (best folder.SegmentName, found bool) {
+// following returns the files that say that they go on after position, those
+// of higher generations first.
+func following(names []folder.SegmentName, position uint64) []folder.SegmentName {
+	var found []folder.SegmentName
 	for _, name := range names {
-		if name.First == position+1 && (!found || name.Generation > best.Generation) {
-			best, found = name, true
+		if name.First == position+1 {
+			found = append(found, name)
 		}
 	}
-	return best, found
+	slices.SortStableFunc(found, func(a, b folder.SegmentName) int { return int(b.Generation) - int(a.Generation) })
+	return found
 }
 
 // The order in which a file is read is that of FORMAT.md, chapter 4: nothing of

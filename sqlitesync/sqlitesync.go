@@ -25,7 +25,7 @@ type DeviceID = crypto.DeviceID
 type Syncer struct {
 	options *Options
 	log     *slog.Logger
-	app     *sql.DB // the app's handle; used only to open, and by Resolve and Migrate
+	app     *sql.DB // the app's handle; used only to open, and by Resolve
 	handle  *handle
 	path    string // of the folder
 	lock    *flock.Flock
@@ -37,15 +37,18 @@ type Syncer struct {
 	loop    sync.WaitGroup
 
 	// pass guards everything below: one pass at a time.
-	pass       sync.Mutex
+	pass       gate
 	identity   identity
 	keys       *keyring
 	db         *changelog.Database
 	version    int64                     // of the schema that capture has read
 	records    map[string]*crypto.Record // every record seen, by hash
 	roster     *crypto.Roster
+	barred     []Unsynced // tables with triggers that a merge cannot honour
+	whole      bool       // capture is what the schema asks for, and was followed up
 	seen       changelog.Vector
 	pulling    time.Time // when the pass began to merge
+	copied     int64     // PRAGMA data_version when Join copied the database
 	waiting    waits     // what the last pass waited for
 	outcomes   []outcome // of the transaction under way
 	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
@@ -85,7 +88,7 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
 	enter func(*Syncer, context.Context) error,
 ) (*Syncer, error) {
-	s := &Syncer{app: db, path: folderPath}
+	s := &Syncer{app: db, path: folderPath, pass: newGate()}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.start(ctx, opts, enter); err != nil {
 		s.end()
@@ -157,18 +160,13 @@ func (s *Syncer) open(ctx context.Context) error {
 	if s.keys, err = loadKeys(ctx, s.options.Keys, s.identity); err != nil {
 		return err
 	}
-	if err := s.openDatabase(ctx); err != nil {
+	if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
 		return err
 	}
-	if err := s.checkRestored(ctx); err != nil {
+	if err := s.checkRestored(ctx); err != nil { // before anything gets a number
 		return err
 	}
-	return s.loadRoster(ctx)
-}
-
-// openDatabase reads what the database knows, and makes capture whole.
-func (s *Syncer) openDatabase(ctx context.Context) (err error) {
-	if s.db, err = changelog.Open(ctx, s.handle.conn, changelog.DeviceID(s.identity.device)); err != nil {
+	if err := s.loadRoster(ctx); err != nil {
 		return err
 	}
 	return s.capture(ctx)
@@ -191,27 +189,27 @@ func (s *Syncer) Pause() { s.state.setPaused(true) }
 // Resume undoes Pause.
 func (s *Syncer) Resume() { s.state.setPaused(false) }
 
-// ErrPaused: Sync was called between Pause and Resume.
-var ErrPaused = errors.New("sync is paused")
-
 // closeTime bounds how long Close tries to publish what is pending.
 const closeTime = 30 * time.Second
 
-// Close publishes what is pending, if the folder is there, and stops. Writes
-// of the app are captured after Close as before it; the next Open publishes
-// them. Close the app's handle after the Syncer.
+// Close publishes what is pending, unless sync is paused, and stops. If the
+// folder is not there, the error says so and nothing is lost: writes of the app
+// are captured after Close as before it, and the next Open publishes them.
+// Close the app's handle after the Syncer.
 func (s *Syncer) Close() error {
 	err := ErrClosed
 	s.closing.Do(func() {
 		s.end()
 		s.loop.Wait()
-		s.pass.Lock()
-		defer s.pass.Unlock()
+		_ = s.pass.lock(context.Background()) // a pass under way ends soon, its context is done
+		defer s.pass.unlock()
 		err = nil
 		if !s.state.paused() {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 			defer cancel()
-			err = s.export(ctx)
+			if err = s.export(ctx); err != nil {
+				err = fmt.Errorf("sqlitesync: close: %w", err)
+			}
 		}
 		err = errors.Join(err, s.release())
 	})
@@ -232,7 +230,8 @@ func (s *Syncer) release() error {
 
 // Uninstall takes sync out of a database: triggers and all tables whose names
 // begin with sqlitesync_. The app's tables and rows stay; so does WAL mode.
-// What other devices have stays there. Close the Syncer first.
+// What other devices have stays there, and the device's entry in the KeyStore,
+// which is of no use any more. Close the Syncer first.
 func Uninstall(ctx context.Context, db *sql.DB) error {
 	path, err := locate(ctx, db)
 	if err != nil {

@@ -204,26 +204,7 @@ func (m *merger) shown(ctx context.Context, table *changelog.Table, clock *chang
 		return nil, err
 	}
 	row.Stamp, row.Birth = clock.Stamp, clock.Birth
-	if clock.Shape == table.PutNumber {
-		return row, nil
-	}
-	// Columns that the table has gained since are no part of the change, and of
-	// those that it has lost nothing is known.
-	shape, err := m.db.Shape(ctx, clock.Shape)
-	if err != nil {
-		return nil, err
-	}
-	var columns []string
-	var values []changelog.Value
-	for i, column := range table.Put.Columns {
-		if shape.Contains(column) {
-			columns, values = append(columns, column), append(values, row.Values[i])
-		}
-	}
-	if len(columns) < len(shape.Columns) {
-		shape = changelog.NewShape(shape.Kind, shape.Table, shape.Key, columns)
-	}
-	return &changelog.Change{Shape: shape, Key: row.Key, Values: values, Stamp: clock.Stamp, Birth: clock.Birth}, nil
+	return m.db.AsKnown(ctx, table, row, clock.Shape)
 }
 
 // write puts changes of one shape, table.Put or a delete, into the table, over

@@ -33,6 +33,8 @@ type device struct {
 	number uint64 // of the newest batch made
 	made   []*changelog.Batch
 
+	pageSize int // how many entries of the log are folded together; 0: all
+
 	recursiveTriggers bool
 }
 
@@ -188,34 +190,43 @@ func (d *device) fold() *changelog.Batch {
 	return batch
 }
 
-func (d *device) foldInside(ctx context.Context) (*changelog.Batch, error) {
-	if logged, err := d.db.Logged(ctx); err != nil || !logged {
-		return nil, err
-	}
-	edits, err := d.db.Pending(ctx, d.number+1)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.db.ClearLog(ctx); err != nil {
-		return nil, err
+// foldInside returns the last batch that it makes.
+func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err error) {
+	for more := true; more; {
+		page, err := d.db.Page(ctx, max(d.pageSize, 1))
+		if d.pageSize == 0 {
+			page, err = d.db.Page(ctx, 1<<30)
+		}
+		if err != nil {
+			return nil, err
+		}
+		edits, err := d.db.Pending(ctx, page, d.number+1)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.db.ClearLog(ctx, page); err != nil {
+			return nil, err
+		}
+		if len(edits) > 0 {
+			changes := make([]changelog.Change, len(edits))
+			for i, edit := range edits {
+				changes[i] = edit.Change
+			}
+			if batch, err = d.batch(ctx, changes); err != nil {
+				return nil, err
+			}
+		}
+		result, err := merge.Local(ctx, d.db, edits)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.publishUnsent(ctx, result); err != nil {
+			return nil, err
+		}
+		more = page.More
 	}
 	d.logged = 0
-	if len(edits) == 0 {
-		return nil, nil
-	}
-	changes := make([]changelog.Change, len(edits))
-	for i, edit := range edits {
-		changes[i] = edit.Change
-	}
-	batch, err := d.batch(ctx, changes)
-	if err != nil {
-		return nil, err
-	}
-	result, err := merge.Local(ctx, d.db, edits)
-	if err != nil {
-		return nil, err
-	}
-	return batch, d.publishUnsent(ctx, result)
+	return batch, nil
 }
 
 // publishUnsent makes a batch of the baseline rows that a merge took out of sight.

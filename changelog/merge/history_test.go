@@ -248,10 +248,14 @@ func (h *history) verify(m *member) {
 		h.compare(m, "rows", m.table(), m.model.print(want))
 	}
 	// What waits to be published as baseline is what the test knows of.
-	left, wantLeft := slices.Sorted(maps.Keys(m.baselineLeft())), slices.Sorted(maps.Keys(m.unsent))
-	if !slices.Equal(left, wantLeft) {
-		h.t.Errorf("%s would publish as baseline the rows %q, want %q", m.name(), left, wantLeft)
+	images := func(rows map[string]changelog.Change) map[string]string {
+		printed := make(map[string]string)
+		for identity, row := range rows {
+			printed[identity] = described([]changelog.Change{row}) + ": " + printedKey(row.Values)
+		}
+		return printed
 	}
+	h.compare(m, "rows to publish as baseline", images(m.baselineLeft()), images(m.unsent))
 	held := make(map[string]string)
 	for _, row := range m.heldRows() {
 		held[row.Change.Key.Identity()] = row.Change.Stamp.String()
@@ -292,14 +296,19 @@ func (h *history) fold(m *member) {
 	rows := m.model.of(m.known)
 	shown, table := m.model.print(before), m.table()
 	recorded := len(m.conflicts())
-	batch := m.device.fold()
+	made := len(m.made)
+	m.pageSize = h.random.IntN(4)
+	m.device.fold()
 	folded := make(map[string]changelog.Change)
-	if batch != nil {
+	for _, batch := range m.made[made:] {
 		for _, c := range batch.Changes {
+			if c.Stamp.Baseline() {
+				continue // handed over, not folded
+			}
+			if _, twice := folded[c.Key.Identity()]; twice {
+				h.t.Errorf("%s folded a row twice", m.name())
+			}
 			folded[c.Key.Identity()] = c
-		}
-		if len(folded) != len(batch.Changes) {
-			h.t.Errorf("%s folded a row twice", m.name())
 		}
 	}
 	got, want := make(map[string]string), make(map[string]string)
@@ -321,7 +330,7 @@ func (h *history) fold(m *member) {
 		}
 	}
 	h.compare(m, "edits", got, want)
-	if batch == nil {
+	if len(m.made) == made {
 		return
 	}
 	var conflicts []string

@@ -153,8 +153,8 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 		if err != nil {
 			return err
 		}
-		if before != nil && before.State != changelog.Held {
-			continue
+		if before == nil || before.State != changelog.Held {
+			continue // shown meanwhile, or waiting for Retry
 		}
 		reason, err := m.place(ctx, table, &held[i], m.image(table, held[i]))
 		if err != nil {

@@ -1,0 +1,89 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+)
+
+// selection returns the tables that the options leave to sync, but for those
+// that are barred.
+func (s *Syncer) selection() changelog.Selection {
+	exclude := slices.Clone(s.options.Exclude)
+	for _, u := range s.barred {
+		exclude = append(exclude, u.Table)
+	}
+	return changelog.Selection{Tables: s.options.Tables, Exclude: exclude}
+}
+
+// schemaError turns the capture's refusal of a table into ours.
+func schemaError(err error) error {
+	if errors.Is(err, changelog.ErrSchema) {
+		return fmt.Errorf("%w: %w", ErrSchema, err)
+	}
+	return err
+}
+
+// capture makes the triggers and clock tables what the app's schema asks for.
+// If it is broken off, the next pass begins it again.
+func (s *Syncer) capture(ctx context.Context) error {
+	s.whole = false
+	if err := s.judgeTriggers(ctx); err != nil {
+		return err
+	}
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error { return s.captureNow(ctx) })
+	if err != nil {
+		return err
+	}
+	return s.captured(ctx)
+}
+
+// captureNow is the part of capture that is done inside a transaction.
+func (s *Syncer) captureNow(ctx context.Context) (err error) {
+	if err := s.db.Capture(ctx, s.selection()); err != nil {
+		return schemaError(err)
+	}
+	s.version, err = s.schemaVersion(ctx)
+	return err
+}
+
+// captured follows a capture: it gives clocks to rows that have none, and shows
+// what was held for want of a table or column.
+func (s *Syncer) captured(ctx context.Context) error {
+	unsynced := append(slices.Clone(s.barred), s.db.Unsynced...)
+	for _, table := range s.db.Tables {
+		null, err := s.db.NullKeys(ctx, table)
+		if err != nil {
+			return err
+		}
+		if null {
+			unsynced = append(unsynced, Unsynced{Table: table.Name, Reason: "some rows have NULL in their key",
+				Hint: "give them a key, and declare the key NOT NULL"})
+		}
+		if err := s.baseline(ctx, table); err != nil {
+			return err
+		}
+	}
+	for _, u := range unsynced {
+		s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
+	}
+	s.state.update(func(st *Status) {
+		st.Unsynced = unsynced
+		st.ForeignKeys = s.identity.foreignKeys
+	})
+	err := s.transact(ctx, func() error {
+		// What is shown anew must not be shown over an edit that nobody has read.
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		result, err := merge.Retry(ctx, s.db, s.db.Tables)
+		s.merged(s.identity.device, result)
+		return err
+	})
+	s.whole = err == nil
+	return err
+}
