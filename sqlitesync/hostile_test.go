@@ -443,6 +443,7 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 		give      func(t *testing.T, a *testDevice, away string)
 		says      error
 		readsOn   bool // what others wrote is merged all the same
+		goesOn    bool // so is what it writes itself: only people are told
 		publishes bool
 		forDevice bool // the error names the device
 	}{

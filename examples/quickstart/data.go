@@ -91,6 +91,7 @@ func copyDatabase(ctx context.Context, from, to string) error {
 // copySchema makes the tables of one database in another.
 func copySchema(ctx context.Context, from, to *sql.DB) error {
 	rows, err := from.QueryContext(ctx, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL
+		AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') -- made by their virtual tables
 		AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
 		return err
@@ -179,13 +180,17 @@ func (e *edit) read(ctx context.Context, db *sql.DB) (text string, err error) {
 	return text, err
 }
 
-// compare reads both databases row by row and says where they differ.
-func compare(ctx context.Context, a, b *sql.DB) (difference string, err error) {
+// compare reads both databases row by row and says where they differ. Tables
+// that are local to each device are left out.
+func compare(ctx context.Context, a, b *sql.DB, local []sqlitesync.Unsynced) (difference string, err error) {
 	tables, err := tablesOf(ctx, a)
 	if err != nil {
 		return "", err
 	}
 	for _, table := range tables {
+		if slices.ContainsFunc(local, func(u sqlitesync.Unsynced) bool { return u.Table == table }) {
+			continue
+		}
 		left, err := dump(ctx, a, table)
 		if err != nil {
 			return "", err

@@ -117,7 +117,7 @@ func run(ctx context.Context, out io.Writer, database, folder string) error {
 		}
 	}
 
-	difference, err := compare(ctx, laptop.db, phone.db)
+	difference, err := compare(ctx, laptop.db, phone.db, laptop.sync.Status().Unsynced)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,13 @@ func conflict(ctx context.Context, out io.Writer, laptop, phone *device, edit *e
 		return err
 	}
 	// Each publishes and reads; the first reads again what the second wrote.
+	start := time.Now()
 	for _, d := range []*device{laptop, phone, laptop} {
 		if err := d.sync.Sync(ctx); err != nil {
 			return err
 		}
 	}
+	fmt.Fprintf(out, "Both edits travelled in %v.\n", since(start))
 	value, err := edit.read(ctx, laptop.db)
 	if err != nil {
 		return err
