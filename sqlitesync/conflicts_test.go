@@ -9,6 +9,7 @@ import (
 )
 
 func TestConflictsAreKeptByBothAuthors(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name          string
 		a, b          string // concurrent writes, b's the later one
@@ -68,6 +69,7 @@ func TestConflictsAreKeptByBothAuthors(t *testing.T) {
 }
 
 func TestWhatIsNoConflict(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		write func(a, b *testDevice)
@@ -126,6 +128,7 @@ func TestWhatIsNoConflict(t *testing.T) {
 }
 
 func TestRowsThatWereGivenOneKeyAreACollision(t *testing.T) {
+	t.Parallel()
 	const schema = "CREATE TABLE task (id INTEGER PRIMARY KEY, name TEXT)"
 	a, b := newPair(t, schema)
 	a.exec("INSERT INTO task (name) VALUES ('of a')")
@@ -150,6 +153,7 @@ func TestRowsThatWereGivenOneKeyAreACollision(t *testing.T) {
 }
 
 func TestResolveTakesTheLoserBackEverywhere(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, test := range []struct {
 		name   string
@@ -209,6 +213,7 @@ func TestResolveTakesTheLoserBackEverywhere(t *testing.T) {
 }
 
 func TestResolveRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'start', 1)")
 	settle(a, b)
@@ -229,6 +234,7 @@ func TestResolveRefusesWhatItDoesNotKnow(t *testing.T) {
 
 // A loop over conflicts may write to the database, and may be left.
 func TestConflictsMayBeResolvedWhileTheyAreListed(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	for i := range 250 {
@@ -262,6 +268,7 @@ func TestConflictsMayBeResolvedWhileTheyAreListed(t *testing.T) {
 
 // The winner that a device could not show is not lost when its row is written.
 func TestAnEditOverAHeldRowKeepsTheHeldOne(t *testing.T) {
+	t.Parallel()
 	const schema = "CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE)"
 	a, b := newPair(t, schema)
 	a.exec("INSERT INTO person VALUES ('a', 'x@')")

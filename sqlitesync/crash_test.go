@@ -112,6 +112,7 @@ func (h history) look(tb testing.TB, dir string) {
 }
 
 func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
+	t.Parallel()
 	const seed, kills = 20240601, 15
 	random := rand.New(rand.NewPCG(seed, 0))
 	a, b := newPair(t, itemSchema)
@@ -169,6 +170,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 // The directory of a device, in which its records take shape too, may not have
 // been made before the process was killed, or be deleted with them.
 func TestRecordsArePublishedThoughTheDirectoryIsGone(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	b.exec("INSERT INTO item VALUES ('x', 'dear', 1)")
 	must(t, os.RemoveAll(b.directory()))
@@ -184,6 +186,7 @@ func TestRecordsArePublishedThoughTheDirectoryIsGone(t *testing.T) {
 // Create and Join are killed at any moment. Afterwards the database is in the
 // space, and Open goes on; or it is not, and the same call can be repeated.
 func TestCreateAndJoinMayBeKilled(t *testing.T) {
+	t.Parallel()
 	const seed = 20240602
 	random := rand.New(rand.NewPCG(seed, 0))
 	ctx := context.Background()

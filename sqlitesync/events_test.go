@@ -74,6 +74,7 @@ func (l *listener) none(d *testDevice) {
 }
 
 func TestEventsTellWhatHappens(t *testing.T) {
+	t.Parallel()
 	const schema = itemSchema + "; CREATE TABLE Other (id TEXT PRIMARY KEY NOT NULL, v)"
 	a, b := newPair(t, schema)
 	la, lb := a.listen(), b.listen()
@@ -121,6 +122,7 @@ func TestEventsTellWhatHappens(t *testing.T) {
 }
 
 func TestProblemsAreAnnouncedOnceAndSolved(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	l := a.listen()
 	must(t, os.Rename(a.folder, a.folder+".away"))
@@ -171,6 +173,7 @@ func TestProblemsAreAnnouncedOnceAndSolved(t *testing.T) {
 }
 
 func TestASlowReaderLearnsHowManyEventsItMissed(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	const sent = maxQueued + 50
 	go func() {
@@ -209,6 +212,7 @@ func TestASlowReaderLearnsHowManyEventsItMissed(t *testing.T) {
 }
 
 func TestEventsEnd(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	byContext, byClose := a.listen(), a.listen()
 	byContext.cancel()
@@ -222,6 +226,7 @@ func TestEventsEnd(t *testing.T) {
 }
 
 func TestStatusIsACopy(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema+"; CREATE TABLE nokey (v)")
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
 	a.sync()
@@ -258,6 +263,7 @@ func (l *lockedBuffer) String() string {
 // Nothing that is secret or private may be found anywhere but in the databases
 // and the KeyStore: not in logs, errors, events or the folder.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	const (
 		row, key, blob = "CANARYROW", "CANARYKEY", "CANARYBLOB"

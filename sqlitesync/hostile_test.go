@@ -84,6 +84,7 @@ func (g *target) heal() {
 }
 
 func TestATruncatedSegmentCostsOnlyItself(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	for size := 0; size < len(g.data); size += 97 {
 		must(t, os.WriteFile(g.path, g.data[:size], 0o600))
@@ -97,6 +98,7 @@ func TestATruncatedSegmentCostsOnlyItself(t *testing.T) {
 }
 
 func TestAFlippedBitCostsOnlyItsSegment(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	for at := 0; at < len(g.data); at += 97 {
 		data := bytes.Clone(g.data)
@@ -108,6 +110,7 @@ func TestAFlippedBitCostsOnlyItsSegment(t *testing.T) {
 }
 
 func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	other := newTarget(t) // of another space
 	stranger, err := crypto.NewDeviceKeys()
@@ -181,6 +184,7 @@ func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
 }
 
 func TestWhatIsNoPlainFileIsNotRead(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	secret := filepath.Join(t.TempDir(), "elsewhere")
 	must(t, os.WriteFile(secret, g.data, 0o600))
@@ -213,6 +217,7 @@ func TestWhatIsNoPlainFileIsNotRead(t *testing.T) {
 }
 
 func TestASegmentThatGrowsIsReadWhenItIsWhole(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	must(t, os.Remove(g.path))
 	file, err := os.Create(g.path)
@@ -229,6 +234,7 @@ func TestASegmentThatGrowsIsReadWhenItIsWhole(t *testing.T) {
 }
 
 func TestAnOldSegmentUnderANewNumberIsNotReadAgain(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	settle(g.a, g.b, g.c)
 	g.c.exec("UPDATE item SET name = 'edited' WHERE id = 'second'")
@@ -251,6 +257,7 @@ func TestAnOldSegmentUnderANewNumberIsNotReadAgain(t *testing.T) {
 }
 
 func TestAGapIsWaitedForVisibly(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	must(t, os.Remove(g.path))
 	since := time.Now()
@@ -277,6 +284,7 @@ func TestAGapIsWaitedForVisibly(t *testing.T) {
 }
 
 func TestConflictCopiesOfSyncClientsAreRead(t *testing.T) {
+	t.Parallel()
 	base := segmentName(2)
 	for _, name := range []string{
 		strings.Replace(base, ".seg", ".sync-conflict-20240102-030405-ABCDEFG.seg", 1),
@@ -305,6 +313,7 @@ func TestConflictCopiesOfSyncClientsAreRead(t *testing.T) {
 }
 
 func TestTheDirectoryOfAStrangerIsNamedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	stranger, err := crypto.NewDeviceKeys()
 	must(t, err)
@@ -347,6 +356,7 @@ func TestTheDirectoryOfAStrangerIsNamedAndLeftAlone(t *testing.T) {
 // Neither does a member whose log cannot be read: what is published twice
 // costs bytes, what is never published is lost with its device.
 func TestADamagedLogDelaysBaselineRowsButNotForEver(t *testing.T) {
+	t.Parallel()
 	g := newTarget(t)
 	must(t, os.WriteFile(g.path, g.data[:100], 0o600))
 	d := newTestDevice(t, itemSchema)
@@ -369,6 +379,7 @@ func TestADamagedLogDelaysBaselineRowsButNotForEver(t *testing.T) {
 // A function that only the app's other program has keeps its table here from
 // being written to, and nothing else from being synced.
 func TestATableThatCannotBeWrittenHereCostsOnlyItself(t *testing.T) {
+	t.Parallel()
 	const schema = itemSchema + "; CREATE TABLE doc (id TEXT PRIMARY KEY NOT NULL, v); CREATE TABLE search (v)"
 	devices := newSpace(t, schema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
@@ -396,6 +407,7 @@ func TestATableThatCannotBeWrittenHereCostsOnlyItself(t *testing.T) {
 
 // A merge that is broken off leaves nothing in memory of what it did.
 func TestAMergeThatIsBrokenOffIsRepeatedWhole(t *testing.T) {
+	t.Parallel()
 	devices := newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
 	for i := range 300 {
@@ -436,6 +448,7 @@ func TestAMergeThatIsBrokenOffIsRepeatedWhole(t *testing.T) {
 
 // Each case takes the folder away from a device, in some way, and gives it back.
 func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
+	t.Parallel()
 	other, _ := newPair(t, itemSchema)
 	for _, test := range []struct {
 		name      string
@@ -589,6 +602,7 @@ func giveMarker(t *testing.T, a *testDevice, away string) {
 }
 
 func TestAMarkerThatWasDeletedIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	path := filepath.Join(a.folder, "sqlitesync.json")
 	data, err := os.ReadFile(path)
@@ -608,6 +622,7 @@ func TestAMarkerThatWasDeletedIsNotMadeAgain(t *testing.T) {
 
 // Whatever Close published and nobody has looked at since is published again.
 func TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	for _, vanish := range []string{"by Close", "by Sync"} {
 		a.exec("INSERT INTO item VALUES (?, 'dear', 1)", vanish)
@@ -643,6 +658,7 @@ func (d *testDevice) lastOf(other *testDevice) string {
 }
 
 func TestHeads(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	a.options.DeviceName = "the laptop"
@@ -706,6 +722,7 @@ func TestHeads(t *testing.T) {
 
 // A head that could not be written is written when it can be.
 func TestAHeadThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	path := filepath.Join(b.directory(), "head")
 	must(t, os.Remove(path))
@@ -729,6 +746,7 @@ func TestAHeadThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 // A membership record that this version does not understand may be a
 // revocation. It must stop the device at every pass, and after Open too.
 func TestARecordOfANewerVersionStopsEveryPass(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'before', 1)")
@@ -780,6 +798,7 @@ func TestARecordOfANewerVersionStopsEveryPass(t *testing.T) {
 }
 
 func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	other, _ := newPair(t, itemSchema)
 	foreign, err := filepath.Glob(filepath.Join(other.folder, "roster", "*"))
@@ -822,6 +841,7 @@ func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
 // Two copies of a database and its keys on one machine: the folder keeps what
 // the first has published, and the other says that it is a copy.
 func TestTwoCopiesOfADeviceDoNotOverwriteOneAnother(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
 	settle(a, b)
@@ -855,6 +875,7 @@ func TestTwoCopiesOfADeviceDoNotOverwriteOneAnother(t *testing.T) {
 }
 
 func TestForeignFilesAreNeverTouched(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	junk := map[string]string{
 		"notes.txt": "mine", ".DS_Store": "x", "devices/readme": "x", "devices/" + a.id().String() + "/desktop.ini": "x",

@@ -14,6 +14,7 @@ import (
 )
 
 func TestJoinRefusesRowsOfItsOwn(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	b := newTestDevice(t, itemSchema)
 	b.exec("INSERT INTO item VALUES ('x', 'mine', 1), ('y', 'mine', 2)")
@@ -39,6 +40,7 @@ func TestJoinRefusesRowsOfItsOwn(t *testing.T) {
 }
 
 func TestJoinMayMergeRowsOfItsOwn(t *testing.T) {
+	t.Parallel()
 	a := newTestDevice(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('equal', 'same', 1), ('edited', 'same', 1), ('deleted', 'same', 1)")
 	for i := range 8 {
@@ -119,6 +121,7 @@ func TestJoinMayMergeRowsOfItsOwn(t *testing.T) {
 }
 
 func TestJoinOfAnEqualCopyPublishesNothing(t *testing.T) {
+	t.Parallel()
 	a := newTestDevice(t, itemSchema)
 	for i := range 500 {
 		a.exec("INSERT INTO item VALUES (?, 'same', ?)", fmt.Sprint(i), i)
@@ -147,6 +150,7 @@ func TestJoinOfAnEqualCopyPublishesNothing(t *testing.T) {
 }
 
 func TestJoinMayReplaceRowsOfItsOwn(t *testing.T) {
+	t.Parallel()
 	const schema = itemSchema + "; CREATE TABLE local (id TEXT PRIMARY KEY NOT NULL, v)"
 	a := newTestDevice(t, schema)
 	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
@@ -192,6 +196,7 @@ func (failingKeys) Save(context.Context, string, []byte) error {
 
 // A Join that fails must not have removed what it was allowed to replace.
 func TestAJoinThatFailsReplacesNothing(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	b := newTestDevice(t, itemSchema)
 	b.exec("INSERT INTO item VALUES ('x', 'dear', 1)")
@@ -209,6 +214,7 @@ func TestAJoinThatFailsReplacesNothing(t *testing.T) {
 }
 
 func TestCodes(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, _ := newPair(t, itemSchema)
 	elsewhere, _ := newPair(t, itemSchema)
@@ -262,6 +268,7 @@ func TestCodes(t *testing.T) {
 
 // The folder's host puts back the file of a code that was used.
 func TestACodeAdmitsOnceEvenIfItsFileComesBack(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	code := a.invite()
 	files, err := filepath.Glob(filepath.Join(a.folder, "invites", "*.age"))
@@ -288,6 +295,7 @@ func TestACodeAdmitsOnceEvenIfItsFileComesBack(t *testing.T) {
 // Two devices use one code before either's record has reached the other. One
 // of them is not a member; it must say so, at each pass, and publish nothing.
 func TestOfTwoDevicesThatUseOneCodeAtOnceOneIsRefused(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	code := a.invite()
 	elsewhere := t.TempDir()
@@ -358,6 +366,7 @@ func carry(tb testing.TB, from, to string) {
 }
 
 func TestJoinSaysThatTheFolderIsNotDownloadedCompletely(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, _ := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'here', 1)")
@@ -393,6 +402,7 @@ func TestJoinSaysThatTheFolderIsNotDownloadedCompletely(t *testing.T) {
 // Join succeeds although one log is damaged: the device is a member, and the
 // rest is read later.
 func TestJoinGoesOnWhenALogIsDamaged(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")
 	b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")

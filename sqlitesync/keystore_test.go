@@ -16,6 +16,7 @@ import (
 )
 
 func TestFileKeys(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	keys := FileKeys(dir)
@@ -45,6 +46,7 @@ func TestFileKeys(t *testing.T) {
 }
 
 func TestKeyFilesAreForTheUserAlone(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")
 	}
@@ -75,6 +77,7 @@ func TestKeyFilesAreForTheUserAlone(t *testing.T) {
 }
 
 func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	keys := FileKeys(t.TempDir())
 	must(t, keys.Save(ctx, "ab", bytes.Repeat([]byte{0}, 1000)))
@@ -96,6 +99,7 @@ func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
 }
 
 func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
@@ -158,6 +162,7 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 }
 
 func TestADatabaseThatWasRestoredFromABackupIsNoMember(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('before', 'the backup', 1)")
@@ -212,6 +217,7 @@ func (k *countedKeys) Save(ctx context.Context, id string, secret []byte) error 
 // What is about to be published is recorded in the KeyStore first: without that,
 // a restored backup would go unnoticed.
 func TestNothingIsPublishedThatTheKeyStoreDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	keys := &countedKeys{KeyStore: a.options.Keys}
 	a.options.Keys = keys

@@ -14,6 +14,7 @@ import (
 )
 
 func TestOptionsAreValidated(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		options Options
@@ -52,6 +53,7 @@ func TestOptionsAreValidated(t *testing.T) {
 }
 
 func TestOptionsAreCopiedAndDefaulted(t *testing.T) {
+	t.Parallel()
 	var none *Options
 	defaults, err := none.withDefaults()
 	must(t, err)
@@ -71,6 +73,7 @@ func TestOptionsAreCopiedAndDefaulted(t *testing.T) {
 }
 
 func TestATableThatIsIncludedLaterBringsItsRows(t *testing.T) {
+	t.Parallel()
 	const schema = itemSchema + "; CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL, v)"
 	a, b := newTestDevice(t, schema), newTestDevice(t, schema)
 	a.options.Tables = []string{"item"}
@@ -89,6 +92,7 @@ func TestATableThatIsIncludedLaterBringsItsRows(t *testing.T) {
 }
 
 func TestForeignKeysAreDecidedAtCreate(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		option ForeignKeys
 		handle string
@@ -128,6 +132,7 @@ func (otherConnector) Connect(context.Context) (driver.Conn, error) { return nil
 func (otherConnector) Driver() driver.Driver                        { return otherDriver{} }
 
 func TestHandlesThatCannotBeUsedAreRefused(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	memory, err := sql.Open("sqlite", ":memory:")
 	must(t, err)
@@ -215,6 +220,7 @@ func TestADatabaseInsideTheFolderIsRefused(t *testing.T) {
 }
 
 func TestPathsMayHoldAnything(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{
 		"with space", "what?.db", "a#b", "100%", "%41", "a&b=c;d", "ünï→код", "quo'te\"s", "back\\slash", "new\nline", "+plus", ":colon", "file:x", "-dash",
 		"?_pragma=journal_mode(DELETE)",
@@ -253,6 +259,7 @@ func TestPathsMayHoldAnything(t *testing.T) {
 }
 
 func TestOpenDBHasTheSettingsThatItPromises(t *testing.T) {
+	t.Parallel()
 	d := newTestDevice(t, itemSchema)
 	for pragma, want := range map[string]string{
 		"busy_timeout": "5000", "journal_mode": "wal", "synchronous": "1", "foreign_keys": "1", "recursive_triggers": "1",
@@ -275,6 +282,7 @@ func TestOpenDBHasTheSettingsThatItPromises(t *testing.T) {
 // An app with one connection, which it keeps in a transaction that only reads:
 // Sync works beside it.
 func TestSyncNeedsNoConnectionOfTheApp(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
 	a.sync()
@@ -326,6 +334,7 @@ func TestSyncGivesUpOnAWriteLockThatIsNotReleased(t *testing.T) {
 // A writer with OpenDB's settings, in transactions of one row, beside a merge
 // of many rows: no write fails.
 func TestNoWriteOfTheAppFailsDuringALargeMerge(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	const rows = 20000
 	tx, err := a.db.Begin()

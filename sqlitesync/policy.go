@@ -69,6 +69,11 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 		return nil, err
 	}
 	defer conn.Close()
+	// EXPLAIN alone would use the schema that the connection has read before.
+	var objects int
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&objects); err != nil {
+		return nil, err
+	}
 	var steps []step
 	listen := func(action sqlite.AuthorizerActionCode, name, column, _, trigger string) sqlite.AuthorizerReturnCode {
 		if trigger != "" {

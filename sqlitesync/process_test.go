@@ -170,6 +170,7 @@ func (d *testDevice) job(enter, prefix string, count int) job {
 }
 
 func TestTwoProcessesThatWriteAtOnceEndEqual(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.close()
 	b.close()
@@ -207,6 +208,7 @@ func (d *testDevice) waitForUnsynced(query string) {
 
 // The engine runs here, the writers are other programs with other SQLites.
 func TestWritesOfOtherProgramsAreNoticed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		write func(t *testing.T, path string)
@@ -267,6 +269,7 @@ func program(t *testing.T, script string, name string, args ...string) {
 // Every kind of write by a SQLite of 2022, which has no function that was
 // added since, while the engine is not even running.
 func TestEveryKindOfWriteOfAnOlderSQLiteIsCaptured(t *testing.T) {
+	t.Parallel()
 	const schema = everySchema + `
 		CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE);
 		CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, person TEXT REFERENCES person(id) ON DELETE CASCADE)`
@@ -303,6 +306,7 @@ func TestEveryKindOfWriteOfAnOlderSQLiteIsCaptured(t *testing.T) {
 }
 
 func TestBackgroundWork(t *testing.T) {
+	t.Parallel()
 	devices := newSpace(t, itemSchema, 3)
 	for _, d := range devices {
 		d.options.Manual, d.options.FlushDelay, d.options.PollInterval = false, 5*time.Millisecond, 50*time.Millisecond
@@ -362,6 +366,7 @@ func (d *testDevice) waitForState(state State) {
 // Several goroutines use everything that a Syncer has, until it is closed
 // under them.
 func TestASyncerMayBeUsedFromSeveralGoroutines(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	for _, d := range []*testDevice{a, b} {
@@ -429,6 +434,7 @@ func TestASyncerMayBeUsedFromSeveralGoroutines(t *testing.T) {
 
 // Close does not wait until a pass that takes long has done all of its work.
 func TestCloseEndsAPassThatIsUnderWay(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	for i := range 40 {
 		a.exec("INSERT INTO item VALUES (?, 'x', 1)", fmt.Sprint(i))

@@ -8,6 +8,7 @@ import (
 
 // Writes to a table while it was excluded are found when it takes part again.
 func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('edited', 'old', 1), ('deleted', 'old', 1)")
 	settle(a, b)
@@ -27,6 +28,7 @@ func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
 // Migration tools rebuild a table: make another, copy, drop, rename. The
 // triggers go with the old table.
 func TestWritesAfterATableWasRebuiltAreFound(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('kept', 'old', 1), ('edited', 'old', 1), ('deleted', 'old', 1)")
 	settle(a, b)
@@ -66,6 +68,7 @@ func (l *hookLog) Handle(_ context.Context, r slog.Record) error {
 // The app migrates, and writes, in the middle of a pass: what it writes into
 // the new column or table must not be read with the eyes of the old schema.
 func TestAMigrationInTheMiddleOfAPass(t *testing.T) {
+	t.Parallel()
 	for _, moment := range []string{"published", "merged"} {
 		t.Run(moment, func(t *testing.T) {
 			a, b := newPair(t, itemSchema)

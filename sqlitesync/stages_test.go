@@ -11,6 +11,7 @@ import (
 )
 
 func TestOpenSaysThatADatabaseIsNotSetUp(t *testing.T) {
+	t.Parallel()
 	d := newTestDevice(t, itemSchema)
 	d.exec("INSERT INTO item VALUES ('x', 'mine', 1)")
 	before := d.dump()
@@ -23,6 +24,7 @@ func TestOpenSaysThatADatabaseIsNotSetUp(t *testing.T) {
 }
 
 func TestCreateRefusesWhatIsSetUpAlready(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a := newTestDevice(t, itemSchema)
 	a.create(t.TempDir())
@@ -49,6 +51,7 @@ func TestCreateRefusesWhatIsSetUpAlready(t *testing.T) {
 }
 
 func TestCreateNeedsItsFolder(t *testing.T) {
+	t.Parallel()
 	d := newTestDevice(t, itemSchema)
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err := Create(context.Background(), d.db, missing, &d.options)
@@ -59,6 +62,7 @@ func TestCreateNeedsItsFolder(t *testing.T) {
 }
 
 func TestTheSecondSyncerOfADatabaseIsRefused(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	other, err := OpenDB(a.path)
 	must(t, err)
@@ -80,6 +84,7 @@ func TestTheSecondSyncerOfADatabaseIsRefused(t *testing.T) {
 }
 
 func TestACloseIsTheEnd(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'published by Close', 1)")
@@ -116,6 +121,7 @@ func TestACloseIsTheEnd(t *testing.T) {
 }
 
 func TestPauseKeepsEverythingForLater(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.syncer.Pause()
 	a.exec("INSERT INTO item VALUES ('x', 'written in the pause', 1)")
@@ -141,6 +147,7 @@ func TestPauseKeepsEverythingForLater(t *testing.T) {
 
 // Each device is closed and opened again between every two steps.
 func TestReopenAtEveryStage(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('old', 'before Create', 1)")
@@ -210,6 +217,7 @@ func TestReopenAtEveryStage(t *testing.T) {
 
 // Create stops after each of its steps in the folder; Open finishes it.
 func TestACreateThatWasInterruptedIsFinishedByOpen(t *testing.T) {
+	t.Parallel()
 	for _, obstacle := range []string{"devices", "sqlitesync.json", "roster"} {
 		t.Run(obstacle, func(t *testing.T) {
 			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
@@ -243,6 +251,7 @@ func TestACreateThatWasInterruptedIsFinishedByOpen(t *testing.T) {
 }
 
 func TestUninstallLeavesRowsAndNothingOfOurs(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, everySchema+itemSchema)
 	a.exec("INSERT INTO item VALUES ('x', 'stays', 1)")
@@ -291,6 +300,7 @@ func TestTheFolderMayBeGivenRelativeToTheWorkingDirectory(t *testing.T) {
 
 // The lock file is the only thing that stands beside the database.
 func TestNothingButTheLockStandsBesideTheDatabase(t *testing.T) {
+	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	a.close()
 	entries, err := os.ReadDir(filepath.Dir(a.path))

@@ -15,6 +15,7 @@ import (
 )
 
 func TestEditsOnBothDevicesReachBoth(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("INSERT INTO item VALUES ('a1', 'from a', 1), ('a2', 'from a', 2), ('a3', 'from a', 3)")
 	b.exec("INSERT INTO item VALUES ('b1', 'from b', 1)")
@@ -40,6 +41,7 @@ func TestEditsOnBothDevicesReachBoth(t *testing.T) {
 }
 
 func TestRowsThatStoodBeforeCreateTravel(t *testing.T) {
+	t.Parallel()
 	a := newTestDevice(t, itemSchema)
 	a.exec("INSERT INTO item WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 12000) SELECT 'row ' || i, 'old', i FROM s")
 	a.create(t.TempDir())
@@ -74,6 +76,7 @@ CREATE TABLE "od d ""names""" ("a key" TEXT PRIMARY KEY NOT NULL, "a""b" TEXT, "
 `
 
 func TestEveryStorageClassArrivesBitForBit(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, everySchema)
 	values := []any{
 		nil, int64(0), int64(1), int64(-1), int64(math.MaxInt64), int64(math.MinInt64),
@@ -124,6 +127,7 @@ func TestEveryStorageClassArrivesBitForBit(t *testing.T) {
 }
 
 func TestALargeValueTravelsInPieces(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, "CREATE TABLE file (id TEXT PRIMARY KEY NOT NULL, data BLOB)")
 	large := make([]byte, 17<<20)
 	for i := range large {
@@ -139,6 +143,7 @@ func TestALargeValueTravelsInPieces(t *testing.T) {
 }
 
 func TestThreeDevicesConverge(t *testing.T) {
+	t.Parallel()
 	devices := newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
 	for i, d := range devices {
@@ -163,6 +168,7 @@ func TestThreeDevicesConverge(t *testing.T) {
 // B edits what A wrote before C has heard of either. C reads B's directory only
 // together with A's, because B's change is about A's row.
 func TestAChangeWaitsForWhatItsAuthorHadSeen(t *testing.T) {
+	t.Parallel()
 	devices := newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
 	a.exec("INSERT INTO item VALUES ('x', 'a', 1)")
@@ -190,6 +196,7 @@ func TestAChangeWaitsForWhatItsAuthorHadSeen(t *testing.T) {
 }
 
 func TestATableMadeLaterIsHeldUntilItIsThere(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("CREATE TABLE later (id TEXT PRIMARY KEY NOT NULL, v TEXT)")
 	a.exec("INSERT INTO later VALUES ('1', 'one'), ('2', 'two')")
@@ -220,6 +227,7 @@ func TestATableMadeLaterIsHeldUntilItIsThere(t *testing.T) {
 }
 
 func TestExcludedTablesStay(t *testing.T) {
+	t.Parallel()
 	const schema = itemSchema + "; CREATE TABLE local (id TEXT PRIMARY KEY NOT NULL, v TEXT)"
 	a, b := newTestDevice(t, schema), newTestDevice(t, schema)
 	a.options.Exclude = []string{"LOCAL"}
@@ -238,6 +246,7 @@ func TestExcludedTablesStay(t *testing.T) {
 }
 
 func TestTablesThatCannotBeSyncedAreListed(t *testing.T) {
+	t.Parallel()
 	a := newTestDevice(t, itemSchema+`;
 		CREATE TABLE nokey (v TEXT);
 		CREATE TABLE folded (id TEXT PRIMARY KEY COLLATE NOCASE, v);
@@ -268,6 +277,7 @@ func TestTablesThatCannotBeSyncedAreListed(t *testing.T) {
 }
 
 func TestReplaceVictimsAndCascadesTravel(t *testing.T) {
+	t.Parallel()
 	const schema = `
 		CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE, name TEXT);
 		CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, person TEXT REFERENCES person(id) ON DELETE CASCADE, v TEXT);
@@ -291,6 +301,7 @@ func TestReplaceVictimsAndCascadesTravel(t *testing.T) {
 // Two rows that claim one unique value: the newer shows on both devices, and
 // the older comes back everywhere when the value is free.
 func TestUniqueValuesAreDecidedTheSameEverywhere(t *testing.T) {
+	t.Parallel()
 	const schema = "CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE)"
 	a, b := newPair(t, schema)
 	a.exec("INSERT INTO person VALUES ('a', 'x@')")
@@ -313,6 +324,7 @@ func TestUniqueValuesAreDecidedTheSameEverywhere(t *testing.T) {
 // lost its unique value at Join, must reach the others all the same: else it
 // shows on one device only, once the value is free.
 func TestABaselineRowThatIsHeldAtJoinIsPublished(t *testing.T) {
+	t.Parallel()
 	const schema = "CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE)"
 	a := newTestDevice(t, schema)
 	a.create(t.TempDir())
@@ -336,6 +348,7 @@ func TestABaselineRowThatIsHeldAtJoinIsPublished(t *testing.T) {
 }
 
 func TestSyncEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -193,10 +193,11 @@ func (d *device) fold() *changelog.Batch {
 // foldInside returns the last batch that it makes.
 func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err error) {
 	for more := true; more; {
-		page, err := d.db.Page(ctx, max(d.pageSize, 1))
-		if d.pageSize == 0 {
-			page, err = d.db.Page(ctx, 1<<30)
+		limit := d.pageSize
+		if limit == 0 {
+			limit = 1 << 30
 		}
+		page, err := d.db.Page(ctx, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +217,11 @@ func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err er
 				return nil, err
 			}
 		}
-		result, err := merge.Local(ctx, d.db, edits)
+		record := merge.Local
+		if page.More {
+			record = merge.LocalPart
+		}
+		result, err := record(ctx, d.db, edits)
 		if err != nil {
 			return nil, err
 		}

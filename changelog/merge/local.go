@@ -10,8 +10,29 @@ import (
 // Local records the edits that Pending found in this database, whose tables
 // show them already, and settles what they touch just as after a merge:
 // deleting a shown row brings back the one that it held off.
+//
+// All pages of the log but the last go to [LocalPart].
 func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) (Result, error) {
 	m := newMerger(db)
+	if err := m.local(ctx, edits); err != nil {
+		return m.result, err
+	}
+	for _, table := range db.Tables {
+		m.loosened[table] = len(table.Unique) > 0 // perhaps by an earlier page
+	}
+	return m.result, m.settle(ctx)
+}
+
+// LocalPart records edits while the log has further pages. It settles nothing:
+// a row that must give way could be one that the app has written to since, and
+// what it wrote is not recorded yet.
+func LocalPart(ctx context.Context, db *changelog.Database, edits []changelog.Edit) (Result, error) {
+	m := newMerger(db)
+	err := m.local(ctx, edits)
+	return m.result, err
+}
+
+func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 	for len(edits) > 0 {
 		// Edits of one table stand together.
 		table := edits[0].Table
@@ -24,18 +45,15 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 				continue
 			}
 			if err := m.edit(ctx, edit); err != nil {
-				return m.result, err
+				return err
 			}
 		}
-		if err := db.Record(ctx, table, simple, changelog.Shown); err != nil {
-			return m.result, err
-		}
-		if len(table.Unique) > 0 {
-			m.loosened[table] = true
+		if err := m.db.Record(ctx, table, simple, changelog.Shown); err != nil {
+			return err
 		}
 		edits = edits[n:]
 	}
-	return m.result, m.settle(ctx)
+	return nil
 }
 
 // edit records an edit of a row of which more is known than the table shows.

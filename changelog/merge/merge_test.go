@@ -531,6 +531,30 @@ func TestEditOfAHeldRow(t *testing.T) {
 	}
 }
 
+// The log is folded in pages. What the app wrote to a row that a later page notes must survive the settling of an earlier one.
+func TestFoldInPages(t *testing.T) {
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE)"
+	for size := range 4 {
+		a, b := newDevice(t, "a", schema), newDevice(t, "b", schema)
+		a.at(300, "INSERT INTO t VALUES (2, 'x')")
+		b.at(200, "INSERT INTO t VALUES (1, 'x')")
+		a.at(10, "INSERT INTO t VALUES (3, 'y')")
+		a.fold()
+		a.deliver(b.fold()) // row 1 is held
+		a.at(20, "DELETE FROM t WHERE id = 2; UPDATE t SET u = 'x' WHERE id = 3")
+		a.pageSize = size
+		a.fold()
+		a.expect("SELECT * FROM t", `1 "x"`)
+		b.deliver(a.made...)
+		b.expect("SELECT * FROM t", `1 "x"`)
+		b.at(1000, "DELETE FROM t WHERE id = 1")
+		a.deliver(b.fold())
+		for _, d := range []*device{a, b} {
+			d.expect("SELECT * FROM t", `3 "x"`) // what the app wrote to row 3
+		}
+	}
+}
+
 // A baseline row that a merge takes out of sight before it was published is published all the same.
 func TestBaselineTakenOutOfSight(t *testing.T) {
 	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE)"
