@@ -81,7 +81,7 @@ func (c *Conn) compile(ctx context.Context, query string) error {
 	if err != nil {
 		return err
 	}
-	return rows.Close()
+	return errors.Join(rows.Err(), rows.Close())
 }
 
 func (c *Conn) prepare(ctx context.Context, query string) (*sql.Stmt, context.Context, error) {

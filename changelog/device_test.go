@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sqlitesync/go/changelog"
 	_ "modernc.org/sqlite"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // self is the device whose database a test looks at.

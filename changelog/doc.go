@@ -6,7 +6,7 @@
 // sqlitesync_log inside the app's own transactions.
 //
 // What goes out: a [Batch] of stamped [Change] values, read from the tables
-// and the log in one transaction ([Fold], [Unsent]).
+// and the log in one transaction ([Database.Pending], [Database.Unsent]).
 //
 // Package changelog/segment turns batches into bytes and back, package
 // changelog/merge applies batches of other devices to a database. Both, like

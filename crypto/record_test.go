@@ -198,7 +198,7 @@ func TestRecordRules(t *testing.T) {
 			for i := range wraps {
 				wraps[i] = Wrap{Member: DeviceID{0, byte(i)}, File: []byte{1}}
 			}
-			f.Epoch.Wraps = append(wraps, f.Epoch.Wraps...)
+			f.Epoch.Wraps = slices.Concat(wraps, f.Epoch.Wraps)
 		})},
 		{"found: no wrap for the founder", found, body(func(f *Found) {
 			f.Epoch.Wraps = slices.DeleteFunc(f.Epoch.Wraps, func(w Wrap) bool { return w.Member == founder.ID() })

@@ -41,6 +41,9 @@
 // A limit: a form that is loaded before a merge and saved after it counts as
 // having seen what the merge brought.
 //
+// Foreign keys are not looked at in a merge yet: a row can arrive whose parent
+// was deleted elsewhere, and shows without it.
+//
 // # What can be synced
 //
 // Tables with a declared PRIMARY KEY of one or more columns. A key is what the
@@ -50,7 +53,12 @@
 // [NewKey] makes them.
 // Tables that can't be synced, and why, are listed in [Status].Unsynced: those
 // without a declared key, virtual tables, tables with partial or expression
-// UNIQUE indexes, and keys with a collation of their own.
+// UNIQUE indexes, keys with a collation of their own, and tables with triggers
+// that delete rows or change keys of synced tables or that both write and raise.
+// Other triggers of the app are welcome. In a merge, what they write into synced
+// tables is left out, because it arrives as rows; what they write into local
+// tables, a full-text index or a cache, is written; and those that only check
+// and RAISE do not run, because they guard the app's own writes.
 //
 // # Handles
 //

@@ -17,8 +17,8 @@ type EventKind int
 const (
 	// EventPublished: changes of this device stand in the folder.
 	EventPublished EventKind = iota + 1
-	// EventApplied: changes of another device were merged; Tables says which
-	// tables show something else than before.
+	// EventApplied: tables show something else than before, because changes of
+	// another device were merged or held rows can show; Tables says which.
 	EventApplied
 	// EventConflict: changes met whose authors had not seen each other; see
 	// [Syncer.Conflicts].
@@ -76,7 +76,7 @@ func (e Event) String() string {
 	return b.String()
 }
 
-// Events yields what happens from now on, until ctx is done or the Syncer is
+// Events yields what happens from when the iteration begins, until ctx is done or the Syncer is
 // closed. Sync never waits for a reader: one that is slow loses events and is
 // told how many in Event.Missed. Several readers may run at once.
 func (s *Syncer) Events(ctx context.Context) iter.Seq[Event] {

@@ -179,7 +179,7 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 		return nil
 	}
 	packed := make([][]byte, len(segments))
-	errs := make([]error, len(segments))
+	errs := make([]error, len(segments)+1)
 	var packing sync.WaitGroup
 	for i, part := range segments {
 		packing.Go(func() {
@@ -189,13 +189,13 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 			}
 		})
 	}
-	err := record()
+	errs[len(segments)] = record()
 	packing.Wait()
-	if err := errors.Join(append(errs, err)...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	for i, part := range segments {
-		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, body) VALUES (?, ?, ?)",
+		_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, body) VALUES (?, ?, ?)",
 			int64(part.Last), len(part.Changes), packed[i])
 		if err != nil {
 			return err

@@ -15,7 +15,8 @@ type Options struct {
 	// error ([ErrSchema]). Default: every table that can, the others stay on
 	// this device and are listed in [Status].Unsynced.
 	Tables []string
-	// Exclude names tables that stay on this device. Default: none.
+	// Exclude names tables that stay on this device. A name that no table has
+	// is no error: the table may come later. Default: none.
 	Exclude []string
 	// DeviceName is shown to people on the other devices. Default: the host name.
 	DeviceName string
@@ -25,8 +26,9 @@ type Options struct {
 	// Existing says what Join does with rows that the database has already.
 	// Default: RefuseExisting.
 	Existing Existing
-	// ForeignKeys says, at Create, whether foreign keys are enforced in this
-	// space. Default: as they are on the handle given to Create.
+	// ForeignKeys says, at Create, whether the apps of this space enforce
+	// foreign keys. It is written into the space for ever; merges do not look
+	// at foreign keys yet. Default: as they are on the handle given to Create.
 	ForeignKeys ForeignKeys
 	// Manual turns all background work off: data moves only in Sync. For tests
 	// and scripts. Default: false.

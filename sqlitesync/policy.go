@@ -94,7 +94,7 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 		if err != nil {
 			return nil, errors.Join(err, set(nil))
 		}
-		if err := rows.Close(); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return nil, errors.Join(err, set(nil))
 		}
 	}

@@ -150,9 +150,9 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	next := r.next
 	switch {
 	case next.fault != nil:
-		r.failed = true
 		p.add(next.fault)
-		return false, nil
+		r.failed = true
+		return false, nil //nolint:nilerr // it is reported, and the logs of others go on
 	case next.missing > 0:
 		s.wait(waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})
 		return false, nil

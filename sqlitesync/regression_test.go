@@ -55,12 +55,12 @@ func TestAnEditOfARebornRowSurvivesAMigration(t *testing.T) {
 // A pass that is broken off while a new table begins to take part is gone on with.
 func TestCaptureThatWasBrokenOffGoesOn(t *testing.T) {
 	const late = "CREATE TABLE late (id INTEGER PRIMARY KEY, x TEXT)"
-	for _, patience := range []time.Duration{2, 8, 30, 80} {
+	for _, milliseconds := range []int{2, 8, 30, 80} {
 		a, b := newPair(t, itemSchema)
 		a.exec(late)
 		b.exec(late)
 		a.exec("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000) INSERT INTO late SELECT i, 'value ' || i FROM c")
-		ctx, cancel := context.WithTimeout(context.Background(), patience*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(milliseconds)*time.Millisecond)
 		_ = a.syncer.Sync(ctx)
 		cancel()
 		settle(a, b)

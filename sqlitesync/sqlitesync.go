@@ -61,7 +61,9 @@ type Syncer struct {
 
 // Create founds a space: the rows of db are its first content, folder its
 // folder. The folder must exist and hold no space yet. The database is
-// switched to WAL mode for good. ctx bounds the call only.
+// switched to WAL mode for good. ctx bounds the call only. If the error comes
+// from writing into the folder, the database is set up all the same: go on with
+// [Open], which finishes.
 //
 // The other devices enter with codes from [Syncer.Invite].
 func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*Syncer, error) {
@@ -73,6 +75,9 @@ func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (
 // the app makes them, as on every device; changes to tables that are not here
 // yet are kept until they are. The database is switched to WAL mode for good.
 // ctx bounds the call only; what was read until then stays, and [Open] goes on.
+// What is wrong with single files of the folder is no error here: it stands in
+// [Status].Problems. As with Create, an error from writing into the folder
+// leaves the database set up.
 func Join(ctx context.Context, db *sql.DB, folderPath, code string, opts *Options) (*Syncer, error) {
 	return start(ctx, "join", db, folderPath, opts, func(s *Syncer, ctx context.Context) error { return s.join(ctx, code) })
 }
@@ -238,7 +243,7 @@ func Uninstall(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("sqlitesync: uninstall: %w", err)
 	}
 	s := &Syncer{}
-	defer s.release()
+	defer func() { _ = s.release() }()
 	if err := s.acquire(path); err != nil {
 		return fmt.Errorf("sqlitesync: uninstall: %w", err)
 	}

@@ -43,20 +43,20 @@ func TestEditsOnBothDevicesReachBoth(t *testing.T) {
 func TestRowsThatStoodBeforeCreateTravel(t *testing.T) {
 	t.Parallel()
 	a := newTestDevice(t, itemSchema)
-	a.exec("INSERT INTO item WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 12000) SELECT 'row ' || i, 'old', i FROM s")
+	a.exec("INSERT INTO item WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 6000) SELECT 'row ' || i, 'old', i FROM s")
 	a.create(t.TempDir())
 	b := newTestDevice(t, itemSchema)
 	b.join(a.folder, a.invite()) // before the first pass of a
 	settle(a, b, a)
 	wantSame(t, []*testDevice{a, b})
-	b.wantValue("12000", "SELECT count(*) FROM item")
+	b.wantValue("6000", "SELECT count(*) FROM item")
 	wantQuiet(t, a, b)
 
-	a.exec("UPDATE item SET name = 'new' WHERE n <= 6000")
-	b.exec("DELETE FROM item WHERE n > 11000")
+	a.exec("UPDATE item SET name = 'new' WHERE n <= 3000")
+	b.exec("DELETE FROM item WHERE n > 5500")
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
-	a.wantValue("5000", "SELECT count(*) FROM item WHERE name = 'old'")
+	a.wantValue("2500", "SELECT count(*) FROM item WHERE name = 'old'")
 	if c := append(a.conflicts(), b.conflicts()...); len(c) != 0 {
 		t.Errorf("%d conflicts between edits of different rows", len(c))
 	}

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"modernc.org/sqlite"
+
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
-	"modernc.org/sqlite"
 )
 
 // A device is one database file with the two handles that it has in life: the app's, an ordinary one, and the engine's

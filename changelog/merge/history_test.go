@@ -661,7 +661,6 @@ type tableKind struct {
 	base   model
 	later  modelColumn
 	values map[string][]any // literals, or Go values; one pool a column
-	other  []string         // columns that are not declared as columns of the model
 }
 
 func (k *tableKind) model(grown bool) *model {

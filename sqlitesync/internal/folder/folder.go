@@ -90,7 +90,7 @@ func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T
 	for {
 		next, err := some(opened, 256)
 		all = append(all, next...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

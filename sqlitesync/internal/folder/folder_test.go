@@ -294,12 +294,12 @@ func (f *crowdedFile) Readdirnames(n int) ([]string, error) {
 
 func TestCrowdedDirectory(t *testing.T) {
 	f := openNew(t, alice)
-	real := f.disk
-	f.disk = crowdedDisk{disk: real}
+	genuine := f.disk
+	f.disk = crowdedDisk{disk: genuine}
 	_, err := f.List(alice)
 	wantError(t, err, ErrTooLarge)
 
-	f.disk = crowdedDisk{disk: real, broken: syscall.EIO}
+	f.disk = crowdedDisk{disk: genuine, broken: syscall.EIO}
 	listing, err := f.List(alice)
 	wantError(t, err, syscall.EIO)
 	if listing.Foreign != nil {
