@@ -369,7 +369,7 @@ func TestJulianDays(t *testing.T) {
 		d.exec("UPDATE sqlitesync_log SET at = julianday(?) WHERE k0 = ?", at.Format("2006-01-02T15:04:05.000"), i)
 	}
 	for _, edit := range d.pending() {
-		at := base.Add(time.Duration(edit.Change.Key[0].(int64)*86_413*int64(time.Millisecond)))
+		at := base.Add(time.Duration(edit.Change.Key[0].(int64) * 86_413 * int64(time.Millisecond)))
 		if edit.Change.Stamp.Time != at.UnixMilli() {
 			t.Fatalf("%v became %d", at, edit.Change.Stamp.Time)
 		}
