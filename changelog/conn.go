@@ -100,6 +100,22 @@ func (c *Conn) prepare(ctx context.Context, query string) (*sql.Stmt, context.Co
 	return statement, ctx, nil
 }
 
+// maxStatements is how many prepared statements a Conn keeps. Their texts
+// depend on tables, shapes and devices, and a space can have many of each.
+const maxStatements = 256
+
+// trim forgets all statements when there are too many. It is called where no
+// rows are being read.
+func (c *Conn) trim() {
+	if len(c.statements) <= maxStatements {
+		return
+	}
+	for _, statement := range c.statements {
+		statement.Close()
+	}
+	clear(c.statements)
+}
+
 // Durability says what a power cut may take back.
 type Durability bool
 
@@ -115,6 +131,7 @@ const (
 // Transact runs fn in a transaction that holds the write lock from its start
 // (BEGIN IMMEDIATE), commits if fn returns nil and rolls back otherwise.
 func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() error) error {
+	c.trim()
 	if err := c.setDurability(ctx, durability); err != nil {
 		return err
 	}

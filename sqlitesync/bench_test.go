@@ -167,11 +167,11 @@ func median(values []float64) float64 {
 const benchRows = 5000
 
 func BenchmarkCaptureInsert(b *testing.B) {
-	benchmarkCapture(b, 100, func(turn int) (string, [][]any) { return insertNote, notes(benchRows, uint64(turn)+1) })
+	benchmarkCapture(b, 100, func(turn int) (string, [][]any) { return insertNote, notesAfter((turn+1)*benchRows, benchRows, uint64(turn)+1) })
 }
 
 func BenchmarkCaptureInsertOneRow(b *testing.B) {
-	benchmarkCapture(b, 1, func(turn int) (string, [][]any) { return insertNote, notes(500, uint64(turn)+1) })
+	benchmarkCapture(b, 1, func(turn int) (string, [][]any) { return insertNote, notesAfter(benchRows+turn*500, 500, uint64(turn)+1) })
 }
 
 func BenchmarkCaptureUpdate(b *testing.B) {
@@ -219,9 +219,9 @@ func BenchmarkFoldEncodeSeal(b *testing.B) {
 	a, _, _ := benchPair(b)
 	plain := benchApp(b, false)
 	compare(b, benchRows, func(turn int) time.Duration {
-		return inTransactions(b, plain, 1000, insertNote, notes(benchRows, uint64(turn)+1))
+		return inTransactions(b, plain, 1000, insertNote, notesAfter((turn+1)*benchRows, benchRows, uint64(turn)+1))
 	}, func(turn int) time.Duration {
-		inTransactions(b, a.db, 1000, insertNote, notes(benchRows, uint64(turn)+1))
+		inTransactions(b, a.db, 1000, insertNote, notesAfter((turn+1)*benchRows, benchRows, uint64(turn)+1))
 		start := time.Now()
 		must(b, a.syncer.prepare(b.Context()))
 		return time.Since(start)

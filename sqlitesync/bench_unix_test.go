@@ -27,7 +27,7 @@ func BenchmarkIdleProcess(b *testing.B) {
 		var err error
 		d.syncer, err = Open(b.Context(), d.db, d.folder, &d.options)
 		must(b, err)
-		time.Sleep(rest / 4) // the first pass is no rest
+		time.Sleep(idleAfter + rest/4) // after a pass it looks more often for a while
 		idle = append(idle, coreShare(b, rest))
 		must(b, d.syncer.Close())
 	}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -196,7 +195,7 @@ func TestWhatIsNoPlainFileIsNotRead(t *testing.T) {
 		{"link out of the folder", func() error { return os.Symlink(secret, g.path) }, folder.ErrNotRegular},
 		{"link to another segment", func() error { return os.Symlink(segmentName(1), g.path) }, folder.ErrNotRegular},
 		{"link to nothing", func() error { return os.Symlink("nothing", g.path) }, folder.ErrNotRegular},
-		{"FIFO", func() error { return syscall.Mkfifo(g.path, 0o600) }, folder.ErrNotRegular},
+		{"FIFO", func() error { return makeFIFO(g.path) }, folder.ErrNotRegular},
 		{"directory", func() error { return os.Mkdir(g.path, 0o700) }, folder.ErrNotRegular},
 		{"huge sparse file", func() error {
 			if err := os.WriteFile(g.path, g.data, 0o600); err != nil {

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// commitPoll is how often the database is asked whether anyone committed.
-	// It costs a few microseconds, and nothing else notices commits of other
-	// processes without opening the database's files.
-	commitPoll = 40 * time.Millisecond
+	// activePoll is how often the database is asked whether anyone committed,
+	// idlePoll how often if nobody has for idleAfter. Nothing else notices
+	// commits of other processes without opening the database's files.
+	activePoll = 40 * time.Millisecond
+	idlePoll   = 150 * time.Millisecond
+	idleAfter  = 3 * time.Second
 	// maxRetry is the longest time until a pass that failed is tried again.
 	maxRetry = 5 * time.Minute
 )
@@ -39,10 +41,12 @@ func (s *Syncer) background(ctx context.Context) {
 	}
 	defer conn.Close()
 	commits := commitWatch{conn: changelog.NewConn(conn)}
-	tick := time.NewTicker(commitPoll)
+	tick := time.NewTicker(activePoll)
 	defer tick.Stop()
 
 	now := time.Now()
+	active := now // when something happened last
+	idle := false
 	var flush, first time.Time // when to publish commits; when the first of them was noticed
 	look := now                // when to look at the folder: at once, who knows what happened while we were away
 	retry := time.Second
@@ -52,9 +56,10 @@ func (s *Syncer) background(ctx context.Context) {
 			return
 		case <-watcher.C():
 			look = time.Now()
-			now = look
+			now, active = look, look
 		case now = <-tick.C:
 			if commits.changed(ctx) {
+				active = now
 				if first.IsZero() {
 					first = now
 				}
@@ -63,6 +68,10 @@ func (s *Syncer) background(ctx context.Context) {
 					flush = latest
 				}
 			}
+		}
+		if quiet := now.Sub(active) > idleAfter; quiet != idle {
+			idle = quiet
+			tick.Reset(map[bool]time.Duration{true: idlePoll, false: activePoll}[idle])
 		}
 		if !due(look, now) && !due(flush, now) || s.state.paused() {
 			continue

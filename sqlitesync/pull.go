@@ -104,6 +104,10 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 	if s.seen, err = s.db.Seen(ctx); err != nil {
 		return nil, err
 	}
+	lookalikes, err := f.Lookalikes()
+	if err != nil {
+		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
+	}
 	var readings []*reading
 	for _, text := range ids {
 		id, err := crypto.ParseDeviceID(text)
@@ -132,7 +136,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 		}
 		readings = append(readings, &reading{
 			device: id, key: member.Keys.SigningKey(),
-			position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: true,
+			position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
 		})
 	}
 	return readings, nil

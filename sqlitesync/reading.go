@@ -18,7 +18,7 @@ type reading struct {
 	position uint64 // the newest of its batches that stands in the database
 	tail     crypto.Tail
 	names    []folder.SegmentName
-	strays   bool        // files under other names have not been looked through
+	strays   bool        // there are files under other names that were not looked through
 	failed   bool        // something is wrong with its next batch; the next pass looks again
 	next     *group      // what comes after position, nil if it was not read yet
 	ahead    chan *group // what comes after next, while that is being merged

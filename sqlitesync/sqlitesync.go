@@ -86,6 +86,9 @@ func Join(ctx context.Context, db *sql.DB, folderPath, code string, opts *Option
 // error is [ErrNotSetUp]. The folder may be missing for now: local changes
 // are kept until it is there. ctx bounds the call only.
 func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*Syncer, error) {
+	if err := checkSetUp(ctx, db); err != nil {
+		return nil, fmt.Errorf("sqlitesync: open: %w", err)
+	}
 	return start(ctx, "open", db, folderPath, opts, (*Syncer).open)
 }
 
@@ -134,6 +137,20 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	}
 	s.begin()
 	return nil
+}
+
+// checkSetUp makes sure that db is in a space, with the app's own handle: a
+// database that is not is left as it is, in its journal mode too.
+func checkSetUp(ctx context.Context, db *sql.DB) error {
+	if _, err := locate(ctx, db); err != nil {
+		return err
+	}
+	var set bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_settings')").Scan(&set)
+	if err == nil && !set {
+		err = ErrNotSetUp
+	}
+	return err
 }
 
 // acquire takes the lock that keeps a second engine from the database. The
@@ -238,6 +255,9 @@ func (s *Syncer) release() error {
 // What other devices have stays there, and the device's entry in the KeyStore,
 // which is of no use any more. Close the Syncer first.
 func Uninstall(ctx context.Context, db *sql.DB) error {
+	if err := checkSetUp(ctx, db); errors.Is(err, ErrNotSetUp) {
+		return nil // there is nothing of ours in it
+	}
 	path, err := locate(ctx, db)
 	if err != nil {
 		return fmt.Errorf("sqlitesync: uninstall: %w", err)

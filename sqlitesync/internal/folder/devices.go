@@ -146,6 +146,25 @@ func (f *Folder) RemoveTemporaries(device string) error {
 	return f.failure(operation, errors.Join(failed...))
 }
 
+// Lookalikes returns the ids of the devices of which there are directories that look like conflict copies. It costs one
+// directory listing.
+func (f *Folder) Lookalikes() (map[string]bool, error) {
+	names, err := f.names(devicesDirectory)
+	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, f.failure("list devices", err)
+	}
+	found := make(map[string]bool)
+	for _, name := range names {
+		if len(name) > deviceLength && isHex(strings.ToLower(name[:deviceLength]), deviceLength) {
+			found[strings.ToLower(name[:deviceLength])] = true
+		}
+	}
+	return found, nil
+}
+
 // Strays returns the paths of files that may be a device's own under a wrong name, sorted: the foreign files of its
 // directory, and all files of directories that look like conflict copies of it, such as "<device> 2", "<device> (1)"
 // or "<device> (conflicted copy …)". They are for ReadStray, when a file that should be there is not.
