@@ -167,11 +167,15 @@ func median(values []float64) float64 {
 const benchRows = 5000
 
 func BenchmarkCaptureInsert(b *testing.B) {
-	benchmarkCapture(b, 100, func(turn int) (string, [][]any) { return insertNote, notesAfter((turn+1)*benchRows, benchRows, uint64(turn)+1) })
+	benchmarkCapture(b, 100, func(turn int) (string, [][]any) {
+		return insertNote, notesAfter((turn+1)*benchRows, benchRows, uint64(turn)+1)
+	})
 }
 
 func BenchmarkCaptureInsertOneRow(b *testing.B) {
-	benchmarkCapture(b, 1, func(turn int) (string, [][]any) { return insertNote, notesAfter(benchRows+turn*500, 500, uint64(turn)+1) })
+	benchmarkCapture(b, 1, func(turn int) (string, [][]any) {
+		return insertNote, notesAfter(benchRows+turn*500, 500, uint64(turn)+1)
+	})
 }
 
 func BenchmarkCaptureUpdate(b *testing.B) {
