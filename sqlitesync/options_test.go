@@ -210,13 +210,15 @@ func TestADatabaseInsideTheFolderIsRefused(t *testing.T) {
 			_, err = Create(ctx, db, test.folder, &Options{Keys: FileKeys(t.TempDir()), Manual: true})
 			wantIs(t, err, ErrFolder)
 			wantText(t, err, "inside")
-			_, err = Open(ctx, db, test.folder, &Options{Keys: FileKeys(t.TempDir()), Manual: true})
-			wantIs(t, err, ErrFolder)
 		})
 	}
-	s, err := Create(ctx, outside, relative, &Options{Keys: FileKeys(t.TempDir()), Manual: true})
+	options := &Options{Keys: FileKeys(t.TempDir()), Manual: true}
+	s, err := Create(ctx, outside, relative, options)
 	must(t, err)
 	must(t, s.Close())
+	_, err = Open(ctx, outside, aside, options)
+	wantIs(t, err, ErrFolder)
+	wantText(t, err, "inside")
 }
 
 func TestPathsMayHoldAnything(t *testing.T) {
