@@ -103,7 +103,13 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 		for i := range edits { // a large batch was split: some went into later batches
 			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
 		}
-		result, err := merge.Local(ctx, s.db, edits)
+		// Only the last page is settled: until then the log holds writes of rows
+		// that settling could take out of sight.
+		local := merge.Local
+		if page.More {
+			local = merge.LocalPart
+		}
+		result, err := local(ctx, s.db, edits)
 		s.merged(s.identity.device, result)
 		return err
 	})
@@ -176,7 +182,7 @@ func (s *Syncer) reportBeyond(table string, err error) {
 // the way out that is not SQLite's, and takes no longer than record does.
 func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, record func() error) error {
 	if len(segments) == 0 {
-		return nil
+		return record()
 	}
 	packed := make([][]byte, len(segments))
 	errs := make([]error, len(segments)+1)
