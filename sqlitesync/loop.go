@@ -14,7 +14,7 @@ const (
 	// idlePoll how often if nobody has for idleAfter. Nothing else notices
 	// commits of other processes without opening the database's files.
 	activePoll = 40 * time.Millisecond
-	idlePoll   = 150 * time.Millisecond
+	idlePoll   = 250 * time.Millisecond
 	idleAfter  = 3 * time.Second
 	// maxRetry is the longest time until a pass that failed is tried again.
 	maxRetry = 5 * time.Minute
