@@ -18,14 +18,7 @@ import (
 //	database  tables, triggers, found record one durable transaction: we are a member
 //	folder    marker, found record           from the database, at each pass until they stand
 func (s *Syncer) create(ctx context.Context) error {
-	set, err := installed(ctx, s.handle.conn)
-	if err != nil {
-		return err
-	}
-	if set {
-		return fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
-	}
-	f, err := s.openFolder()
+	f, err := s.openNewcomer(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,6 +53,18 @@ func (s *Syncer) create(ctx context.Context) error {
 	}
 	s.identity.founding = true
 	return s.enter(ctx, f, device, found.SpaceID(), []*crypto.Epoch{epoch}, []*crypto.Record{found}, nil)
+}
+
+// openNewcomer opens the folder for a database that is in no space yet.
+func (s *Syncer) openNewcomer(ctx context.Context) (*folder.Folder, error) {
+	set, err := installed(ctx, s.handle.conn)
+	if err != nil {
+		return nil, err
+	}
+	if set {
+		return nil, fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
+	}
+	return s.openFolder()
 }
 
 // foreignKeys decides whether the new space enforces foreign keys.

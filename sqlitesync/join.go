@@ -21,14 +21,7 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCode, err) // says which group is wrong
 	}
-	set, err := installed(ctx, s.handle.conn)
-	if err != nil {
-		return err
-	}
-	if set {
-		return fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
-	}
-	f, err := s.openFolder()
+	f, err := s.openNewcomer(ctx)
 	if err != nil {
 		return err
 	}

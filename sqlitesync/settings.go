@@ -30,10 +30,13 @@ func createTables(ctx context.Context, c *changelog.Conn) error {
 	return merge.CreateTables(ctx, c)
 }
 
+// queryInstalled yields whether the database has our tables.
+const queryInstalled = `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_settings')`
+
 // installed reports whether the database has our tables, in a version that we know.
 func installed(ctx context.Context, c *changelog.Conn) (bool, error) {
 	var exists bool
-	err := c.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_settings')", nil, &exists)
+	err := c.Get(ctx, queryInstalled, nil, &exists)
 	if err != nil || !exists {
 		return false, err
 	}

@@ -146,7 +146,7 @@ func checkSetUp(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	var set bool
-	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_settings')").Scan(&set)
+	err := db.QueryRowContext(ctx, queryInstalled).Scan(&set)
 	if err == nil && !set {
 		err = ErrNotSetUp
 	}
