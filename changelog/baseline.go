@@ -33,7 +33,11 @@ func (db *Database) SetPhase(ctx context.Context, table *Table, phase Phase) err
 // writes.
 func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit int) (last Key, err error) {
 	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
-	rows, err := db.page(ctx, table, "NULL", join, "c.time IS NULL", qualified(table.Key, "t"), after, limit)
+	key := make([]string, len(table.Key))
+	for i := range table.Key {
+		key[i] = table.Key[i].compared("t." + Quote(table.Key[i].Name))
+	}
+	rows, err := db.page(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}

@@ -161,20 +161,18 @@ func triggers(table *Table) []trigger {
 	add("rekey", "AFTER UPDATE", " WHEN "+rekeyed(table), note("OLD"))
 	add("delete", "AFTER DELETE", "", note("OLD"))
 	for i, unique := range table.Unique {
-		match := make([]string, len(unique.Columns))
-		names := make([]string, len(unique.Columns))
-		for j, column := range unique.Columns {
-			names[j] = Quote(column)
-			value := "NEW." + Quote(column)
-			if c := table.column(column); c != nil && c.literal != "" {
-				value = fmt.Sprintf("ifnull(%s, %s)", value, c.literal) // REPLACE does so where NULL is not allowed
-			}
-			match[j] = fmt.Sprintf("%s = %s COLLATE %s", Quote(column), value, unique.Collations[j])
+		var victims []string
+		for _, claims := range unique.claims(table) {
+			victims = append(victims, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",
+				columns, table.Number, qualified(table.Key, ""), on, unique.Match(claims)))
 		}
-		victims := fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",
-			columns, table.Number, qualified(table.Key, ""), on, strings.Join(match, " AND "))
-		add(fmt.Sprintf("replace_insert_%d", i), "BEFORE INSERT", "", victims)
-		add(fmt.Sprintf("replace_update_%d", i), "BEFORE UPDATE OF "+strings.Join(names, ", "), "", victims)
+		body := strings.Join(victims, "; ")
+		update := "BEFORE UPDATE"
+		if names := unique.updated(); names != nil {
+			update += " OF " + strings.Join(names, ", ")
+		}
+		add(fmt.Sprintf("replace_insert_%d", i), "BEFORE INSERT", "", body)
+		add(fmt.Sprintf("replace_update_%d", i), update, "", body)
 	}
 	return list
 }
@@ -204,7 +202,8 @@ func qualified(columns []Column, row string) string {
 func rekeyed(table *Table) string {
 	differs := make([]string, len(table.Key))
 	for i, column := range table.Key {
-		differs[i] = fmt.Sprintf("OLD.%[1]s IS NOT NEW.%[1]s", Quote(column.Name))
+		name := Quote(column.Name)
+		differs[i] = fmt.Sprintf("OLD.%s IS NOT %s", name, column.compared("NEW."+name))
 	}
 	return strings.Join(differs, " OR ")
 }

@@ -145,6 +145,41 @@ var captureCases = []struct {
 		{"UPDATE t SET id = 0 WHERE a = '0'", []string{`put t 0: "0"`}},
 		{"DELETE FROM t WHERE id = '1'", []string{`delete t "1"`}},
 	}},
+	{"keys under NOCASE", "CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, a)", []captureStep{
+		{"INSERT INTO t VALUES ('a', 1), ('b', 2)", []string{`put t "a": 1`, `put t "b": 2`}},
+		{"UPDATE t SET id = 'A' WHERE id = 'A'", []string{`put t "A": 1`}},
+		{"UPDATE t SET id = 'A' WHERE id = 'a'; UPDATE t SET a = a", nil},
+		{"REPLACE INTO t VALUES ('a', 3)", []string{`put t "a": 3`}},
+		{"DELETE FROM t WHERE id = 'A'; INSERT INTO t VALUES ('A', 4)", []string{`put t "A": 4`}},
+		{"UPDATE t SET id = id || 'x'", []string{`delete t "A"`, `delete t "b"`, `put t "Ax": 4`, `put t "bx": 2`}},
+		{"DELETE FROM t WHERE id = 'AX'", []string{`delete t "Ax"`}},
+	}},
+	{"keys with a collation of their own", "CREATE TABLE t (id TEXT COLLATE NOCASE, b TEXT, a, PRIMARY KEY (id COLLATE BINARY, b COLLATE RTRIM)) WITHOUT ROWID", []captureStep{
+		{"INSERT INTO t VALUES ('a', 'x', 1), ('A', 'x', 2)", []string{`put t "a" "x": 1`, `put t "A" "x": 2`}},
+		{"UPDATE t SET b = 'x ' WHERE a = 1", []string{`put t "a" "x ": 1`}},
+		{"UPDATE t SET id = 'q', b = 'y' WHERE a = 1; UPDATE t SET id = 'Q' WHERE a = 1", []string{`delete t "a" "x "`, `put t "Q" "y": 1`}},
+		{"DELETE FROM t", []string{`delete t "Q" "y"`, `delete t "A" "x"`}},
+	}},
+	{"replace by an expression", `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, n INTEGER NOT NULL DEFAULT (3 + 4), "o""d");
+		CREATE UNIQUE INDEX i ON t (lower(a) DESC, n = '7'); CREATE UNIQUE INDEX j ON t (("o""d" || '-' || n) COLLATE NOCASE)`, []captureStep{
+		{`INSERT INTO t VALUES (1, 'A', 1, 'x'), (2, 'b', 7, 'y')`, []string{`put t 1: "A" 1 "x"`, `put t 2: "b" 7 "y"`}},
+		{`REPLACE INTO t VALUES (3, 'B', 7, 'z')`, []string{`delete t 2`, `put t 3: "B" 7 "z"`}},
+		{`UPDATE OR REPLACE t SET a = 'q', n = 1, "o""d" = 'X' WHERE id = 3`, []string{`delete t 1`, `put t 3: "q" 1 "X"`}},
+		{`INSERT INTO t VALUES (4, 'r', 7, 'x')`, []string{`put t 4: "r" 7 "x"`}},
+		{`UPDATE OR REPLACE t SET n = NULL WHERE id = 3`, []string{`delete t 4`, `put t 3: "q" 7 "X"`}},
+	}},
+	{"replace in a partial index", `CREATE TABLE t (id INTEGER PRIMARY KEY, a, gone BOOLEAN); CREATE UNIQUE INDEX i ON t (a) WHERE NOT gone`, []captureStep{
+		{"INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 1), (3, 'x', 1)", []string{`put t 1: "x" 0`, `put t 2: "x" 1`, `put t 3: "x" 1`}},
+		{"UPDATE OR REPLACE t SET gone = 0 WHERE id = 2", []string{"delete t 1", `put t 2: "x" 0`}},
+		{"REPLACE INTO t VALUES (4, 'x', 1), (5, 'x', 0)", []string{"delete t 2", `put t 4: "x" 1`, `put t 5: "x" 0`}},
+	}},
+	{"replace by a generated column", `CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, v AS (a + b) UNIQUE, s AS (v || 'x') STORED UNIQUE, w AS (a) );
+		CREATE UNIQUE INDEX i ON t (abs(w)) WHERE v > 10`, []captureStep{
+		{"INSERT INTO t (id, a, b) VALUES (1, 2, 3), (2, 10, 10)", []string{"put t 1: 2 3", "put t 2: 10 10"}},
+		{"REPLACE INTO t (id, a, b) VALUES (3, 1, 4)", []string{"delete t 1", "put t 3: 1 4"}},
+		{"UPDATE OR REPLACE t SET a = 16 WHERE id = 3", []string{"delete t 2", "put t 3: 16 4"}},
+		{"REPLACE INTO t (id, a, b) VALUES (4, -16, 40)", []string{"delete t 3", "put t 4: -16 40"}},
+	}},
 	{"odd names", `CREATE TABLE "odd ""t"" 🙂" ("select" TEXT PRIMARY KEY, rowid, "a b" UNIQUE, "C""d")`, []captureStep{
 		{`INSERT INTO "odd ""t"" 🙂" VALUES ('k', 1, 2, 3)`, []string{`put odd "t" 🙂 "k": 2 3 1`}},
 		{`REPLACE INTO "odd ""t"" 🙂" VALUES ('l', 1, 2, 3)`, []string{`delete odd "t" 🙂 "k"`, `put odd "t" 🙂 "l": 2 3 1`}},

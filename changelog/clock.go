@@ -47,7 +47,7 @@ func clockDefinition(table *Table) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE sqlitesync_clock_%d (\n", table.Number)
 	for i, column := range table.Key {
-		fmt.Fprintf(&b, "\tk%d %s NOT NULL,\n", i, column.Affinity)
+		fmt.Fprintf(&b, "\t%s NOT NULL,\n", column.compared(fmt.Sprintf("k%d %s", i, column.Affinity)))
 	}
 	b.WriteString("\ttime INTEGER NOT NULL, device INTEGER NOT NULL, batch INTEGER NOT NULL,\n" +
 		"\tbirth_time INTEGER, birth_device INTEGER, birth_batch INTEGER,\n" +
@@ -131,7 +131,7 @@ func Placeholders(n, width int) string {
 	return strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
 }
 
-// Clocks returns the clocks of those of the keys that have one, by identity.
+// Clocks returns the clocks of those of the keys that have one, by [Table.Identity].
 func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[string]Clock, error) {
 	found := make(map[string]Clock, len(keys))
 	err := Groups(keys, len(table.Key), func(group []Key) error {
@@ -160,7 +160,7 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 			if err != nil {
 				return err
 			}
-			found[clock.Key.Identity()] = clock
+			found[table.Identity(clock.Key)] = clock
 		}
 		return rows.Err()
 	})
@@ -241,7 +241,7 @@ func setClocksText(table *Table, n int, common string, ownBirth bool) string {
 	rows := strings.ReplaceAll(Placeholders(n, width), "(", "("+common+", ")
 	updated := strings.Split(clockList(""), ", ")
 	for i, column := range table.Key {
-		if column.Affinity == "" { // such a column tells 1 from 1.0, which are one key
+		if column.Loose() {
 			updated = append(updated, fmt.Sprintf("k%d", i))
 		}
 	}

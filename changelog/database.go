@@ -218,11 +218,19 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	for _, e := range entries {
 		canonical := CanonicalName(e.name)
 		excluded := slices.ContainsFunc(selection.Exclude, func(name string) bool { return CanonicalName(name) == canonical })
-		if excluded || selection.Tables != nil && !asked[canonical] || e.kind == "view" || e.kind == "shadow" {
+		if excluded || selection.Tables != nil && !asked[canonical] {
 			continue
 		}
-		table, unsynced := (*Table)(nil), Unsynced{e.name, "it is a virtual table", "sync the table that it indexes"}
-		if e.kind == "table" {
+		var table *Table
+		var unsynced Unsynced
+		switch e.kind {
+		case "view":
+			unsynced = Unsynced{e.name, "it is a view", "sync the tables that it shows"}
+		case "virtual":
+			unsynced = Unsynced{e.name, "it is a virtual table", "sync the table that it indexes"}
+		case "shadow":
+			unsynced = Unsynced{e.name, "it belongs to a virtual table", "sync the table that the virtual table indexes"}
+		default:
 			if table, unsynced, err = readTable(ctx, db.Conn, e.name, e.strict); err != nil {
 				return fmt.Errorf("table %q: %w", e.name, err)
 			}

@@ -82,13 +82,12 @@ func (db *Database) Pending(ctx context.Context, page LogPage, batch uint64) ([]
 
 func (db *Database) pending(ctx context.Context, table *Table, page LogPage, batch uint64) ([]Edit, error) {
 	query := table.Statement("pending", 1, func() string {
-		key := keyColumns("", table)
 		return fmt.Sprintf(`SELECT %s
 			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl = ? AND id <= ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
 			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
-			key, key, Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
+			keyColumns("", table), groupKey(table), Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
 	rows, err := db.Conn.Query(ctx, query, table.Number, page.Last)
 	if err != nil {
@@ -244,6 +243,16 @@ func containsNull(key Key) bool {
 		}
 	}
 	return false
+}
+
+// groupKey lists the columns of the log such that one row of the app is one
+// group.
+func groupKey(table *Table) string {
+	names := make([]string, len(table.Key))
+	for i := range table.Key {
+		names[i] = table.Key[i].compared(fmt.Sprintf("k%d", i))
+	}
+	return strings.Join(names, ", ")
 }
 
 func joinKey(table *Table, a, b string) string {

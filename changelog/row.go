@@ -51,7 +51,7 @@ func bare(alias string, columns []Column) string {
 func matchKey(table *Table, app, alias string) string {
 	terms := make([]string, len(table.Key))
 	for i, column := range table.Key {
-		terms[i] = fmt.Sprintf("%s%s = %sk%d", app, Quote(column.Name), alias, i)
+		terms[i] = fmt.Sprintf("%s%s = %s", app, Quote(column.Name), column.compared(fmt.Sprintf("%sk%d", alias, i)))
 	}
 	return strings.Join(terms, " AND ")
 }
@@ -61,9 +61,24 @@ func matchKey(table *Table, app, alias string) string {
 func KeyParameters(table *Table) string {
 	terms := make([]string, len(table.Key))
 	for i, column := range table.Key {
-		terms[i] = Quote(column.Name) + " = ?"
+		terms[i] = Quote(column.Name) + " = " + column.compared("?")
 	}
 	return strings.Join(terms, " AND ")
+}
+
+// Values returns the first row of a query that selects n columns, nil if there
+// is none.
+func (db *Database) Values(ctx context.Context, n int, query string, args ...any) ([]Value, error) {
+	var row []Value
+	dest := pointers(&row, n)
+	err := db.Conn.Get(ctx, query, args, dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return scannedValues(row)
 }
 
 // Read returns the row with this key as a full put without stamps, or nil if
@@ -73,17 +88,8 @@ func (db *Database) Read(ctx context.Context, table *Table, key Key) (*Change, e
 		return fmt.Sprintf("SELECT %s FROM %s WHERE %s",
 			list(bare("", table.Key), bare("", table.Columns)), Quote(table.Name), KeyParameters(table))
 	})
-	var row []Value
-	dest := pointers(&row, len(table.Key)+len(table.Columns))
-	err := db.Conn.Get(ctx, query, key, dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	values, err := scannedValues(row)
-	if err != nil {
+	values, err := db.Values(ctx, len(table.Key)+len(table.Columns), query, key...)
+	if err != nil || values == nil {
 		return nil, err
 	}
 	return &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}, nil

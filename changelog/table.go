@@ -36,17 +36,62 @@ type Table struct {
 type Column struct {
 	Name     string
 	Affinity string // "INTEGER", "TEXT", "REAL", "NUMERIC" or ""
+	// Collation is how a column of the key is compared, "" where that needs
+	// no mention: the key and the column both compare bytes.
+	Collation string
 	// Default is the column's default if that is a literal, else nil: a row
 	// must look the same on every device, so nothing that is computed counts.
 	Default Value
 
 	literal string // the default as it was declared, "" if it is no literal
+	// substitute is the default, in SQL, if REPLACE puts it in the place of
+	// NULL, else "".
+	substitute string
 }
 
-// Unique is a UNIQUE constraint or index over plain columns.
-type Unique struct {
-	Columns    []string
-	Collations []string
+// Loose reports whether two values of a key column can be equal and not alike:
+// 1 and 1.0 where the column keeps both, 'a' and 'A' under NOCASE. The newest
+// put of a row says how its key is written.
+func (c *Column) Loose() bool {
+	return c.Affinity == "" || c.Collation == "NOCASE" || c.Collation == "RTRIM"
+}
+
+// compared returns the operand of a comparison with this column of a key.
+func (c *Column) compared(operand string) string {
+	if c.Collation == "" {
+		return operand
+	}
+	return operand + " COLLATE " + c.Collation
+}
+
+// Identity returns the canonical encoding of a row's key in this table: two
+// keys name the same row here if and only if their identities are equal.
+func (t *Table) Identity(key Key) string {
+	folded := key
+	for i := range t.Key {
+		text, isText := key[i].(string)
+		if !isText || t.Key[i].Collation == "" || t.Key[i].Collation == "BINARY" {
+			continue
+		}
+		if &folded[0] == &key[0] {
+			folded = slices.Clone(key)
+		}
+		folded[i] = fold(text, t.Key[i].Collation)
+	}
+	return folded.Identity()
+}
+
+// fold returns the text that stands for all that a collation of SQLite's holds
+// equal to text.
+func fold(text, collation string) string {
+	if collation == "RTRIM" {
+		return strings.TrimRight(text, " ")
+	}
+	// NOCASE looks at nothing behind a NUL but the length.
+	if end := strings.IndexByte(text, 0); end >= 0 {
+		text = text[:end] + strings.Repeat("\x00", len(text)-end)
+	}
+	return CanonicalName(text)
 }
 
 // Stores reports whether the table stores the key as it is. A column of another
@@ -86,12 +131,16 @@ type Unsynced struct {
 	Hint   string // what to do about it
 }
 
-// columnRow is a row of PRAGMA table_xinfo.
+// columnRow is a row of PRAGMA table_xinfo, and the column that it amounts to.
 type columnRow struct {
+	column Column
+
 	name, declared string
+	notNull        bool
 	constant       *string
-	key            int // position in the PRIMARY KEY, from 1
-	hidden         int // 2, 3: generated
+	key            int      // position in the PRIMARY KEY, from 1
+	hidden         int      // 2, 3: generated
+	generation     []string // what a generated column is made of, in SQL
 }
 
 // readTable reads the definition of the table name. A reason that is not empty
@@ -112,22 +161,24 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	table := &Table{Name: name}
 	var keyNames, columnNames []string
 	keys := make(map[int]Column)
-	for _, row := range columns {
-		column := Column{Name: row.name, Affinity: affinity(row.declared, strict)}
+	for i := range columns {
+		row, column := &columns[i], &columns[i].column
+		column.Name, column.Affinity = row.name, affinity(row.declared, strict)
+		if row.constant != nil && row.notNull {
+			column.substitute = "(" + *row.constant + ")"
+		}
 		switch {
-		case row.hidden != 0 && row.key > 0:
-			return refuse("its key is a generated column", "declare the key as an ordinary column")
-		case row.hidden != 0: // generated columns are computed on each device
+		case row.hidden != 0: // generated: computed on each device
 		case row.key > 0:
-			keys[row.key] = column
+			keys[row.key] = *column
 		default:
 			if row.constant != nil && literalPattern.MatchString(*row.constant) {
 				column.literal = *row.constant
-				if column.Default, err = stored(ctx, c, column); err != nil {
+				if column.Default, err = stored(ctx, c, *column); err != nil {
 					return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)
 				}
 			}
-			table.Columns = append(table.Columns, column)
+			table.Columns = append(table.Columns, *column)
 			columnNames = append(columnNames, row.name)
 		}
 	}
@@ -147,14 +198,6 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		}
 		return refuse(reason, hint)
 	}
-	for _, column := range table.Key {
-		if collates, err := ownCollation(ctx, c, name, column); err != nil || collates {
-			if err != nil {
-				return nil, Unsynced{}, err
-			}
-			return refuse(fmt.Sprintf("its key column %q has a collation", column.Name), "use a key with the default collation")
-		}
-	}
 	err = tryWrites(ctx, c, table)
 	if ErrorCode(err) == codeError {
 		return refuse(fmt.Sprintf("SQLite can't write to it here (%v)", err),
@@ -171,15 +214,6 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	return table, Unsynced{}, nil
 }
 
-// ownCollation reports whether a column compares texts by NOCASE or RTRIM. No
-// pragma tells: the index of the key can have another collation than its column.
-func ownCollation(ctx context.Context, c *Conn, table string, column Column) (collates bool, err error) {
-	query := fmt.Sprintf("SELECT max(v = 'A' OR v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
-		Quote(column.Name), Quote(table))
-	err = c.Get(ctx, query, nil, &collates)
-	return collates, err
-}
-
 // tryWrites lets SQLite compile what a merge does to a table. That fails if a
 // trigger needs a function that this process does not have.
 func tryWrites(ctx context.Context, c *Conn, table *Table) error {
@@ -191,7 +225,7 @@ func tryWrites(ctx context.Context, c *Conn, table *Table) error {
 }
 
 func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error) {
-	rows, err := c.Query(ctx, `SELECT name, type, dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid`, table)
+	rows, err := c.Query(ctx, `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid`, table)
 	if err != nil {
 		return nil, err
 	}
@@ -199,55 +233,29 @@ func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error
 	var columns []columnRow
 	for rows.Next() {
 		var column columnRow
-		if err := rows.Scan(&column.name, &column.declared, &column.constant, &column.key, &column.hidden); err != nil {
+		if err := rows.Scan(&column.name, &column.declared, &column.notNull, &column.constant, &column.key, &column.hidden); err != nil {
 			return nil, err
 		}
 		columns = append(columns, column)
 	}
-	return columns, rows.Err()
-}
-
-// readIndexes fills in table.Unique and looks for what capture can't follow.
-func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow) (reason, hint string, err error) {
-	rows, err := c.Query(ctx, `SELECT l.name, l.origin, l.partial, x.name, x.cid, x.coll
-		FROM pragma_index_list(?, 'main') l, pragma_index_xinfo(l.name, 'main') x
-		WHERE l."unique" AND x.key ORDER BY l.seq, x.seqno`, table.Name)
-	if err != nil {
-		return "", "", err
+	if err := rows.Err(); err != nil {
+		return nil, err
 	}
-	defer rows.Close()
-	generated := func(position int) bool {
-		return position >= 0 && position < len(columns) && columns[position].hidden != 0
-	}
-	current := ""
-	for rows.Next() {
-		var index, origin, collation string
-		var column *string
-		var partial, position int
-		if err := rows.Scan(&index, &origin, &partial, &column, &position, &collation); err != nil {
-			return "", "", err
-		}
-		switch {
-		case origin == "pk" && collation != "BINARY":
-			return fmt.Sprintf("its key has the collation %s", collation), "use a key with the default collation", rows.Err()
-		case origin == "pk":
+	rows.Close()
+	var text string
+	err = c.Get(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", []any{table}, &text)
+	definitions, _ := parseList(text)
+	for i := range columns {
+		if columns[i].hidden == 0 {
 			continue
-		case partial != 0 || column == nil || generated(position):
-			return fmt.Sprintf("the unique index %q is partial, or on an expression or a generated column", index),
-				"make it an index over plain columns, or exclude the table", rows.Err()
-		case collation != "BINARY" && collation != "NOCASE" && collation != "RTRIM":
-			return fmt.Sprintf("the unique index %q has the collation %s", index, collation),
-				"use one of SQLite's own collations, or exclude the table", rows.Err()
 		}
-		if index != current {
-			current = index
-			table.Unique = append(table.Unique, Unique{})
+		for _, definition := range definitions {
+			if len(definition) > 0 && CanonicalName(unquote(definition[0])) == CanonicalName(columns[i].name) {
+				columns[i].generation = definition[1:]
+			}
 		}
-		unique := &table.Unique[len(table.Unique)-1]
-		unique.Columns = append(unique.Columns, *column)
-		unique.Collations = append(unique.Collations, collation)
 	}
-	return "", "", rows.Err()
+	return columns, err
 }
 
 // affinity follows "Determination Of Column Affinity" in

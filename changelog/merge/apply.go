@@ -139,7 +139,7 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 	met := make(map[string]bool, len(changes))
 	for i := range changes {
 		change := &changes[i]
-		row := change.Key.Identity()
+		row := table.Identity(change.Key)
 		if met[row] { // a compacted range may name a row more than once
 			others = append(others, *change)
 			continue
@@ -282,7 +282,7 @@ func (m *merger) clock(ctx context.Context, table *changelog.Table, key changelo
 	if err != nil {
 		return nil, err
 	}
-	if clock, known := clocks[key.Identity()]; known {
+	if clock, known := clocks[table.Identity(key)]; known {
 		return &clock, nil
 	}
 	return nil, nil
@@ -316,7 +316,7 @@ func upsertText(table *changelog.Table, rows, width int) string {
 	for _, column := range table.Key {
 		name := changelog.Quote(column.Name)
 		key, all = append(key, name), append(all, name)
-		if column.Affinity == "" { // such a column tells 1 from 1.0, which are one key
+		if column.Loose() {
 			assign(name)
 		}
 	}
@@ -331,6 +331,17 @@ func upsertText(table *changelog.Table, rows, width int) string {
 	}
 	return fmt.Sprintf("INSERT OR ABORT INTO %s AS sqlitesync_row (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
 		strings.Join(all, ", "), changelog.Placeholders(rows, width), strings.Join(key, ", "), action)
+}
+
+// forceText writes a row over all rows that are in its way. It is always taken
+// back.
+func forceText(table *changelog.Table, width int) string {
+	var all []string
+	for _, column := range slices.Concat(table.Key, table.Columns) {
+		all = append(all, changelog.Quote(column.Name))
+	}
+	return fmt.Sprintf("INSERT OR REPLACE INTO %s (%s) VALUES %s", changelog.Quote(table.Name),
+		strings.Join(all, ", "), changelog.Placeholders(1, width))
 }
 
 // remove deletes a row from the app's table.

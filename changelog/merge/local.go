@@ -108,6 +108,10 @@ func Retry(ctx context.Context, db *changelog.Database, tables []*changelog.Tabl
 				return m.result, err
 			}
 		}
+		// The table may hold two keys equal that were kept as two rows.
+		if rows, err = m.keptRows(ctx, table, ""); err != nil {
+			return m.result, err
+		}
 		for _, row := range rows {
 			if err := m.retryRow(ctx, table, row); err != nil {
 				return m.result, err
@@ -125,8 +129,11 @@ func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) 
 		return err
 	}
 	before, err := m.clock(ctx, table, changes[0].Key)
-	if err != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
+	if err != nil {
 		return err
+	}
+	if before != nil && (before.State == changelog.Held || before.State == changelog.Combined) && table.Identity(before.Key) == row {
+		return nil // adopted before
 	}
 	known, err := m.versions(ctx, table, before)
 	if err != nil {

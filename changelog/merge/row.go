@@ -46,7 +46,7 @@ func (m *merger) versions(ctx context.Context, table *changelog.Table, before *c
 	case before.State == changelog.Deleted:
 		return []changelog.Change{{Shape: table.Gone, Key: before.Key, Stamp: before.Stamp}}, nil
 	case before.State == changelog.Held || before.State == changelog.Combined:
-		return m.kept(ctx, table.Put, before.Key.Identity())
+		return m.kept(ctx, table.Put, table.Identity(before.Key))
 	default:
 		change, err := m.shown(ctx, table, before)
 		if err != nil || change == nil {
@@ -129,7 +129,7 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 		m.noteUnsent(w, before)
 	}
 	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
-		if err := m.keep(ctx, table.Put, newest.Key.Identity(), kept, reason); err != nil {
+		if err := m.keep(ctx, table.Put, table.Identity(newest.Key), kept, reason); err != nil {
 			return err
 		}
 	}

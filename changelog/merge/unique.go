@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 		return reason, err
 	}
 	for i := range rivals {
-		if newer(&rivals[i], w.Newest()) {
+		if newer(table, &rivals[i], w.Newest()) {
 			return reason, nil
 		}
 	}
@@ -52,11 +53,11 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 
 // newer orders rows of one table: by stamp, then by key, since the rows of one
 // batch may share a stamp.
-func newer(rival *changelog.Clock, change *changelog.Change) bool {
+func newer(table *changelog.Table, rival *changelog.Clock, change *changelog.Change) bool {
 	if c := rival.Stamp.Compare(change.Stamp); c != 0 {
 		return c > 0
 	}
-	return rival.Key.Identity() > change.Key.Identity()
+	return table.Identity(rival.Key) > table.Identity(change.Key)
 }
 
 // displace holds a row that the table shows.
@@ -75,26 +76,32 @@ func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *ch
 // rivals returns the clocks of the rows other than row that have one of the
 // unique values that it claims.
 func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *changelog.Change) ([]changelog.Clock, error) {
-	self := row.Key.Identity()
+	claims, err := m.claims(ctx, table, row)
+	if err != nil {
+		return nil, err
+	}
+	self := table.Identity(row.Key)
+	found := make(map[string]bool)
 	var keys []changelog.Key
 	for u, unique := range table.Unique {
 		query := table.Statement(fmt.Sprint("rivals ", u), 1, func() string {
-			var key, match []string
+			var key []string
 			for _, column := range table.Key {
 				key = append(key, "+"+changelog.Quote(column.Name))
 			}
-			for i, column := range unique.Columns {
-				match = append(match, fmt.Sprintf("%s = ? COLLATE %s", changelog.Quote(column), unique.Collations[i]))
-			}
-			return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(key, ", "),
-				changelog.Quote(table.Name), strings.Join(match, " AND "))
+			parameters := slices.Repeat([]string{"?"}, len(unique.Terms))
+			return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(key, ", "), changelog.Quote(table.Name), unique.Match(parameters))
 		})
-		found, err := m.db.Keys(ctx, table, query, claims(table, unique, row)...)
+		if claims[u] == nil {
+			continue
+		}
+		rivals, err := m.db.Keys(ctx, table, query, claims[u]...)
 		if err != nil {
 			return nil, err
 		}
-		for _, key := range found {
-			if key.Identity() != self {
+		for _, key := range rivals {
+			if identity := table.Identity(key); identity != self && !found[identity] {
+				found[identity] = true
 				keys = append(keys, key)
 			}
 		}
@@ -105,26 +112,54 @@ func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *change
 	}
 	rivals := make([]changelog.Clock, 0, len(clocks))
 	for _, key := range keys {
-		if clock, known := clocks[key.Identity()]; known {
+		if clock, known := clocks[table.Identity(key)]; known {
 			rivals = append(rivals, clock)
-			delete(clocks, key.Identity())
 		}
 	}
 	return rivals, nil
 }
 
-// claims returns the values that row has in the columns of a unique index.
-func claims(table *changelog.Table, unique changelog.Unique, row *changelog.Change) []any {
-	var values []any
-	for _, name := range unique.Columns {
-		canonical := changelog.CanonicalName(name)
-		if i, found := slices.BinarySearch(table.Put.Columns, canonical); found {
-			values = append(values, row.Values[i])
-		} else {
-			values = append(values, row.Key[slices.Index(table.Put.Key, canonical)])
+// errProbed takes back what claims has written.
+var errProbed = errors.New("probed")
+
+// claims returns the values that row has in each unique index, nil for a
+// partial index that it is not in. Only SQLite can tell, since an index can be
+// on expressions and generated columns: the row takes its place by force, is
+// looked at, and leaves it again.
+func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, err error) {
+	width := len(table.Key) + len(table.Columns)
+	force := table.Statement("force", 1, func() string { return forceText(table, width) })
+	claims = make([][]any, len(table.Unique))
+	err = m.db.Conn.Attempt(ctx, func() error {
+		if _, err := m.db.Conn.Exec(ctx, force, slices.Concat(row.Key, row.Values)...); err != nil {
+			return err
 		}
+		for u, unique := range table.Unique {
+			query := table.Statement(fmt.Sprint("claims ", u), 1, func() string {
+				terms := make([]string, len(unique.Terms))
+				for i, term := range unique.Terms {
+					terms[i] = "+" + term.Expression
+				}
+				condition := ""
+				if unique.Condition != "" {
+					condition = " AND (" + unique.Condition + ")"
+				}
+				return fmt.Sprintf("SELECT %s FROM %s WHERE %s%s", strings.Join(terms, ", "),
+					changelog.Quote(table.Name), changelog.KeyParameters(table), condition)
+			})
+			if claims[u], err = m.db.Values(ctx, len(unique.Terms), query, row.Key...); err != nil {
+				return err
+			}
+		}
+		return errProbed
+	})
+	switch {
+	case errors.Is(err, errProbed):
+		return claims, nil
+	case refusal(err): // by a rule that is not about other rows
+		return make([][]any, len(table.Unique)), nil
 	}
-	return values
+	return nil, err
 }
 
 // settle shows held rows whose unique values have become free.
@@ -192,7 +227,7 @@ func (m *merger) heldWinners(ctx context.Context, table *changelog.Table) ([]Win
 		if c := b.Newest().Stamp.Compare(a.Newest().Stamp); c != 0 {
 			return c
 		}
-		return strings.Compare(b.Newest().Key.Identity(), a.Newest().Key.Identity())
+		return strings.Compare(table.Identity(b.Newest().Key), table.Identity(a.Newest().Key))
 	})
 	return held, nil
 }

@@ -1,0 +1,197 @@
+package changelog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Unique is a UNIQUE constraint or index other than the key.
+type Unique struct {
+	Terms []Term
+	// Condition is the WHERE of a partial index, over the columns of the
+	// table; "" if every row is in the index.
+	Condition string
+}
+
+// Term is one column or expression of an index.
+type Term struct {
+	// Expression is SQL over the columns of the table.
+	Expression string
+	Collation  string
+
+	columns []Column // those that it depends on
+	plain   bool     // it is one column that is not generated
+}
+
+// indexRow is a column of an index as SQLite lists them.
+type indexRow struct {
+	index, origin string
+	text          sql.NullString // of CREATE INDEX
+	position      int            // of the column in the table, -2 for an expression
+	term          int
+	collation     string
+}
+
+// readIndexes fills in table.Unique and the collations of table.Key.
+func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow) (reason, hint string, err error) {
+	rows, err := c.Query(ctx, `SELECT l.name, l.origin, s.sql, x.cid, x.seqno, x.coll
+		FROM pragma_index_list(?, 'main') l, pragma_index_xinfo(l.name, 'main') x
+		LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = l.name
+		WHERE l."unique" AND x.key ORDER BY l.seq, x.seqno`, table.Name)
+	if err != nil {
+		return "", "", err
+	}
+	defer rows.Close()
+	var found []indexRow
+	for rows.Next() {
+		var row indexRow
+		if err := rows.Scan(&row.index, &row.origin, &row.text, &row.position, &row.term, &row.collation); err != nil {
+			return "", "", err
+		}
+		found = append(found, row)
+	}
+	if err := rows.Err(); err != nil {
+		return "", "", err
+	}
+	for i, row := range found {
+		if row.collation != "BINARY" && row.collation != "NOCASE" && row.collation != "RTRIM" {
+			return fmt.Sprintf("its unique index %q has the collation %s", row.index, row.collation),
+				"use one of SQLite's own collations, or exclude the table", nil
+		}
+		if row.origin == "pk" {
+			table.Key[row.term].Collation = row.collation
+			continue
+		}
+		terms, condition := parseList(row.text.String)
+		if i == 0 || found[i-1].index != row.index {
+			table.Unique = append(table.Unique, Unique{Condition: condition})
+		}
+		unique := &table.Unique[len(table.Unique)-1]
+		unique.Terms = append(unique.Terms, readTerm(columns, &row, terms))
+	}
+	for i := range table.Key {
+		if err := plainCollation(ctx, c, table.Name, &table.Key[i]); err != nil {
+			return "", "", err
+		}
+	}
+	return "", "", nil
+}
+
+func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
+	term := Term{Collation: row.collation}
+	if row.position >= 0 {
+		column := &columns[row.position]
+		term.Expression, term.plain = Quote(column.name), column.hidden == 0
+		term.columns = dependencies(columns, []string{term.Expression})
+		return term
+	}
+	text := texts[row.term]
+	term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
+	return term
+}
+
+// dependencies returns the columns that SQL names, and those that generated
+// columns among them are made of. SQLite computes a generated column for a
+// trigger only from what the trigger names.
+func dependencies(columns []columnRow, tokens []string) (found []Column) {
+	for i := range columns {
+		c := &columns[i]
+		if !slices.ContainsFunc(tokens, func(token string) bool { return CanonicalName(unquote(token)) == CanonicalName(c.name) }) {
+			continue
+		}
+		found = append(found, c.column)
+		for _, base := range dependencies(columns, c.generation) {
+			if !slices.ContainsFunc(found, func(other Column) bool { return other.Name == base.Name }) {
+				found = append(found, base)
+			}
+		}
+	}
+	return found
+}
+
+// plainCollation forgets the collation of a key column that needs no mention.
+// What the column itself has no pragma tells.
+func plainCollation(ctx context.Context, c *Conn, table string, column *Column) error {
+	if column.Collation == "NOCASE" || column.Collation == "RTRIM" {
+		return nil
+	}
+	query := fmt.Sprintf("SELECT max(v = 'A' OR v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
+		Quote(column.Name), Quote(table))
+	var collates bool
+	err := c.Get(ctx, query, nil, &collates)
+	column.Collation = ""
+	if collates {
+		column.Collation = "BINARY"
+	}
+	return err
+}
+
+// claims returns, in SQL for a BEFORE trigger, the values that the new row has
+// in the index, and, if these can differ, the values that it has once REPLACE
+// has put defaults in the place of NULLs that are not allowed.
+func (u *Unique) claims(table *Table) [][]string {
+	asIs, substituted := make([]string, len(u.Terms)), make([]string, len(u.Terms))
+	for i := range u.Terms {
+		asIs[i] = u.Terms[i].claim(table, newValue)
+		substituted[i] = u.Terms[i].claim(table, newSubstituted)
+	}
+	if slices.Equal(asIs, substituted) {
+		return [][]string{asIs}
+	}
+	return [][]string{asIs, substituted}
+}
+
+func newValue(column *Column) string { return "NEW." + Quote(column.Name) }
+
+func newSubstituted(column *Column) string {
+	if column.substitute == "" {
+		return newValue(column)
+	}
+	return fmt.Sprintf("ifnull(%s, %s)", newValue(column), column.substitute)
+}
+
+func (t *Term) claim(table *Table, value func(*Column) string) string {
+	if t.plain {
+		return newSubstituted(&t.columns[0])
+	}
+	names, values := make([]string, len(t.columns)), make([]string, len(t.columns))
+	for i := range t.columns {
+		name := Quote(t.columns[i].Name)
+		names[i], values[i] = name+" AS "+name, value(&t.columns[i])
+	}
+	// Only a column lends its affinity to an expression, NEW does not. The
+	// columns of a compound SELECT are like those of its first part.
+	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s WHERE false UNION ALL SELECT %s))",
+		t.Expression, strings.Join(names, ", "), Quote(table.Name), strings.Join(values, ", "))
+}
+
+// Match returns the condition that a row has the values of claims, one for
+// each term, in the index.
+func (u *Unique) Match(claims []string) string {
+	var terms []string
+	for i, term := range u.Terms {
+		terms = append(terms, fmt.Sprintf("%s = %s COLLATE %s", term.Expression, claims[i], term.Collation))
+	}
+	if u.Condition != "" {
+		terms = append(terms, "("+u.Condition+")")
+	}
+	return strings.Join(terms, " AND ")
+}
+
+// updated returns the columns whose update can change what a row has in the
+// index, nil if any could.
+func (u *Unique) updated() (names []string) {
+	if u.Condition != "" {
+		return nil
+	}
+	for _, term := range u.Terms {
+		if !term.plain {
+			return nil
+		}
+		names = append(names, term.Expression)
+	}
+	return names
+}
