@@ -88,7 +88,9 @@ func (h *history) join(name string) {
 	m := &member{device: newApp(h.t, name), seen: make(changelog.Vector), unsent: make(map[string]changelog.Change)}
 	m.model = h.kind.model(false)
 	m.device.recursiveTriggers = h.random.IntN(2) == 0
-	if m.absent = h.random.IntN(6) == 0; !m.absent {
+	if m.absent = h.random.IntN(6) == 0; m.absent {
+		m.model.fold = nil // nobody has told it how keys compare
+	} else {
 		h.create(m)
 	}
 	m.setUp()
@@ -137,7 +139,7 @@ func (m *member) baselineLeft() map[string]changelog.Change {
 	m.transact(func(ctx context.Context) error {
 		rows, err := m.db.Unsent(ctx, m.db.Table(m.model.table), nil, 1000)
 		for _, row := range rows {
-			found[row.Key.Identity()] = row
+			found[m.model.identity(row.Key)] = row
 		}
 		return err
 	})
@@ -201,7 +203,7 @@ func (h *history) clock() int64 {
 func (m *member) table() map[string]string {
 	found := make(map[string]string)
 	for _, row := range m.scan() {
-		found[changelog.Key(row[:len(m.model.key)]).Identity()] = printedKey(row)
+		found[m.model.identity(row[:len(m.model.key)])] = printedKey(row)
 	}
 	return found
 }
@@ -258,7 +260,7 @@ func (h *history) verify(m *member) {
 	h.compare(m, "rows to publish as baseline", images(m.baselineLeft()), images(m.unsent))
 	held := make(map[string]string)
 	for _, row := range m.heldRows() {
-		held[row.Change.Key.Identity()] = row.Change.Stamp.String()
+		held[m.model.identity(row.Change.Key)] = row.Change.Stamp.String()
 	}
 	wantHeld := make(map[string]string)
 	for identity, row := range want.held {
@@ -305,10 +307,10 @@ func (h *history) fold(m *member) {
 			if c.Stamp.Baseline() {
 				continue // handed over, not folded
 			}
-			if _, twice := folded[c.Key.Identity()]; twice {
+			if _, twice := folded[m.model.identity(c.Key)]; twice {
 				h.t.Errorf("%s folded a row twice", m.name())
 			}
-			folded[c.Key.Identity()] = c
+			folded[m.model.identity(c.Key)] = c
 		}
 	}
 	got, want := make(map[string]string), make(map[string]string)
@@ -354,7 +356,7 @@ func (h *history) publish(m *member) {
 		h.logs[m.id] = append(h.logs[m.id], batch)
 		for _, c := range batch.Changes {
 			if c.Stamp.Baseline() {
-				delete(m.unsent, c.Key.Identity())
+				delete(m.unsent, m.model.identity(c.Key))
 			}
 		}
 	}
@@ -379,7 +381,7 @@ func (h *history) checkStamp(m *member, c changelog.Change, versions []changelog
 		h.t.Errorf("%s made a change with the stamp %v of a row known at %d", m.name(), c.Stamp, known)
 	}
 	birth := c.Stamp
-	if _, was := shown[c.Key.Identity()]; was {
+	if _, was := shown[m.model.identity(c.Key)]; was {
 		for _, v := range versions {
 			if v.Shape.Kind == changelog.Full {
 				birth = v.Birth
@@ -449,7 +451,7 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	var conflicts []string
 	rows := m.model.of(m.known)
 	for _, c := range batch.Changes {
-		if conflict := m.expectConflict(batch, c, rows[c.Key.Identity()]); causal && !m.absent && conflict != "" {
+		if conflict := m.expectConflict(batch, c, rows[m.model.identity(c.Key)]); causal && !m.absent && conflict != "" {
 			conflicts = append(conflicts, conflict)
 		}
 	}
@@ -458,8 +460,8 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	m.seen[batch.Device] = batch.Number
 	for _, c := range batch.Changes {
 		m.known = append(m.known, c)
-		if own, unsent := m.unsent[c.Key.Identity()]; unsent && c.Compare(&own) >= 0 {
-			delete(m.unsent, c.Key.Identity())
+		if own, unsent := m.unsent[m.model.identity(c.Key)]; unsent && c.Compare(&own) >= 0 {
+			delete(m.unsent, m.model.identity(c.Key))
 		}
 	}
 	h.publish(m)
@@ -484,7 +486,7 @@ func (m *member) expectConflict(batch *changelog.Batch, c changelog.Change, vers
 		return ""
 	}
 	present := versions[0]
-	own, unsent := m.unsent[c.Key.Identity()]
+	own, unsent := m.unsent[m.model.identity(c.Key)]
 	unsent = unsent && own.Image() == present.Image() && present.Stamp.Baseline()
 	unseen := present.Stamp.Baseline() && c.Stamp.Baseline() ||
 		!present.Stamp.Baseline() && present.Stamp.Device != batch.Device && batch.Seen[present.Stamp.Device] < present.Stamp.Batch
@@ -549,7 +551,7 @@ func (h *history) grow(m *member) {
 
 func (h *history) growLater(m *member) {
 	if m.absent {
-		m.absent = false
+		m.absent, m.model = false, h.kind.model(false)
 		h.create(m)
 		m.transact(m.capture)
 		for range h.random.IntN(3) { // between capture and the moment when kept changes show
@@ -576,7 +578,7 @@ func (h *history) growLater(m *member) {
 // do), and saw what some other device saw.
 func (h *history) phantom() {
 	witness := h.members[h.random.IntN(len(h.members))]
-	if len(witness.known) == 0 {
+	if len(witness.known) == 0 || witness.absent {
 		return
 	}
 	id := changelog.DeviceID{'p'}
@@ -823,4 +825,53 @@ var tableKinds = []tableKind{
 			"a": {int64(1), int64(2), nil}, "b": {"x", "y"}, "c": {nil, []byte{0}, "1", int64(1)},
 		},
 	},
+	{
+		create: `CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, e TEXT, p INT, done INT);
+			CREATE UNIQUE INDEX i ON t (lower(e)); CREATE UNIQUE INDEX j ON t (p) WHERE NOT done`,
+		grow: "ALTER TABLE t ADD COLUMN c DEFAULT 0",
+		base: model{table: "t", key: []string{"k"}, column: []modelColumn{{name: "e"}, {name: "p"}, {name: "done"}}, fold: strings.ToLower,
+			unique: []modelUnique{
+				{values: func(row map[string]any) []any { return []any{lower(row["e"])} }},
+				{columns: []string{"p"}, in: func(row map[string]any) bool { return row["done"] == int64(0) }},
+			}},
+		later: modelColumn{name: "c", constant: int64(0)},
+		values: map[string][]any{
+			"k": {"a", "A", "b", "B "}, "e": {nil, "x", "X", "y"}, "p": {nil, int64(1), int64(2)}, "done": {nil, int64(0), int64(0), int64(1)}, "c": {int64(0), int64(1)},
+		},
+	},
+	{
+		create: `CREATE TABLE t (a TEXT COLLATE NOCASE, b TEXT, n INTEGER, m INTEGER, v AS (n + m) UNIQUE, PRIMARY KEY (b COLLATE RTRIM, a COLLATE BINARY)) WITHOUT ROWID;
+			CREATE UNIQUE INDEX j ON t (abs(v), a = '0') WHERE m > 1`,
+		grow: "ALTER TABLE t ADD COLUMN c",
+		base: model{table: "t", key: []string{"b", "a"}, column: []modelColumn{{name: "n"}, {name: "m"}}, fold: func(text string) string { return strings.TrimRight(text, " ") },
+			unique: []modelUnique{
+				{values: func(row map[string]any) []any { return []any{sum(row)} }},
+				{values: func(row map[string]any) []any {
+					if v, known := sum(row).(int64); known {
+						return []any{max(v, -v)}
+					}
+					return []any{nil}
+				}, in: func(row map[string]any) bool { m, known := row["m"].(int64); return known && m > 1 }},
+			}},
+		later: modelColumn{name: "c"},
+		values: map[string][]any{
+			"a": {"x", "X"}, "b": {"q", "q ", "r"}, "n": {nil, int64(1), int64(2), int64(-3), int64(-5)}, "m": {nil, int64(0), int64(1), int64(2)}, "c": {nil, int64(1)},
+		},
+	},
+}
+
+func lower(v any) any {
+	if text, isText := v.(string); isText {
+		return strings.ToLower(text)
+	}
+	return v
+}
+
+func sum(row map[string]any) any {
+	n, known := row["n"].(int64)
+	m, also := row["m"].(int64)
+	if !known || !also {
+		return nil
+	}
+	return n + m
 }

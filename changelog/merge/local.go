@@ -125,19 +125,30 @@ func Retry(ctx context.Context, db *changelog.Database, tables []*changelog.Tabl
 // together with what is known of the row in the table, and holds the row.
 func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) error {
 	changes, err := m.kept(ctx, table.Put, row)
-	if err != nil || homeless(table, &changes[0]) != "" {
+	if err != nil || len(changes) == 0 || homeless(table, &changes[0]) != "" {
 		return err
 	}
 	before, err := m.clock(ctx, table, changes[0].Key)
 	if err != nil {
 		return err
 	}
-	if before != nil && (before.State == changelog.Held || before.State == changelog.Combined) && table.Identity(before.Key) == row {
-		return nil // adopted before
+	identity, adopted := table.Identity(changes[0].Key), before != nil && (before.State == changelog.Held || before.State == changelog.Combined)
+	if adopted && identity == row {
+		return nil
 	}
 	known, err := m.versions(ctx, table, before)
 	if err != nil {
 		return err
+	}
+	if identity != row && !adopted { // the table holds keys equal that were told apart while it was not here
+		others, err := m.kept(ctx, table.Put, identity)
+		if err != nil {
+			return err
+		}
+		changes = Combine(append(changes, others...)).Needed
+		if err := m.keep(ctx, table.Put, identity, nil, ""); err != nil {
+			return err
+		}
 	}
 	if err := m.recordMeeting(ctx, changes, known); err != nil {
 		return err

@@ -19,6 +19,18 @@ type model struct {
 	column []modelColumn
 	unique []modelUnique
 	check  func(row map[string]any) bool // CHECK constraints; nil: none
+	fold   func(text string) string      // of what the collation of the key holds equal; nil: BINARY
+}
+
+// identity names a row of the table.
+func (m *model) identity(key changelog.Key) string {
+	key = slices.Clone(key)
+	for i := range key {
+		if text, isText := key[i].(string); isText && m.fold != nil {
+			key[i] = m.fold(text)
+		}
+	}
+	return key.Identity()
 }
 
 type modelColumn struct {
@@ -30,6 +42,9 @@ type modelColumn struct {
 type modelUnique struct {
 	columns []string
 	noCase  bool
+	// values computes what an index on expressions has of a row, instead of columns; in says whether a partial index has it.
+	values func(row map[string]any) []any
+	in     func(row map[string]any) bool
 }
 
 // A modelRow is one row as the oracle sees it.
@@ -60,7 +75,7 @@ func (m *model) of(changes []changelog.Change) map[string][]changelog.Change {
 	rows := make(map[string][]changelog.Change)
 	for _, c := range changes {
 		if c.Shape.Table == m.table && slices.Equal(c.Shape.Key, m.key) {
-			rows[c.Key.Identity()] = append(rows[c.Key.Identity()], c)
+			rows[m.identity(c.Key)] = append(rows[m.identity(c.Key)], c)
 		}
 	}
 	for _, row := range rows {
@@ -82,13 +97,14 @@ func (m *model) look(changes []changelog.Change) view {
 			cmp.Compare(b.newest.Stamp.Time, a.newest.Stamp.Time),
 			bytes.Compare(b.newest.Stamp.Device[:], a.newest.Stamp.Device[:]),
 			cmp.Compare(b.newest.Stamp.Batch, a.newest.Stamp.Batch),
-			strings.Compare(b.key.Identity(), a.key.Identity()))
+			strings.Compare(m.identity(b.key), m.identity(a.key)))
 	})
 	v := view{make(map[string]modelRow), make(map[string]modelRow)}
 	for _, row := range rows {
 		free := func(u modelUnique) bool {
+			own := u.of(row)
 			for _, other := range v.shown {
-				if u.claim(row) == u.claim(other) {
+				if values := u.of(other); own != nil && values != nil && claim(own, u.noCase) == claim(values, u.noCase) {
 					return false
 				}
 			}
@@ -96,12 +112,12 @@ func (m *model) look(changes []changelog.Change) view {
 		}
 		fits := m.follows(row)
 		for _, u := range m.unique {
-			fits = fits && (u.null(row) || free(u))
+			fits = fits && free(u)
 		}
 		if fits {
-			v.shown[row.key.Identity()] = row
+			v.shown[m.identity(row.key)] = row
 		} else {
-			v.held[row.key.Identity()] = row
+			v.held[m.identity(row.key)] = row
 		}
 	}
 	return v
@@ -144,15 +160,28 @@ func (m *model) follows(row modelRow) bool {
 	return m.check == nil || m.check(row.values)
 }
 
-func (u modelUnique) null(row modelRow) bool {
-	return slices.ContainsFunc(u.columns, func(name string) bool { return row.values[name] == nil })
+// of returns what the index has of a row, nil if the row claims nothing in it.
+func (u modelUnique) of(row modelRow) (values []any) {
+	switch {
+	case u.in != nil && !u.in(row.values):
+		return nil
+	case u.values != nil:
+		values = u.values(row.values)
+	default:
+		for _, name := range u.columns {
+			values = append(values, row.values[name])
+		}
+	}
+	if slices.Contains(values, nil) {
+		return nil
+	}
+	return values
 }
 
-func (u modelUnique) claim(row modelRow) string {
+func claim(values []any, noCase bool) string {
 	var b strings.Builder
-	for _, name := range u.columns {
-		value := row.values[name]
-		if text, isText := value.(string); isText && u.noCase {
+	for _, value := range values {
+		if text, isText := value.(string); isText && noCase {
 			value = strings.ToLower(text)
 		}
 		b.WriteString(changelog.Key{value}.Identity())
