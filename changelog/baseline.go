@@ -35,7 +35,7 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
 	key := make([]string, len(table.Key))
 	for i := range table.Key {
-		key[i] = table.Key[i].compared("t." + Quote(table.Key[i].Name))
+		key[i] = table.Key[i].Compared("t." + Quote(table.Key[i].Name))
 	}
 	rows, err := db.page(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit)
 	if err != nil || len(rows) == 0 {

@@ -203,7 +203,7 @@ func rekeyed(table *Table) string {
 	differs := make([]string, len(table.Key))
 	for i, column := range table.Key {
 		name := Quote(column.Name)
-		differs[i] = fmt.Sprintf("OLD.%s IS NOT %s", name, column.compared("NEW."+name))
+		differs[i] = fmt.Sprintf("OLD.%s IS NOT %s", name, column.Compared("NEW."+name))
 	}
 	return strings.Join(differs, " OR ")
 }

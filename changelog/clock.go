@@ -47,7 +47,7 @@ func clockDefinition(table *Table) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE sqlitesync_clock_%d (\n", table.Number)
 	for i, column := range table.Key {
-		fmt.Fprintf(&b, "\t%s NOT NULL,\n", column.compared(fmt.Sprintf("k%d %s", i, column.Affinity)))
+		fmt.Fprintf(&b, "\t%s NOT NULL,\n", column.Compared(fmt.Sprintf("k%d %s", i, column.Affinity)))
 	}
 	b.WriteString("\ttime INTEGER NOT NULL, device INTEGER NOT NULL, batch INTEGER NOT NULL,\n" +
 		"\tbirth_time INTEGER, birth_device INTEGER, birth_batch INTEGER,\n" +

@@ -250,7 +250,7 @@ func containsNull(key Key) bool {
 func groupKey(table *Table) string {
 	names := make([]string, len(table.Key))
 	for i := range table.Key {
-		names[i] = table.Key[i].compared(fmt.Sprintf("k%d", i))
+		names[i] = table.Key[i].Compared(fmt.Sprintf("k%d", i))
 	}
 	return strings.Join(names, ", ")
 }

@@ -51,7 +51,7 @@ func bare(alias string, columns []Column) string {
 func matchKey(table *Table, app, alias string) string {
 	terms := make([]string, len(table.Key))
 	for i, column := range table.Key {
-		terms[i] = fmt.Sprintf("%s%s = %s", app, Quote(column.Name), column.compared(fmt.Sprintf("%sk%d", alias, i)))
+		terms[i] = fmt.Sprintf("%s%s = %s", app, Quote(column.Name), column.Compared(fmt.Sprintf("%sk%d", alias, i)))
 	}
 	return strings.Join(terms, " AND ")
 }
@@ -61,7 +61,7 @@ func matchKey(table *Table, app, alias string) string {
 func KeyParameters(table *Table) string {
 	terms := make([]string, len(table.Key))
 	for i, column := range table.Key {
-		terms[i] = Quote(column.Name) + " = " + column.compared("?")
+		terms[i] = Quote(column.Name) + " = " + column.Compared("?")
 	}
 	return strings.Join(terms, " AND ")
 }

@@ -28,6 +28,9 @@ type Table struct {
 	PutNumber int64
 	// Phase is how far its baseline has come.
 	Phase Phase
+	// Guarded: triggers of the app would delete its rows in a merge. Package
+	// merge sees to it.
+	Guarded bool
 
 	statements map[string]string
 }
@@ -56,8 +59,8 @@ func (c *Column) Loose() bool {
 	return c.Affinity == "" || c.Collation == "NOCASE" || c.Collation == "RTRIM"
 }
 
-// compared returns the operand of a comparison with this column of a key.
-func (c *Column) compared(operand string) string {
+// Compared returns the operand of a comparison with this column of a key.
+func (c *Column) Compared(operand string) string {
 	if c.Collation == "" {
 		return operand
 	}
@@ -214,14 +217,25 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	return table, Unsynced{}, nil
 }
 
+// Writes returns statements that fire every trigger of the table. They are to
+// be compiled, not run.
+func (t *Table) Writes() []string {
+	name := Quote(t.Name)
+	var set []string
+	for _, column := range slices.Concat(t.Key, t.Columns) {
+		set = append(set, Quote(column.Name)+" = NULL")
+	}
+	return []string{"INSERT INTO " + name + " DEFAULT VALUES", "UPDATE " + name + " SET " + strings.Join(set, ", "), "DELETE FROM " + name}
+}
+
 // tryWrites lets SQLite compile what a merge does to a table. That fails if a
-// trigger needs a function that this process does not have.
+// trigger makes no sense, or needs a function that this process does not have.
 func tryWrites(ctx context.Context, c *Conn, table *Table) error {
-	key, first := qualified(table.Key, ""), Quote(table.Key[0].Name)
-	return errors.Join(
-		c.compile(ctx, fmt.Sprintf("INSERT INTO %[1]s AS sqlitesync_row (%[2]s) SELECT %[2]s FROM %[1]s WHERE false ON CONFLICT (%[2]s) DO UPDATE SET %[3]s = excluded.%[3]s",
-			Quote(table.Name), key, first)),
-		c.compile(ctx, "DELETE FROM "+Quote(table.Name)))
+	var errs []error
+	for _, statement := range table.Writes() {
+		errs = append(errs, c.compile(ctx, statement))
+	}
+	return errors.Join(errs...)
 }
 
 func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error) {

@@ -10,14 +10,9 @@ import (
 	"github.com/sqlitesync/go/changelog/merge"
 )
 
-// selection returns the tables that the options leave to sync, but for those
-// that are barred.
+// selection returns the tables that the options leave to sync.
 func (s *Syncer) selection() changelog.Selection {
-	exclude := slices.Clone(s.options.Exclude)
-	for _, u := range s.barred {
-		exclude = append(exclude, u.Table)
-	}
-	return changelog.Selection{Tables: s.options.Tables, Exclude: exclude}
+	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude}
 }
 
 // schemaError turns the capture's refusal of a table into ours.
@@ -47,6 +42,14 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 	if err := s.db.Capture(ctx, s.selection()); err != nil {
 		return schemaError(err)
 	}
+	if err := merge.Guard(ctx, s.db, s.guarded); err != nil {
+		return err
+	}
+	synced := make(map[string]bool)
+	for _, table := range s.db.Tables {
+		synced[table.Put.Table] = true
+	}
+	s.handle.policy.set(synced, s.quiet)
 	s.version, err = s.schemaVersion(ctx)
 	return err
 }
@@ -54,7 +57,7 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 // captured follows a capture: it gives clocks to rows that have none, and shows
 // what was held for want of a table or column.
 func (s *Syncer) captured(ctx context.Context) error {
-	unsynced := append(slices.Clone(s.barred), s.db.Unsynced...)
+	unsynced := slices.Clone(s.db.Unsynced)
 	for _, table := range s.db.Tables {
 		null, err := s.db.NullKeys(ctx, table)
 		if err != nil {
@@ -71,8 +74,11 @@ func (s *Syncer) captured(ctx context.Context) error {
 	for _, u := range unsynced {
 		s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
 	}
+	for _, warning := range s.warnings {
+		s.log.Warn(warning)
+	}
 	s.state.update(func(st *Status) {
-		st.Unsynced = unsynced
+		st.Unsynced, st.Warnings = unsynced, s.warnings
 		st.ForeignKeys = s.identity.foreignKeys
 	})
 	err := s.transact(ctx, func() error {

@@ -113,7 +113,7 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 		}
 	}()
 	if h.writers, err = openPool(path, "busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)",
-		"foreign_keys(0)", "fullfsync(1)", "cache_size(-16000)"); err != nil {
+		"foreign_keys(0)", "fullfsync(1)", "cache_size(-16000)", "temp_store(MEMORY)"); err != nil {
 		return h, err
 	}
 	if h.readers, err = openPool(path, "busy_timeout(10000)", "query_only(1)"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,23 +18,24 @@ import (
 // statement is compiled, so it costs a merge nothing per row.
 type policy struct {
 	mu     sync.Mutex
-	synced map[string]*changelog.Table // by canonical name
-	checks map[string]bool             // the app's triggers that only look, to RAISE
+	synced map[string]bool // tables, by canonical name
+	quiet  map[string]bool // the app's triggers that guard its own writes
 }
 
 // set replaces the policy, which changes only with the schema; then SQLite
 // compiles statements again by itself.
-func (p *policy) set(synced map[string]*changelog.Table, checks map[string]bool) {
+func (p *policy) set(synced, quiet map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.synced, p.checks = synced, checks
+	p.synced, p.quiet = synced, quiet
 }
 
 // authorize answers SQLITE_IGNORE to what must not happen in a merge: capture
 // (a merged change is not a local edit), the app's triggers writing into
-// synced tables (their effects arrive as rows), and triggers that only guard
-// the app's own writes (the outcome would depend on the order of arrival).
-// Triggers that keep local tables, such as a full-text index, run as always.
+// synced tables (their effects arrive as rows; for deletes see [merge.Guard]),
+// and triggers that guard the app's own writes (the outcome would depend on the
+// order of arrival). Triggers that keep local tables, such as a full-text
+// index, run as always.
 func (p *policy) authorize(action sqlite.AuthorizerActionCode, name, _, _, trigger string) sqlite.AuthorizerReturnCode {
 	if trigger == "" {
 		return sqlite.AuthorizerOK
@@ -42,11 +44,11 @@ func (p *policy) authorize(action sqlite.AuthorizerActionCode, name, _, _, trigg
 	defer p.mu.Unlock()
 	switch action {
 	case sqlite.AuthInsert, sqlite.AuthUpdate:
-		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] != nil {
+		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] || p.quiet[trigger] {
 			return sqlite.AuthorizerIgnore
 		}
 	case sqlite.AuthSelect:
-		if p.checks[trigger] {
+		if p.quiet[trigger] {
 			return sqlite.AuthorizerIgnore
 		}
 	}
@@ -76,7 +78,7 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 	}
 	var steps []step
 	listen := func(action sqlite.AuthorizerActionCode, name, column, _, trigger string) sqlite.AuthorizerReturnCode {
-		if trigger != "" {
+		if trigger != "" && !strings.HasPrefix(trigger, "sqlitesync_") {
 			steps = append(steps, step{trigger, action, changelog.CanonicalName(name), changelog.CanonicalName(column)})
 		}
 		return sqlite.AuthorizerOK
@@ -102,97 +104,72 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 }
 
 // judgeTriggers finds out what the app's triggers on the tables that may take
-// part do, sets the policy, and bars the tables that can't be merged into as
-// others are: a trigger's DELETE and its update of a key are done even if the
-// authorizer says SQLITE_IGNORE, and one that both writes and raises can't be
-// kept from raising without being kept from writing.
+// part do, for the policy. A trigger that raises is quiet in merges whole:
+// nothing can keep it from raising and let it write.
 func (s *Syncer) judgeTriggers(ctx context.Context) error {
-	s.barred = nil
+	s.handle.policy.set(nil, nil) // what is compiled to try it out must see all that triggers do
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {
 		return schemaError(err)
 	}
-	synced := make(map[string]*changelog.Table)
+	keys := make(map[string][]string)
 	for _, table := range tables {
-		synced[table.Put.Table] = table
+		keys[table.Put.Table] = append(slices.Clone(table.Put.Key), "rowid")
 	}
 	raises, err := s.raisingTriggers(ctx)
 	if err != nil {
 		return err
 	}
-	checks := make(map[string]bool)
+	s.guarded, s.quiet = make(map[string]bool), make(map[string]bool)
+	s.warnings = slices.Clone(s.settings)
 	for _, table := range tables {
-		steps, err := s.handle.triggerSteps(ctx, writeStatements(table))
+		steps, err := s.handle.triggerSteps(ctx, table.Writes())
 		if err != nil {
 			return err
 		}
 		writes := make(map[string]bool)
-		reason := ""
 		for _, step := range steps {
-			if strings.HasPrefix(step.trigger, "sqlitesync_") {
-				continue
-			}
 			switch step.action {
-			case sqlite.AuthInsert, sqlite.AuthUpdate, sqlite.AuthDelete:
+			case sqlite.AuthDelete, sqlite.AuthUpdate, sqlite.AuthInsert:
 				writes[step.trigger] = true
 			}
-			other := synced[step.table]
-			if other != nil && (step.action == sqlite.AuthDelete || step.action == sqlite.AuthUpdate && slices.Contains(other.Put.Key, step.column)) {
-				reason = fmt.Sprintf("its trigger %q deletes rows or changes keys of %q", step.trigger, other.Name)
+			if step.action == sqlite.AuthDelete || step.action == sqlite.AuthUpdate && slices.Contains(keys[step.table], step.column) {
+				s.guarded[step.table] = true
 			}
 		}
 		for _, step := range steps {
-			switch {
-			case strings.HasPrefix(step.trigger, "sqlitesync_"):
-			case writes[step.trigger] && raises[step.trigger]:
-				reason = fmt.Sprintf("its trigger %q both writes and raises", step.trigger)
-			case !writes[step.trigger]:
-				checks[step.trigger] = true
+			if s.quiet[step.trigger] {
+				continue
+			}
+			s.quiet[step.trigger] = raises[step.trigger] || !writes[step.trigger]
+			if raises[step.trigger] && writes[step.trigger] {
+				s.warnings = append(s.warnings, fmt.Sprintf("the trigger %q raises, so it does not run in merges, and what it writes is not written there; "+
+					"let another trigger write", step.trigger))
 			}
 		}
-		if reason == "" {
-			continue
-		}
-		barred := Unsynced{Table: table.Name, Reason: reason, Hint: "make it two triggers, or do this in the app, or exclude the table"}
-		if slices.ContainsFunc(s.options.Tables, func(name string) bool { return changelog.CanonicalName(name) == table.Put.Table }) {
-			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, barred.Table, barred.Reason, barred.Hint)
-		}
-		s.barred = append(s.barred, barred)
-		delete(synced, table.Put.Table)
 	}
-	s.handle.policy.set(synced, checks)
 	return nil
 }
 
-// raisingTriggers returns the names of the app's triggers whose text contains
-// RAISE.
+// raisePattern matches a trigger that can raise.
+var raisePattern = regexp.MustCompile(`(?i)\braise\s*\(`)
+
+// raisingTriggers returns the names of the app's triggers that raise.
 func (s *Syncer) raisingTriggers(ctx context.Context) (map[string]bool, error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%raise%'")
+	rows, err := s.handle.conn.Query(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	raises := make(map[string]bool)
 	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
 			return nil, err
 		}
-		raises[name] = true
+		if raisePattern.MatchString(text) {
+			raises[name] = true
+		}
 	}
 	return raises, rows.Err()
-}
-
-// writeStatements returns statements that fire every trigger of a table.
-func writeStatements(table *changelog.Table) []string {
-	name := changelog.Quote(table.Name)
-	var set []string
-	for _, column := range append(slices.Clone(table.Key), table.Columns...) {
-		set = append(set, changelog.Quote(column.Name)+" = NULL")
-	}
-	return []string{
-		"INSERT INTO " + name + " DEFAULT VALUES",
-		"UPDATE " + name + " SET " + strings.Join(set, ", "),
-		"DELETE FROM " + name,
-	}
 }

@@ -44,8 +44,11 @@ type Syncer struct {
 	version    int64                     // of the schema that capture has read
 	records    map[string]*crypto.Record // every record seen, by hash
 	roster     *crypto.Roster
-	barred     []Unsynced // tables with triggers that a merge cannot honour
-	whole      bool       // capture is what the schema asks for, and was followed up
+	guarded    map[string]bool // tables that triggers of the app delete from or update
+	quiet      map[string]bool // triggers of the app that do not run in merges
+	settings   []string        // what warnings said of the app's handle
+	warnings   []string
+	whole      bool // capture is what the schema asks for, and was followed up
 	seen       changelog.Vector
 	pulling    time.Time // when the pass began to merge
 	copied     int64     // PRAGMA data_version when Join copied the database
@@ -129,9 +132,7 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	if s.handle, err = openHandle(ctx, path); err != nil {
 		return err
 	}
-	for _, warning := range warnings(ctx, s.app) {
-		s.log.Warn(warning)
-	}
+	s.settings = warnings(ctx, s.app)
 	if err := enter(s, ctx); err != nil {
 		return err
 	}

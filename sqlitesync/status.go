@@ -39,6 +39,9 @@ type Status struct {
 	Waiting []Waiting
 	// Unsynced lists tables, and rows of tables, that stay on this device.
 	Unsynced []Unsynced
+	// Warnings lists what the author of the app should know: settings of its
+	// handle, and triggers, that do not go well with sync.
+	Warnings []string
 	// Problems lists what does not work, until a later pass finds it mended.
 	Problems []error
 	// Err is the first of Problems, or nil.
@@ -80,6 +83,7 @@ func (st *state) snapshot() Status {
 	defer st.mu.Unlock()
 	c := st.status
 	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
+	c.Warnings = slices.Clone(c.Warnings)
 	switch {
 	case st.isPause:
 		c.State = StatePaused

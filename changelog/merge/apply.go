@@ -349,6 +349,9 @@ func (m *merger) remove(ctx context.Context, table *changelog.Table, key changel
 	query := table.Statement("remove", 1, func() string {
 		return fmt.Sprintf("DELETE FROM %s WHERE %s", changelog.Quote(table.Name), changelog.KeyParameters(table))
 	})
+	if table.Guarded {
+		return m.removeGuarded(ctx, table, key, query)
+	}
 	_, err := m.db.Conn.Exec(ctx, query, key...)
 	return err
 }
