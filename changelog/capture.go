@@ -2,14 +2,19 @@ package changelog
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // Capture reads the app's tables and makes sure that every write to those that
 // take part is noted from now on: it makes clock tables and triggers that are
 // missing or differ from what they should be. The rows of a table in PhaseNew
-// are not known yet; [Database.Baseline] is next.
+// are not known yet; [Database.Baseline] is next. Rows of tables in db.Stale
+// may differ from what is known of them; [Database.Reconcile] is next, after
+// the log has been folded.
 //
 // It writes, so it is called inside a transaction.
 func (db *Database) Capture(ctx context.Context, selection Selection) error {
@@ -20,14 +25,17 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
+	db.Stale = nil
 	for _, table := range db.Tables {
-		if err := db.register(ctx, table); err != nil {
+		stale, err := db.register(ctx, table, numberOn(present, table.Name))
+		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		whole := true
+		stale.Rebuilt = !carries(present, table)
 		for _, trigger := range triggers(table) {
-			if present[trigger.name] != trigger.sql {
-				whole = false
+			if present[trigger.name].sql != trigger.sql {
+				stale.Written = stale.Written || !trigger.victims
+				stale.Removed = true
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
 				if err := db.Conn.Script(ctx, script); err != nil {
 					return fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
@@ -35,19 +43,8 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 			}
 			delete(present, trigger.name)
 		}
-		if whole || table.Phase == PhaseNew {
-			continue
-		}
-		forsaken, err := db.reconcile(ctx, table)
-		if err != nil {
-			return fmt.Errorf("table %q: find what was written without capture: %w", table.Name, err)
-		}
-		if forsaken > 0 {
-			db.Unsynced = append(db.Unsynced, Unsynced{
-				Table:  table.Name,
-				Reason: fmt.Sprintf("%d of its rows went while capture was off, most of the table, as when it is dropped and made again", forsaken),
-				Hint:   "the other devices keep these rows; Uninstall and Join again to have them back, or delete them on another device",
-			})
+		if stale.Was != "" || table.Phase != PhaseNew && (stale.Written || stale.Removed || stale.Gained != nil) {
+			db.Stale = append(db.Stale, stale)
 		}
 	}
 	// What is left belongs to tables that no longer take part.
@@ -57,6 +54,31 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		}
 	}
 	db.version, err = db.schemaVersion(ctx)
+	return err
+}
+
+// Release drops the triggers that would stand in the way of a migration,
+// because they name columns. [Database.Capture] makes them again, and looks for
+// what they have missed.
+//
+// It writes, so it is called inside a transaction.
+func (db *Database) Release(ctx context.Context) error {
+	var script strings.Builder
+	for _, table := range db.Tables {
+		for _, trigger := range triggers(table) {
+			if trigger.victims {
+				fmt.Fprintf(&script, "DROP TRIGGER IF EXISTS %s;\n", Quote(trigger.name))
+			}
+		}
+	}
+	db.version = 0
+	return db.Conn.Script(ctx, script.String())
+}
+
+// Migrated takes the times from all that the log holds: a migration has done
+// it. It writes.
+func (db *Database) Migrated(ctx context.Context) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_log SET at = ?", never)
 	return err
 }
 
@@ -72,41 +94,102 @@ func (db *Database) schemaVersion(ctx context.Context) (version int64, err error
 	return version, err
 }
 
-// triggers returns the text of our triggers, by name, as SQLite stores it.
-func (db *Database) triggers(ctx context.Context) (map[string]string, error) {
-	rows, err := db.Conn.Query(ctx, `SELECT name, sql FROM sqlite_schema
+// presentTrigger is a trigger of ours as it stands in the database.
+type presentTrigger struct {
+	table  string // canonical
+	number int64  // of the table that it was made for
+	sql    string
+}
+
+// triggers returns our triggers, by name.
+func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, error) {
+	rows, err := db.Conn.Query(ctx, `SELECT name, tbl_name, sql FROM sqlite_schema
 		WHERE type = 'trigger' AND name LIKE 'sqlitesync\_%' ESCAPE '\'`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	present := make(map[string]string)
+	present := make(map[string]presentTrigger)
 	for rows.Next() {
-		var name, text string
-		if err := rows.Scan(&name, &text); err != nil {
+		var name string
+		var t presentTrigger
+		if err := rows.Scan(&name, &t.table, &t.sql); err != nil {
 			return nil, err
 		}
-		present[name] = text
+		t.table = CanonicalName(t.table)
+		digits, _, _ := strings.Cut(strings.TrimPrefix(name, reservedPrefix), "_")
+		t.number, _ = strconv.ParseInt(digits, 10, 64) // 0 if it is none of ours in truth
+		present[name] = t
 	}
 	return present, rows.Err()
 }
 
-// register gives the table its number, shape, log columns and clock table.
-func (db *Database) register(ctx context.Context, table *Table) error {
-	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_tables (name) VALUES (?) ON CONFLICT DO NOTHING", table.Put.Rows())
-	if err != nil {
+// numberOn returns the number in the names of our triggers on a table, 0 if it
+// has none. The triggers stay at a table that is renamed.
+func numberOn(present map[string]presentTrigger, table string) int64 {
+	for _, t := range present {
+		if t.table == CanonicalName(table) {
+			return t.number
+		}
+	}
+	return 0
+}
+
+// carries reports whether a table has triggers that were made for it. If it has
+// none, it was dropped and made anew, or has not taken part.
+func carries(present map[string]presentTrigger, table *Table) bool {
+	return numberOn(present, table.Name) == table.Number
+}
+
+// register gives the table its number, shape, log columns and clock table. The
+// number is the one that stands for these rows already, else the one that the
+// table carries, because it, or a column of its key, was renamed.
+func (db *Database) register(ctx context.Context, table *Table, carried int64) (stale Stale, err error) {
+	stale.Table = table
+	rows := table.Put.Rows()
+	var columns string
+	read := func(condition string, arg any, dest ...any) error {
+		err := db.Conn.Get(ctx, "SELECT number, name, phase, incomplete, columns FROM sqlitesync_tables WHERE "+condition, []any{arg}, dest...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		return err
 	}
-	err = db.Conn.Get(ctx, "SELECT number, phase FROM sqlitesync_tables WHERE name = ?", []any{table.Put.Rows()}, &table.Number, &table.Phase)
-	if err != nil {
-		return err
+	var name string
+	dest := []any{&table.Number, &name, &table.Phase, &table.Incomplete, &columns}
+	if err := read("name = ?", rows, dest...); err != nil {
+		return stale, err
+	}
+	if table.Number == 0 && carried != 0 {
+		if err := read("number = ?", carried, dest...); err != nil {
+			return stale, err
+		}
+		stale.Was = name
 	}
 	if table.PutNumber, err = db.ShapeNumber(ctx, table.Put); err != nil {
-		return err
+		return stale, err
 	}
+	if table.Number != 0 {
+		stale.compare(columns)
+	}
+	columns = strings.Join(table.declared, ",")
+	if table.Number == 0 {
+		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number", []any{rows, columns}, &table.Number)
+	} else {
+		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = ?, columns = ? WHERE number = ?", rows, columns, table.Number)
+	}
+	if err != nil {
+		return stale, err
+	}
+	return stale, db.makeClocks(ctx, table)
+}
+
+// makeClocks makes the clock table, and the columns of the log that the key of
+// the table needs.
+func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 	var columns int
 	var clocks *string
-	err = db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
+	err := db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
 		(SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?)`,
 		[]any{fmt.Sprintf("sqlitesync_clock_%d", table.Number)}, &columns, &clocks)
 	if err != nil {
@@ -130,7 +213,10 @@ func (db *Database) register(ctx context.Context, table *Table) error {
 	return db.SetPhase(ctx, table, PhaseNew)
 }
 
-type trigger struct{ name, sql string }
+type trigger struct {
+	name, sql string
+	victims   bool // it notes the rows that a REPLACE may remove
+}
 
 // triggers returns the triggers that capture writes to the table. Each is one
 // append to the log and nothing else, in SQL that SQLite 3.24 knows, so that
@@ -147,7 +233,7 @@ func triggers(table *Table) []trigger {
 	add := func(suffix, event, condition, body string) {
 		name := fmt.Sprintf("%s%d_%s", reservedPrefix, table.Number, suffix)
 		text := fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s BEGIN %s; END", Quote(name), event, on, condition, body)
-		list = append(list, trigger{name, text})
+		list = append(list, trigger{name, text, strings.HasPrefix(suffix, "replace")})
 	}
 	columns := logColumns(table)
 	note := func(row string) string {

@@ -23,6 +23,8 @@ type Database struct {
 	Tables []*Table
 	// Unsynced holds what stays on this device.
 	Unsynced []Unsynced
+	// Stale holds the tables that Reconcile is to look at.
+	Stale []Stale
 
 	byName  map[string]*Table // by canonical name
 	byID    map[DeviceID]int64

@@ -68,7 +68,10 @@ func (d *device) capture() {
 				return err
 			}
 		}
-		return d.db.Capture(ctx, changelog.Selection{})
+		if err := d.db.Capture(ctx, changelog.Selection{}); err != nil {
+			return err
+		}
+		return d.db.Reconcile(ctx)
 	})
 }
 

@@ -113,7 +113,7 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 		if containsNull(logged) {
 			continue // such a row has no identity that another device could find it by
 		}
-		edit, err := db.edit(ctx, table, logged, key, values, &before)
+		edit, err := db.edit(ctx, table, logged, key, values, &before, at == never)
 		if err != nil {
 			return nil, err
 		}
@@ -136,8 +136,9 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 	return edits, rows.Err()
 }
 
-// edit decides what became of a logged row; nil means that nothing did.
-func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, values []Value, before *clockRow) (*Edit, error) {
+// edit decides what became of a logged row; nil means that nothing did. What a
+// migration did is told as exactly as can be.
+func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, values []Value, before *clockRow, migrated bool) (*Edit, error) {
 	edit := &Edit{Table: table}
 	var err error
 	if before.time.Valid {
@@ -156,9 +157,13 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		if edit.Change.Values, err = scannedValues(values); err != nil {
 			return nil, err
 		}
-		same, err := db.unchanged(ctx, table, edit)
-		if err != nil || same {
+		columns, told, err := db.changed(ctx, table, edit)
+		if err != nil || told && len(columns) == 0 {
 			return nil, err
+		}
+		// A row that nobody else has yet must go out whole.
+		if told && migrated && edit.Before.State != Unsent {
+			edit.Change = table.part(&edit.Change, columns)
 		}
 	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew: // it was, or may have been, and is gone
 		edit.Change = Change{Shape: table.Gone}
@@ -169,25 +174,6 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		return nil, nil
 	}
 	return edit, nil
-}
-
-// unchanged reports whether the row is as it is known to be, so that saving a
-// row as it was overrules nobody.
-func (db *Database) unchanged(ctx context.Context, table *Table, edit *Edit) (bool, error) {
-	if !edit.Before.Visible() {
-		return false, nil
-	}
-	then, err := db.AsKnown(ctx, table, &edit.Change, edit.Before.Shape)
-	if err != nil || then.Image() != edit.Before.Image {
-		return false, err
-	}
-	// Columns that the table has gained since must be as they are in every row.
-	for i, column := range table.Put.Columns {
-		if !then.Shape.Contains(column) && !Equal(edit.Change.Values[i], table.Columns[i].Default) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // Equal reports whether a and b are the same value, bit for bit.

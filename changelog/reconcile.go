@@ -3,43 +3,125 @@ package changelog
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 )
 
-// mostlyGone is the share of a table's known rows, one in so many, that may be
-// gone after a time without capture and still count as deleted.
-const mostlyGone = 2
+// Stale is a table that may show what capture has not noted.
+type Stale struct {
+	Table *Table
+	// Was is [Shape.Rows] before the table or a column of its key was renamed,
+	// "" if none was.
+	Was string
+	// Gained holds the columns that the table did not have before.
+	Gained []Column
+	// Written: rows could show other values without having been noted.
+	Written bool
+	// Removed: rows could have gone without having been noted.
+	Removed bool
+	// Rebuilt: the table had no trigger of ours, as one that was dropped and
+	// made again by a migration, or that did not take part.
+	Rebuilt bool
+}
 
-// reconcile notes in the log what may have been written to a table while its
-// triggers were missing, because a migration had rebuilt the table or because
-// the table was excluded: all rows, and the known ones that are gone.
-// [Database.Pending] drops those that are as they are known to be. The cost is
-// that of reading the table once.
+// compare looks for what became of the columns that the table had before.
+func (s *Stale) compare(before string) {
+	var stayed []string
+	for _, token := range tokenize(before) {
+		if slices.Contains(s.Table.declared, token) {
+			stayed = append(stayed, token)
+		}
+	}
+	if before == "" || slices.Equal(stayed, s.Table.declared) {
+		return
+	}
+	now := slices.DeleteFunc(slices.Clone(s.Table.declared), func(name string) bool { return !slices.Contains(stayed, name) })
+	if !slices.Equal(stayed, now) { // columns have exchanged their names
+		s.Written = true
+	}
+	for _, column := range s.Table.Columns {
+		if !slices.Contains(stayed, Quote(CanonicalName(column.Name))) {
+			s.Gained = append(s.Gained, column)
+		}
+	}
+}
+
+// never is the time of log entries that do not come from an edit: 1970, as a
+// Julian day. What they bring to light loses against every edit of another
+// device that was made in the meantime.
+const never = 2440587.5
+
+// Reconcile notes in the log what may differ, in the tables in db.Stale, from
+// what is known: all rows and the known ones that are gone, or, if only columns
+// came, the rows where those are not as in a new row. [Database.Pending] drops
+// those that are as they are known to be. The cost is that of reading the table
+// once. The log must be folded before, or edits in it would lose their times.
 //
-// The entries bear no time, so what is found loses against every edit of
-// another device that was made in the meantime.
+// Rows that are not in a rebuilt table any more do not count as deleted: a
+// migration that drops a table must not delete its rows everywhere. They are
+// forgotten, and the table is marked for the logs of all devices to be read again.
 //
-// A table that was dropped and made again is not a table whose rows were
-// deleted one by one. If more than half of the known rows are gone, none counts
-// as deleted; reconcile returns how many there are.
-func (db *Database) reconcile(ctx context.Context, table *Table) (forsaken int, err error) {
-	const never = 2440587.5 // 1970 as a Julian day: no time of day at all
+// It writes, so it is called inside a transaction.
+func (db *Database) Reconcile(ctx context.Context) error {
+	for i := range db.Stale {
+		if err := db.reconcile(ctx, &db.Stale[i]); err != nil {
+			return fmt.Errorf("table %q: find what was written without capture: %w", db.Stale[i].Table.Name, err)
+		}
+	}
+	db.Stale = nil
+	return nil
+}
+
+func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
+	table := stale.Table
 	note := fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, ", logColumns(table), table.Number, never)
-	_, err = db.Conn.Exec(ctx, note+fmt.Sprintf("%s FROM %s", qualified(table.Key, ""), Quote(table.Name)))
+	if differs := stale.differs(); differs != "" {
+		_, err := db.Conn.Exec(ctx, note+fmt.Sprintf("%s FROM %s WHERE %s", qualified(table.Key, ""), Quote(table.Name), differs))
+		if err != nil {
+			return err
+		}
+	}
+	if !stale.Removed {
+		return nil
+	}
+	gone := fmt.Sprintf("sqlitesync_clock_%d c WHERE c.state NOT IN (%d, %d) AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
+		table.Number, Deleted, Held, Quote(table.Name), matchKey(table, "t.", "c."))
+	if !stale.Rebuilt {
+		_, err := db.Conn.Exec(ctx, note+keyColumns("c.", table)+" FROM "+gone)
+		return err
+	}
+	result, err := db.Conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s", strings.Replace(gone, " c WHERE", " AS c WHERE", 1)))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	visible := fmt.Sprintf("c.state NOT IN (%d, %d)", Deleted, Held)
-	gone := fmt.Sprintf("%s AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", visible, Quote(table.Name), matchKey(table, "t.", "c."))
-	clocks := fmt.Sprintf("sqlitesync_clock_%d c", table.Number)
-	var known, missing int
-	err = db.Conn.Get(ctx, fmt.Sprintf("SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE %s) FROM %s", visible, gone, clocks),
-		nil, &known, &missing)
-	if err != nil {
-		return 0, err
+	if forgotten, err := result.RowsAffected(); err != nil || forgotten == 0 {
+		return err
 	}
-	if missing > known/mostlyGone {
-		return missing, nil
+	return db.SetIncomplete(ctx, table, true)
+}
+
+// differs returns the condition that a row may differ from what is known.
+func (s *Stale) differs() string {
+	if s.Written || s.Was != "" {
+		return "true"
 	}
-	_, err = db.Conn.Exec(ctx, note+fmt.Sprintf("%s FROM %s WHERE %s", keyColumns("c.", table), clocks, gone))
-	return 0, err
+	var terms []string
+	for _, column := range s.Gained {
+		value := "NULL"
+		if column.literal != "" {
+			value = column.literal
+		}
+		terms = append(terms, fmt.Sprintf("%s IS NOT %s", Quote(column.Name), value))
+	}
+	return strings.Join(terms, " OR ")
+}
+
+// SetIncomplete marks a table whose rows are not all known, or takes the mark
+// away. It writes.
+func (db *Database) SetIncomplete(ctx context.Context, table *Table, incomplete bool) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET incomplete = ? WHERE number = ?", incomplete, table.Number)
+	if err == nil {
+		table.Incomplete = incomplete
+	}
+	return err
 }

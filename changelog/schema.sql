@@ -9,12 +9,15 @@ CREATE TABLE sqlitesync_log (
 );
 
 -- The tables that take part, by the number that triggers and clocks use, and
--- how far the rows that stood in them before have come (Phase). A table with
--- another key counts as another: name (key columns).
+-- how far the rows that stood in them before have come (Phase), and the columns
+-- that they had last, in their order. A table with another key counts as
+-- another: name (key columns).
 CREATE TABLE sqlitesync_tables (
 	number INTEGER PRIMARY KEY,
 	name   TEXT NOT NULL UNIQUE,
-	phase  INTEGER NOT NULL DEFAULT 0
+	phase  INTEGER NOT NULL DEFAULT 0,
+	columns TEXT NOT NULL,
+	incomplete INTEGER NOT NULL DEFAULT 0 -- rows are missing that the logs have
 );
 
 -- Which columns a known change contains (FORMAT.md, 8.5).

@@ -28,11 +28,15 @@ type Table struct {
 	PutNumber int64
 	// Phase is how far its baseline has come.
 	Phase Phase
+	// Incomplete: the logs have rows that are missing here.
+	Incomplete bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool
 
+	declared   []string // the names of Columns, quoted, in the order of the declaration
 	statements map[string]string
+	parts      map[string]*Shape
 }
 
 // Column is one column of a table.
@@ -182,6 +186,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 				}
 			}
 			table.Columns = append(table.Columns, *column)
+			table.declared = append(table.declared, Quote(CanonicalName(row.name)))
 			columnNames = append(columnNames, row.name)
 		}
 	}

@@ -30,10 +30,14 @@ func (s *Syncer) capture(ctx context.Context) error {
 	if err := s.judgeTriggers(ctx); err != nil {
 		return err
 	}
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error { return s.captureNow(ctx) })
+	s.outcomes = nil
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		return errors.Join(s.captureNow(ctx), s.enqueueDisplaced(ctx))
+	})
 	if err != nil {
 		return err
 	}
+	s.announce()
 	return s.captured(ctx)
 }
 
@@ -50,8 +54,25 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 		synced[table.Put.Table] = true
 	}
 	s.handle.policy.set(synced, s.quiet)
-	s.version, err = s.schemaVersion(ctx)
-	return err
+	if err := s.migrated(ctx); err != nil {
+		return err
+	}
+	if s.version, err = s.schemaVersion(ctx); err != nil || len(s.db.Stale) == 0 {
+		return err
+	}
+	for _, stale := range s.db.Stale {
+		if stale.Was == "" {
+			continue
+		}
+		if err := merge.Rename(ctx, s.db, stale.Table, stale.Was); err != nil {
+			return err
+		}
+	}
+	// Edits that the log has noted must not be taken for what a migration did.
+	if err := s.fold(ctx); err != nil {
+		return err
+	}
+	return s.db.Reconcile(ctx)
 }
 
 // captured follows a capture: it gives clocks to rows that have none, and shows

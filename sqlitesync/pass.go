@@ -105,6 +105,11 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 	} else if s.incomplete.IsZero() {
 		s.incomplete = time.Now()
 	}
+	if published == nil { // all that is known here stands in the folder
+		if err := s.rebuild(ctx, f, p); err != nil {
+			p.add(fault("read all logs again", err, "Rows are missing from a table that was made anew; the next pass tries again."))
+		}
+	}
 	// Rows that stood here before are published when it is known which of them
 	// the space has already. A log that can't be read does not keep them here
 	// for ever: what is published twice costs a few bytes.

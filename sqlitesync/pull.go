@@ -92,17 +92,28 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	return behind == 0 && len(waiting) == 0, err
 }
 
-// list lists the directories of all members. Nothing is read yet.
-func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*reading, error) {
+// list lists the directories of all other members. Nothing is read yet.
+func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readings []*reading, err error) {
+	if s.seen, err = s.db.Seen(ctx); err != nil {
+		return nil, err
+	}
+	all, err := s.readings(ctx, f, p)
+	for _, r := range all {
+		if r.device != s.identity.device {
+			readings = append(readings, r)
+		}
+	}
+	return readings, err
+}
+
+// readings lists the directories of all members, its own too.
+func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([]*reading, error) {
 	ids, err := f.Devices()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
-	}
-	if s.seen, err = s.db.Seen(ctx); err != nil {
-		return nil, err
 	}
 	lookalikes, err := f.Lookalikes()
 	if err != nil {
@@ -117,9 +128,6 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) ([]*re
 		listing, err := f.List(text)
 		if err != nil {
 			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
-			continue
-		}
-		if id == s.identity.device {
 			continue
 		}
 		member, ok := s.roster.Member(id)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Writes to a table while it was excluded are found when it takes part again.
+// Writes to a table while it was excluded are found when it takes part again. A row that went is no delete, it comes back.
 func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
@@ -23,10 +23,12 @@ func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	b.wantValue("2", "SELECT count(*) FROM item WHERE name = 'new'")
+	a.wantValue("old", "SELECT name FROM item WHERE id = 'deleted'")
+	wantQuiet(t, a, b)
 }
 
-// Migration tools rebuild a table: make another, copy, drop, rename. The
-// triggers go with the old table.
+// Migration tools rebuild a table: make another, copy, drop, rename. The triggers go with the old table. A row that went is no
+// delete: it could be that nobody meant to delete it.
 func TestWritesAfterATableWasRebuiltAreFound(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
@@ -45,6 +47,34 @@ func TestWritesAfterATableWasRebuiltAreFound(t *testing.T) {
 	wantSame(t, []*testDevice{a, b})
 	b.wantValue("2", "SELECT count(*) FROM item WHERE name = 'new'")
 	b.wantValue("old", "SELECT name FROM item WHERE id = 'kept'")
+	a.wantValue("old", "SELECT name FROM item WHERE id = 'deleted'")
+	wantQuiet(t, a, b)
+	a.exec("DELETE FROM item WHERE id = 'deleted'")
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("3", "SELECT count(*) FROM item")
+}
+
+// A table that is dropped, and one that is made again empty, delete nothing anywhere.
+func TestADroppedTableDeletesNothing(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, name TEXT, n INTEGER)"
+	a, b := newPair(t, schema)
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1), ('2', 'of a', 1)")
+	b.exec("INSERT INTO item VALUES ('3', 'of b', 1)")
+	settle(a, b)
+	a.exec("UPDATE item SET n = 2 WHERE id = '1'") // waits in the log
+	a.exec("DROP TABLE item")
+	settle(a, b)
+	b.wantValue("3", "SELECT count(*) FROM item")
+	a.exec(schema)
+	a.exec("INSERT INTO item VALUES ('2', 'anew', 3)")
+	settle(a, b)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("anew", "SELECT name FROM item WHERE id = '2'")
+	a.wantValue("3", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
 }
 
 // hookLog calls a function when a message is logged, once.

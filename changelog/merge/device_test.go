@@ -81,6 +81,19 @@ func (d *device) capture(ctx context.Context) (err error) {
 	if err := d.db.Capture(ctx, changelog.Selection{}); err != nil {
 		return err
 	}
+	if len(d.db.Stale) > 0 {
+		for _, stale := range d.db.Stale {
+			if stale.Was != "" {
+				d.check(merge.Rename(ctx, d.db, stale.Table, stale.Was))
+			}
+		}
+		if _, err := d.foldInside(ctx); err != nil {
+			return err
+		}
+		if err := d.db.Reconcile(ctx); err != nil {
+			return err
+		}
+	}
 	for _, table := range d.db.Tables {
 		if table.Phase != changelog.PhaseNew {
 			continue
@@ -315,6 +328,7 @@ func (d *device) applyAs(batch *changelog.Batch, witness bool) (folded *changelo
 // schemaChanged does what the engine does after the app changed its schema.
 func (d *device) schemaChanged() (folded *changelog.Batch, result merge.Result) {
 	d.t.Helper()
+	made := len(d.made)
 	d.transact(func(ctx context.Context) error {
 		changed, err := d.db.SchemaChanged(ctx)
 		if err != nil || !changed {
@@ -322,7 +336,11 @@ func (d *device) schemaChanged() (folded *changelog.Batch, result merge.Result) 
 		}
 		return d.capture(ctx)
 	})
-	return d.retry()
+	folded, result = d.retry()
+	if folded == nil && len(d.made) > made { // capture folds before it reconciles
+		folded = d.made[len(d.made)-1]
+	}
+	return folded, result
 }
 
 // retry shows what was kept for want of a table or column.

@@ -52,6 +52,13 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 	return nil
 }
 
+// Rename goes on with what is kept of a table whose name, or a column of whose
+// key, was changed from what it was.
+func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table, was string) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE sqlitesync_kept SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was)
+	return err
+}
+
 // Held is a row whose winner can't be shown here just now.
 type Held struct {
 	Change changelog.Change // the newest of the row

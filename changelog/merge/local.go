@@ -40,7 +40,9 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 		n := 0
 		for ; n < len(edits) && edits[n].Table == table; n++ {
 			edit := &edits[n]
-			if before := edit.Before; before == nil || before.State == changelog.Shown || before.State == changelog.Unsent {
+			before := edit.Before
+			whole := edit.Change.Shape.Kind != changelog.Partial
+			if whole && (before == nil || before.State == changelog.Shown || before.State == changelog.Unsent) {
 				simple = append(simple, edit.Change)
 				continue
 			}

@@ -215,13 +215,13 @@ func TestTableWithAnotherKey(t *testing.T) {
 	if got, want := b.held(), []string{"t 1" + reason, "t 2" + reason}; !slices.Equal(got, want) {
 		t.Errorf("holds %q, want %q", got, want)
 	}
-	// The app's next version renames the key: the rows begin anew.
+	// The app's next version renames the key: the rows go on under the new name, and meet those that were held.
 	b.at(40, "INSERT INTO t VALUES (3, 'z', 'b')")
 	b.exec("ALTER TABLE t RENAME COLUMN id TO uid")
 	b.schemaChanged()
-	b.expect("SELECT * FROM t", `1 "x" "a"`, `2 "y" "a"`, `3 "z" "b"`)
-	if conflicts := b.conflicts(); len(conflicts) != 1 || values(&conflicts[0].Loser) != `"c" "x"` {
-		t.Errorf("recorded %+v, want the loss of b's row 1", conflicts)
+	b.expect("SELECT * FROM t", `1 "x" "c"`, `2 "y" "a"`, `3 "z" "b"`)
+	if conflicts := b.conflicts(); len(conflicts) != 1 || values(&conflicts[0].Loser) != `"a" "x"` {
+		t.Errorf("recorded %+v, want the loss of a's row 1", conflicts)
 	}
 	b.baseline()
 	a.deliver(b.made...)

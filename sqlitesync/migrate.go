@@ -1,0 +1,72 @@
+package sqlitesync
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Migrate runs fn, which changes the app's schema, and rows with it, through
+// the handle that it is given: one on the same file, with foreign keys off, as
+// a migration that makes tables anew needs it. Afterwards capture is whole
+// again, whether fn fails or not.
+//
+// No migration needs it: capture finds its way after schema changes by itself,
+// at the next pass at the latest. What Migrate adds:
+//
+//   - What fn writes is not dated now but just behind what it was made of, so
+//     that the migration of a laptop that was off for a week loses against
+//     every edit of that week. If fn only fills new columns, only these travel.
+//   - DROP COLUMN works for a column that a unique index named.
+//   - No DROP TABLE deletes rows of other tables along foreign keys.
+//   - No pass runs meanwhile.
+//
+// Every device runs its own migration. What other connections write while fn
+// runs counts as written by it. The handle is closed when fn has returned.
+func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) error {
+	if err := s.pass.lock(ctx); err != nil {
+		return fmt.Errorf("sqlitesync: migrate: %w", err)
+	}
+	defer s.pass.unlock()
+	if s.isClosed() {
+		return ErrClosed
+	}
+	if err := s.migrate(ctx, fn); err != nil {
+		return fmt.Errorf("sqlitesync: migrate: %w", err)
+	}
+	return nil
+}
+
+func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) (err error) {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	err = s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil { // what stands in the log from here on is of the migration
+			return err
+		}
+		return errors.Join(saveNumber(ctx, s.handle.conn, "migrating", 1), s.db.Release(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	s.whole = false
+	db, err := openPool(s.handle.path, "busy_timeout(10000)", "synchronous(NORMAL)", "foreign_keys(0)", "recursive_triggers(1)")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, db.Close(), s.prepare(context.WithoutCancel(ctx)))
+	}()
+	return fn(ctx, db)
+}
+
+// migrated dates what a migration wrote, after Migrate or after a crash in it.
+func (s *Syncer) migrated(ctx context.Context) error {
+	migrating, err := loadNumber(ctx, s.handle.conn, "migrating")
+	if err != nil || migrating == 0 {
+		return err
+	}
+	return errors.Join(s.db.Migrated(ctx), saveNumber(ctx, s.handle.conn, "migrating", 0))
+}

@@ -1,0 +1,85 @@
+package sqlitesync
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/changelog/segment"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// rebuild reads the logs of all devices again, its own too, for the tables that
+// rows are missing from, and ends in what they are to show. Whatever is known
+// already changes nothing, so that a rebuild that is broken off begins again.
+func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) error {
+	tables := slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool { return !table.Incomplete })
+	if len(tables) == 0 {
+		return nil
+	}
+	s.log.Info("reading all logs again", "tables", len(tables))
+	readings, err := s.readings(ctx, f, p)
+	if err != nil {
+		return err
+	}
+	s.pulling = time.Now()
+	for _, r := range readings {
+		known := r.position
+		r.position, r.tail = 0, crypto.Tail{}
+		for r.position < known {
+			next := s.readGroup(f, r, r.position, r.tail)
+			if next.fault != nil {
+				return next.fault
+			}
+			if next.segments == nil {
+				break // it is missing, which the reading of what is new reports
+			}
+			if err := s.reapply(ctx, next, tables); err != nil {
+				return err
+			}
+			r.position, r.tail = next.last, next.tail
+		}
+		if r.position < known {
+			return nil // not all is there yet: the next pass begins again
+		}
+	}
+	return s.transact(ctx, func() error {
+		for _, table := range tables {
+			if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// reapply merges what a group of batches says of the tables once more.
+func (s *Syncer) reapply(ctx context.Context, next *group, tables []*changelog.Table) error {
+	started := time.Now()
+	joiner := segment.NewJoiner(maxValue)
+	err := s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		for _, part := range next.segments {
+			if err := joiner.Join(part); err != nil {
+				return err
+			}
+			changes := slices.DeleteFunc(part.Changes, func(c changelog.Change) bool {
+				return !slices.ContainsFunc(tables, func(table *changelog.Table) bool { return table.Put.Table == c.Shape.Table })
+			})
+			batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: changes}
+			result, err := merge.Apply(ctx, s.db, batch, false)
+			if err != nil {
+				return err
+			}
+			s.merged(DeviceID(part.Author), result)
+		}
+		return nil
+	})
+	giveWay(ctx, started, time.Since(s.pulling))
+	return err
+}
