@@ -37,7 +37,7 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 	for i := range table.Key {
 		key[i] = table.Key[i].Compared("t." + Quote(table.Key[i].Name))
 	}
-	rows, err := db.page(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit)
+	rows, err := db.rows(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -49,12 +49,12 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 // columns that the table had when they got their clocks.
 func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) ([]Change, error) {
 	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), matchKey(table, "t.", "c."))
-	return db.page(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
+	return db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
 }
 
-// page returns the next rows of t, in the order of key, that meet the condition,
+// rows returns the next rows of t, in the order of key, that meet the condition,
 // as puts of the shape whose number is selected (NULL: that of the table).
-func (db *Database) page(ctx context.Context, table *Table, shape, join, condition, key string, after Key, limit int) ([]Change, error) {
+func (db *Database) rows(ctx context.Context, table *Table, shape, join, condition, key string, after Key, limit int) ([]Change, error) {
 	for _, column := range table.Key {
 		condition += " AND t." + Quote(column.Name) + " IS NOT NULL"
 	}

@@ -247,6 +247,9 @@ func triggers(table *Table) []trigger {
 	add("rekey", "AFTER UPDATE", " WHEN "+rekeyed(table), note("OLD"))
 	add("delete", "AFTER DELETE", "", note("OLD"))
 	for i, unique := range table.Unique {
+		if unique.opaque { // see [Database.Page]
+			continue
+		}
 		var victims []string
 		for _, claims := range unique.claims(table) {
 			victims = append(victims, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",

@@ -180,6 +180,12 @@ var captureCases = []struct {
 		{"UPDATE OR REPLACE t SET a = 16 WHERE id = 3", []string{"delete t 2", "put t 3: 16 4"}},
 		{"REPLACE INTO t (id, a, b) VALUES (4, -16, 40)", []string{"delete t 3", "put t 4: -16 40"}},
 	}},
+	{"replace through an index that nobody else can compute", `CREATE TABLE t (id INTEGER PRIMARY KEY, v, g AS (CASE WHEN json_valid(v) THEN v ->> 'g' END)); CREATE UNIQUE INDEX i ON t (json_extract(v, '$.a')) WHERE json_valid(v);
+		CREATE UNIQUE INDEX j ON t (g) WHERE json_valid(v)`, []captureStep{
+		{`INSERT INTO t VALUES (1, '{"a":1}'), (2, 'odd'), (3, '{"g":2}')`, []string{`put t 1: "{\"a\":1}"`, `put t 2: "odd"`, `put t 3: "{\"g\":2}"`}},
+		{`REPLACE INTO t VALUES (4, '{"a":1}'), (5, 'odd')`, []string{"delete t 1", `put t 4: "{\"a\":1}"`, `put t 5: "odd"`}},
+		{`UPDATE OR REPLACE t SET v = '{"g":2}' WHERE id = 5`, []string{"delete t 3", `put t 5: "{\"g\":2}"`}},
+	}},
 	{"odd names", `CREATE TABLE "odd ""t"" 🙂" ("select" TEXT PRIMARY KEY, rowid, "a b" UNIQUE, "C""d")`, []captureStep{
 		{`INSERT INTO "odd ""t"" 🙂" VALUES ('k', 1, 2, 3)`, []string{`put odd "t" 🙂 "k": 2 3 1`}},
 		{`REPLACE INTO "odd ""t"" 🙂" VALUES ('l', 1, 2, 3)`, []string{`delete odd "t" 🙂 "k"`, `put odd "t" 🙂 "l": 2 3 1`}},

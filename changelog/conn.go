@@ -94,7 +94,7 @@ func (c *Conn) prepare(ctx context.Context, query string) (*sql.Stmt, context.Co
 	}
 	statement, err := c.conn.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &compileError{err}
 	}
 	c.statements[query] = statement
 	return statement, ctx, nil
@@ -217,6 +217,27 @@ func ErrorCode(err error) int {
 
 // codeError is SQLITE_ERROR: the statement makes no sense, here and now.
 const codeError = 1
+
+// compileError is an error about a statement, not about rows.
+type compileError struct{ err error }
+
+func (e *compileError) Error() string { return e.err.Error() }
+func (e *compileError) Unwrap() error { return e.err }
+
+// Refused reports whether err says that the schema does not take a row:
+// SQLITE_CONSTRAINT, or SQLITE_MISMATCH for a key that is no integer, or
+// SQLITE_TOOBIG, or SQLITE_ERROR from what an index, a CHECK, a generated
+// column or a trigger computes of the row.
+func Refused(err error) bool {
+	var compile *compileError
+	switch ErrorCode(err) {
+	case 18, 19, 20:
+		return true
+	case codeError:
+		return !errors.As(err, &compile)
+	}
+	return false
+}
 
 // inactive reports whether ROLLBACK failed because there was no transaction
 // any more.

@@ -14,6 +14,9 @@ type Unique struct {
 	// Condition is the WHERE of a partial index, over the columns of the
 	// table; "" if every row is in the index.
 	Condition string
+
+	// opaque: nobody but the index itself may compute what a row has in it.
+	opaque bool
 }
 
 // Term is one column or expression of an index.
@@ -23,7 +26,8 @@ type Term struct {
 	Collation  string
 
 	columns []Column // those that it depends on
-	plain   bool     // it is one column that is not generated
+	opaque  bool
+	plain   bool // it is one column that is not generated
 }
 
 // indexRow is a column of an index as SQLite lists them.
@@ -70,7 +74,8 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 			table.Unique = append(table.Unique, Unique{Condition: condition})
 		}
 		unique := &table.Unique[len(table.Unique)-1]
-		unique.Terms = append(unique.Terms, readTerm(columns, &row, terms))
+		term := readTerm(columns, &row, terms)
+		unique.Terms, unique.opaque = append(unique.Terms, term), unique.opaque || term.opaque
 	}
 	for i := range table.Key {
 		if err := plainCollation(ctx, c, table.Name, &table.Key[i]); err != nil {
@@ -86,11 +91,45 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 		column := &columns[row.position]
 		term.Expression, term.plain = Quote(column.name), column.hidden == 0
 		term.columns = dependencies(columns, []string{term.Expression})
+		term.opaque = canFail(column.generation)
 		return term
 	}
 	text := texts[row.term]
 	term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
+	term.opaque = canFail(text)
+	for _, column := range columns {
+		if slices.ContainsFunc(term.columns, func(c Column) bool { return c.Name == column.name }) {
+			term.opaque = term.opaque || canFail(column.generation)
+		}
+	}
 	return term
+}
+
+// canFail reports whether an expression can end in an error, as JSON functions
+// do for what is no JSON. In a trigger of ours it would refuse a write that the
+// table's own rules would have passed over, or refused in other words.
+func canFail(tokens []string) bool {
+	last := ""
+	for _, token := range tokens {
+		switch {
+		case strings.TrimSpace(token) == "":
+			continue
+		case token == "(" && last != "" && wordByte(last[0]) && !harmless[CanonicalName(last)], token == ">" && last == "-":
+			return true
+		}
+		last = token
+	}
+	return false
+}
+
+// harmless holds the words before a parenthesis that never fail.
+var harmless = map[string]bool{
+	"and": true, "or": true, "not": true, "in": true, "case": true, "when": true, "then": true, "else": true, "between": true, "is": true,
+	"as": true, "always": true, "like": true, "glob": true, "cast": true, "collate": true,
+	"coalesce": true, "date": true, "datetime": true, "format": true, "hex": true, "ifnull": true, "iif": true, "instr": true,
+	"json_valid": true, "julianday": true, "length": true, "lower": true, "ltrim": true, "max": true, "min": true, "nullif": true,
+	"quote": true, "replace": true, "round": true, "rtrim": true, "sign": true, "strftime": true, "substr": true, "substring": true,
+	"time": true, "trim": true, "typeof": true, "unicode": true, "unixepoch": true, "upper": true,
 }
 
 // dependencies returns the columns that SQL names, and those that generated

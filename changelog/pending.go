@@ -30,8 +30,20 @@ type LogPage struct {
 	Cut  bool  // the next entry bears another time, so it is of another statement
 }
 
-// Page returns the first entries of the log, up to limit.
-func (db *Database) Page(ctx context.Context, limit int) (page LogPage, err error) {
+// Page returns the first entries of the log, up to limit. It writes.
+func (db *Database) Page(ctx context.Context, limit int) (LogPage, error) {
+	page, err := db.page(ctx, limit)
+	if err != nil || page.More || page.Last == 0 {
+		return page, err
+	}
+	found, err := db.findVictims(ctx)
+	if err != nil || !found {
+		return page, err
+	}
+	return db.page(ctx, limit)
+}
+
+func (db *Database) page(ctx context.Context, limit int) (page LogPage, err error) {
 	rows, err := db.Conn.Query(ctx, "SELECT id, at FROM sqlitesync_log ORDER BY id LIMIT 2 OFFSET ?", limit-1)
 	if err != nil {
 		return page, err
@@ -58,6 +70,30 @@ func (db *Database) Page(ctx context.Context, limit int) (page LogPage, err erro
 	}
 	err = db.Conn.Get(ctx, "SELECT coalesce(max(id), 0) FROM sqlitesync_log", nil, &page.Last)
 	return page, err
+}
+
+// findVictims notes the rows that a REPLACE may have removed through a unique
+// index that no trigger can look into, if the log says that its table was
+// written to. The cost is that of looking up the key of every row.
+func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
+	for _, table := range db.Tables {
+		if !slices.ContainsFunc(table.Unique, func(unique Unique) bool { return unique.opaque }) {
+			continue
+		}
+		var written bool
+		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE tbl = ?)", []any{table.Number}, &written)
+		if err != nil {
+			return found, err
+		}
+		if !written {
+			continue
+		}
+		if err := db.noteGone(ctx, table, "julianday('now')"); err != nil {
+			return found, err
+		}
+		found = true
+	}
+	return found, nil
 }
 
 // Pending reads a page of the log, keeps the last entry of each row, reads the row (there:
@@ -110,8 +146,9 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 		if err := rows.Scan(dest...); err != nil {
 			return nil, err
 		}
-		if containsNull(logged) {
-			continue // such a row has no identity that another device could find it by
+		if containsNull(logged) { // such a row has no identity that another device could find it by
+			table.NullKeys = true
+			continue
 		}
 		edit, err := db.edit(ctx, table, logged, key, values, &before, at == never)
 		if err != nil {

@@ -74,9 +74,9 @@ func (db *Database) Reconcile(ctx context.Context) error {
 
 func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	table := stale.Table
-	note := fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, ", logColumns(table), table.Number, never)
 	if differs := stale.differs(); differs != "" {
-		_, err := db.Conn.Exec(ctx, note+fmt.Sprintf("%s FROM %s WHERE %s", qualified(table.Key, ""), Quote(table.Name), differs))
+		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM %s WHERE %s",
+			logColumns(table), table.Number, never, qualified(table.Key, ""), Quote(table.Name), differs))
 		if err != nil {
 			return err
 		}
@@ -84,13 +84,10 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	if !stale.Removed {
 		return nil
 	}
-	gone := fmt.Sprintf("sqlitesync_clock_%d c WHERE c.state NOT IN (%d, %d) AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
-		table.Number, Deleted, Held, Quote(table.Name), matchKey(table, "t.", "c."))
 	if !stale.Rebuilt {
-		_, err := db.Conn.Exec(ctx, note+keyColumns("c.", table)+" FROM "+gone)
-		return err
+		return db.noteGone(ctx, table, fmt.Sprint(never))
 	}
-	result, err := db.Conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s", strings.Replace(gone, " c WHERE", " AS c WHERE", 1)))
+	result, err := db.Conn.Exec(ctx, "DELETE FROM "+gone(table))
 	if err != nil {
 		return err
 	}
@@ -98,6 +95,19 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 		return err
 	}
 	return db.SetIncomplete(ctx, table, true)
+}
+
+// gone selects the clocks, as c, of the rows that are known and not there.
+func gone(table *Table) string {
+	return fmt.Sprintf("sqlitesync_clock_%d AS c WHERE c.state NOT IN (%d, %d) AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
+		table.Number, Deleted, Held, Quote(table.Name), matchKey(table, "t.", "c."))
+}
+
+// noteGone notes the rows that are known and not there. It writes.
+func (db *Database) noteGone(ctx context.Context, table *Table, at string) error {
+	_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %s, %s FROM %s",
+		logColumns(table), table.Number, at, keyColumns("c.", table), gone(table)))
+	return err
 }
 
 // differs returns the condition that a row may differ from what is known.

@@ -30,6 +30,8 @@ type Table struct {
 	Phase Phase
 	// Incomplete: the logs have rows that are missing here.
 	Incomplete bool
+	// NullKeys: rows with NULL in their key were written.
+	NullKeys bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool

@@ -85,8 +85,7 @@ func (s *Syncer) captured(ctx context.Context) error {
 			return err
 		}
 		if null {
-			unsynced = append(unsynced, Unsynced{Table: table.Name, Reason: "some rows have NULL in their key",
-				Hint: "give them a key, and declare the key NOT NULL"})
+			unsynced = append(unsynced, nullKeys(table))
 		}
 		if err := s.baseline(ctx, table); err != nil {
 			return err
@@ -113,4 +112,17 @@ func (s *Syncer) captured(ctx context.Context) error {
 	})
 	s.whole = err == nil
 	return err
+}
+
+func nullKeys(table *changelog.Table) Unsynced {
+	return Unsynced{Table: table.Name, Reason: "some rows have NULL in their key", Hint: "give them a key, and declare the key NOT NULL"}
+}
+
+// stays tells what stays on this device, once.
+func (s *Syncer) stays(u Unsynced) {
+	if slices.Contains(s.state.snapshot().Unsynced, u) {
+		return
+	}
+	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
+	s.state.update(func(st *Status) { st.Unsynced = append(slices.Clone(st.Unsynced), u) })
 }

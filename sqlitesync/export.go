@@ -75,6 +75,11 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	for _, table := range s.db.Tables {
+		if table.NullKeys {
+			s.stays(nullKeys(table))
+		}
+	}
 	run, err := loadNumber(ctx, s.handle.conn, "run")
 	if err != nil {
 		return false, err
@@ -167,14 +172,8 @@ func (s *Syncer) split(ctx context.Context, number uint64, changes *[]changelog.
 
 // reportBeyond tells that the format can't carry a change.
 func (s *Syncer) reportBeyond(table string, err error) {
-	u := Unsynced{Table: table, Reason: "a change is beyond the limits of the format: " + err.Error(),
-		Hint: "make the row's key or values smaller, or write it under another key"}
-	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
-	s.state.update(func(st *Status) {
-		if !slices.Contains(st.Unsynced, u) {
-			st.Unsynced = append(slices.Clone(st.Unsynced), u)
-		}
-	})
+	s.stays(Unsynced{Table: table, Reason: "a change is beyond the limits of the format: " + err.Error(),
+		Hint: "make the row's key or values smaller, or write it under another key"})
 }
 
 // enqueue puts segments into the outbox, after record has written down here

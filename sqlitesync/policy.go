@@ -78,6 +78,9 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 	}
 	var steps []step
 	listen := func(action sqlite.AuthorizerActionCode, name, column, _, trigger string) sqlite.AuthorizerReturnCode {
+		if action == sqlite.AuthInsert && name == "sqlitesync_log" {
+			return sqlite.AuthorizerIgnore // ours may be out of date, and need not make sense
+		}
 		if trigger != "" && !strings.HasPrefix(trigger, "sqlitesync_") {
 			steps = append(steps, step{trigger, action, changelog.CanonicalName(name), changelog.CanonicalName(column)})
 		}

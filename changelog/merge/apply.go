@@ -248,14 +248,14 @@ func (m *merger) writePuts(ctx context.Context, table *changelog.Table, puts []c
 		if err == nil {
 			accepted = append(accepted, group...)
 		}
-		if !refusal(err) {
+		if !changelog.Refused(err) {
 			return err
 		}
 		for i := range group {
 			switch err := m.upsert(ctx, table, group[i:i+1]); {
 			case err == nil:
 				accepted = append(accepted, group[i])
-			case refusal(err):
+			case changelog.Refused(err):
 				refused = append(refused, group[i])
 			default:
 				return err
@@ -298,7 +298,7 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 		args = append(args, changes[i].Values...)
 	}
 	_, err := m.db.Conn.Exec(ctx, query, args...)
-	if refusal(err) {
+	if changelog.Refused(err) {
 		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
 			return lost
 		}
@@ -354,15 +354,4 @@ func (m *merger) remove(ctx context.Context, table *changelog.Table, key changel
 	}
 	_, err := m.db.Conn.Exec(ctx, query, key...)
 	return err
-}
-
-// refusal reports whether err says that the schema does not take a row:
-// SQLITE_CONSTRAINT, or SQLITE_MISMATCH for a key that is no integer, or
-// SQLITE_TOOBIG.
-func refusal(err error) bool {
-	switch changelog.ErrorCode(err) {
-	case 18, 19, 20:
-		return true
-	}
-	return false
 }

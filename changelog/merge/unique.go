@@ -22,7 +22,7 @@ import (
 func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, row *changelog.Change) (reason string, err error) {
 	one := []changelog.Change{*row}
 	err = m.upsert(ctx, table, one)
-	if !refusal(err) {
+	if !changelog.Refused(err) {
 		return "", err
 	}
 	reason = refusalReason(err)
@@ -44,7 +44,7 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 		}
 		return m.upsert(ctx, table, one)
 	})
-	if refusal(err) { // by another rule: the row claims nothing, and its rivals stay
+	if changelog.Refused(err) { // by another rule: the row claims nothing, and its rivals stay
 		m.result.Unsent = m.result.Unsent[:unsent]
 		return refusalReason(err), nil
 	}
@@ -156,7 +156,7 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 	switch {
 	case errors.Is(err, errProbed):
 		return claims, nil
-	case refusal(err): // by a rule that is not about other rows
+	case changelog.Refused(err): // by a rule that is not about other rows
 		return make([][]any, len(table.Unique)), nil
 	}
 	return nil, err
