@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,6 +26,10 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
+	newest, err := db.newestTriggers(ctx)
+	if err != nil {
+		return err
+	}
 	db.Stale = nil
 	for _, table := range db.Tables {
 		stale, err := db.register(ctx, table, numberOn(present, table.Name))
@@ -32,8 +37,14 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
 		stale.Rebuilt = !carries(present, table)
-		for _, trigger := range triggers(table) {
-			if present[trigger.name].sql != trigger.sql {
+		theirs := newest[table.Put.Table]
+		table.Triggered = theirs > 0
+		wanted := triggers(table)
+		// SQLite runs the newest trigger first. One of the app could end a
+		// statement and leave the row (RAISE(FAIL), RAISE(IGNORE), OR FAIL).
+		first := !slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < theirs })
+		for _, trigger := range wanted {
+			if present[trigger.name].sql != trigger.sql || !first {
 				stale.Written = stale.Written || !trigger.victims
 				stale.Removed = true
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
@@ -98,12 +109,13 @@ func (db *Database) schemaVersion(ctx context.Context) (version int64, err error
 type presentTrigger struct {
 	table  string // canonical
 	number int64  // of the table that it was made for
+	order  int64  // a trigger with a greater one runs before it
 	sql    string
 }
 
 // triggers returns our triggers, by name.
 func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, error) {
-	rows, err := db.Conn.Query(ctx, `SELECT name, tbl_name, sql FROM sqlite_schema
+	rows, err := db.Conn.Query(ctx, `SELECT name, tbl_name, rowid, sql FROM sqlite_schema
 		WHERE type = 'trigger' AND name LIKE 'sqlitesync\_%' ESCAPE '\'`)
 	if err != nil {
 		return nil, err
@@ -113,7 +125,7 @@ func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, er
 	for rows.Next() {
 		var name string
 		var t presentTrigger
-		if err := rows.Scan(&name, &t.table, &t.sql); err != nil {
+		if err := rows.Scan(&name, &t.table, &t.order, &t.sql); err != nil {
 			return nil, err
 		}
 		t.table = CanonicalName(t.table)
@@ -122,6 +134,27 @@ func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, er
 		present[name] = t
 	}
 	return present, rows.Err()
+}
+
+// newestTriggers returns the order of the app's newest trigger on each table, by
+// canonical name.
+func (db *Database) newestTriggers(ctx context.Context) (map[string]int64, error) {
+	rows, err := db.Conn.Query(ctx, `SELECT tbl_name, max(rowid) FROM sqlite_schema
+		WHERE type = 'trigger' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' GROUP BY tbl_name`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	newest := make(map[string]int64)
+	for rows.Next() {
+		var table string
+		var order int64
+		if err := rows.Scan(&table, &order); err != nil {
+			return nil, err
+		}
+		newest[CanonicalName(table)] = order
+	}
+	return newest, rows.Err()
 }
 
 // numberOn returns the number in the names of our triggers on a table, 0 if it

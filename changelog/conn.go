@@ -19,6 +19,10 @@ type Conn struct {
 	// synchronous is what the pragma was set to last, "" before the first time.
 	synchronous string
 
+	// Quiet turns on and off that triggers of the app do nothing, as far as
+	// that can be had; nil if it can't.
+	Quiet func(bool)
+
 	// restore is called at the beginning of the transaction that follows one
 	// that was rolled back (stale): what is in memory may be of that one.
 	restore func(context.Context) error
@@ -45,6 +49,20 @@ func (c *Conn) Exec(ctx context.Context, query string, args ...any) (sql.Result,
 		return nil, err
 	}
 	return statement.ExecContext(ctx, args...)
+}
+
+// ExecQuietly runs a statement without what triggers of the app do. It is
+// compiled each time, since that is when triggers are kept quiet.
+func (c *Conn) ExecQuietly(ctx context.Context, query string, args ...any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.Quiet != nil {
+		c.Quiet(true)
+		defer c.Quiet(false)
+	}
+	_, err := c.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
+	return err
 }
 
 // Query runs a query that is worth keeping prepared. The caller closes the

@@ -66,7 +66,7 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 				"use one of SQLite's own collations, or exclude the table", nil
 		}
 		if row.origin == "pk" {
-			table.Key[row.term].Collation = row.collation
+			table.Key[row.term].Collation, table.Key[row.term].index = row.collation, row.collation
 			continue
 		}
 		terms, condition := parseList(row.text.String)
@@ -91,16 +91,18 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 		column := &columns[row.position]
 		term.Expression, term.plain = Quote(column.name), column.hidden == 0
 		term.columns = dependencies(columns, []string{term.Expression})
-		term.opaque = canFail(column.generation)
-		return term
+	} else {
+		text := texts[row.term]
+		term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
+		term.opaque = canFail(text)
 	}
-	text := texts[row.term]
-	term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
-	term.opaque = canFail(text)
 	for _, column := range columns {
-		if slices.ContainsFunc(term.columns, func(c Column) bool { return c.Name == column.name }) {
-			term.opaque = term.opaque || canFail(column.generation)
+		if column.hidden == 0 || !slices.ContainsFunc(term.columns, func(c Column) bool { return c.Name == column.name }) {
+			continue
 		}
+		// SQLite computes it for the trigger before defaults take the place of NULLs.
+		substituted := slices.ContainsFunc(dependencies(columns, column.generation), func(c Column) bool { return c.substitute != "" })
+		term.opaque = term.opaque || substituted || canFail(column.generation)
 	}
 	return term
 }

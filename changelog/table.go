@@ -32,6 +32,8 @@ type Table struct {
 	Incomplete bool
 	// NullKeys: rows with NULL in their key were written.
 	NullKeys bool
+	// Triggered: the app has triggers on it.
+	Triggered bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool
@@ -48,6 +50,7 @@ type Column struct {
 	// Collation is how a column of the key is compared, "" where that needs
 	// no mention: the key and the column both compare bytes.
 	Collation string
+	index     string // the collation of the key's index, "" if it has none
 	// Default is the column's default if that is a literal, else nil: a row
 	// must look the same on every device, so nothing that is computed counts.
 	Default Value
@@ -71,6 +74,19 @@ func (c *Column) Compared(operand string) string {
 		return operand
 	}
 	return operand + " COLLATE " + c.Collation
+}
+
+// ConflictTarget returns what stands for the key after ON CONFLICT. Without
+// collations it could be another unique index on the same columns.
+func (t *Table) ConflictTarget() string {
+	names := make([]string, len(t.Key))
+	for i, column := range t.Key {
+		names[i] = Quote(column.Name)
+		if column.index != "" {
+			names[i] += " COLLATE " + column.index
+		}
+	}
+	return "(" + strings.Join(names, ", ") + ")"
 }
 
 // Identity returns the canonical encoding of a row's key in this table: two
@@ -173,6 +189,9 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	for i := range columns {
 		row, column := &columns[i], &columns[i].column
 		column.Name, column.Affinity = row.name, affinity(row.declared, strict)
+		if row.constant != nil {
+			*row.constant = defaultText(*row.constant)
+		}
 		if row.constant != nil && row.notNull {
 			column.substitute = "(" + *row.constant + ")"
 		}
@@ -306,6 +325,21 @@ func affinity(declared string, strict bool) string {
 // (CURRENT_TIMESTAMP, an expression) differs from device to device.
 var literalPattern = regexp.MustCompile(
 	`(?is)^(TRUE|FALSE|[+-]?(0x[0-9a-f]+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)|x?'([^']|'')*')$`)
+
+// defaultText returns a default as SQL means it elsewhere: there, a bare or
+// quoted name is a text.
+func defaultText(declared string) string {
+	tokens := tokenize(declared)
+	if len(tokens) != 1 || tokens[0][0] == '\'' || !wordByte(tokens[0][0]) && !strings.ContainsRune("\"`[", rune(tokens[0][0])) ||
+		'0' <= tokens[0][0] && tokens[0][0] <= '9' {
+		return declared
+	}
+	switch CanonicalName(declared) {
+	case "true", "false", "null", "current_time", "current_date", "current_timestamp":
+		return declared
+	}
+	return "'" + strings.ReplaceAll(unquote(declared), "'", "''") + "'"
+}
 
 // stored returns the literal as the column stores it. That takes a column: no
 // expression applies an affinity as columns do, CAST neither.

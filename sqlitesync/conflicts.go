@@ -180,11 +180,11 @@ func assertion(table *changelog.Table, change *changelog.Change) (text string, a
 	if change.Shape.Kind == changelog.Delete {
 		return "DELETE FROM " + changelog.Quote(table.Name) + " WHERE " + changelog.KeyParameters(table), change.Key
 	}
-	var key, all, set []string
+	var all, set []string
 	for _, column := range table.Key {
-		key = append(key, changelog.Quote(column.Name))
+		all = append(all, changelog.Quote(column.Name))
 	}
-	all, args = slices.Clone(key), slices.Clone([]any(change.Key))
+	args = slices.Clone([]any(change.Key))
 	for i, column := range change.Shape.Columns {
 		if at, found := slices.BinarySearch(table.Put.Columns, column); found {
 			name := changelog.Quote(table.Columns[at].Name)
@@ -196,8 +196,8 @@ func assertion(table *changelog.Table, change *changelog.Change) (text string, a
 	if len(set) > 0 {
 		action = "UPDATE SET " + strings.Join(set, ", ")
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
-		strings.Join(all, ", "), changelog.Placeholders(1, len(all)), strings.Join(key, ", "), action), args
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s ON CONFLICT %s DO %s", changelog.Quote(table.Name),
+		strings.Join(all, ", "), changelog.Placeholders(1, len(all)), table.ConflictTarget(), action), args
 }
 
 // Held is a row that this database can't show just now. It is kept, counts as

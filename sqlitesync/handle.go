@@ -124,6 +124,7 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 		return h, err
 	}
 	h.conn = changelog.NewConn(conn)
+	h.conn.Quiet = h.policy.silence
 	return h, conn.Raw(func(driverConn any) error {
 		return driverConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(h.policy.authorize)
 	})

@@ -12,6 +12,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
 )
 
 // policy is what the engine's connection lets triggers do. It is asked when a
@@ -20,6 +21,7 @@ type policy struct {
 	mu     sync.Mutex
 	synced map[string]bool // tables, by canonical name
 	quiet  map[string]bool // the app's triggers that guard its own writes
+	silent bool            // all of them are quiet, for one statement
 }
 
 // set replaces the policy, which changes only with the schema; then SQLite
@@ -28,6 +30,13 @@ func (p *policy) set(synced, quiet map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.synced, p.quiet = synced, quiet
+}
+
+// silence keeps all of the app's triggers quiet, or no longer.
+func (p *policy) silence(silent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = silent
 }
 
 // authorize answers SQLITE_IGNORE to what must not happen in a merge: capture
@@ -42,13 +51,14 @@ func (p *policy) authorize(action sqlite.AuthorizerActionCode, name, _, _, trigg
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	quiet := p.quiet[trigger] || p.silent && !strings.HasPrefix(trigger, "sqlitesync_")
 	switch action {
 	case sqlite.AuthInsert, sqlite.AuthUpdate:
-		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] || p.quiet[trigger] {
+		if canonical := changelog.CanonicalName(name); canonical == "sqlitesync_log" || p.synced[canonical] || quiet {
 			return sqlite.AuthorizerIgnore
 		}
 	case sqlite.AuthSelect:
-		if p.quiet[trigger] {
+		if quiet {
 			return sqlite.AuthorizerIgnore
 		}
 	}
@@ -110,6 +120,9 @@ func (h *handle) triggerSteps(ctx context.Context, statements []string) ([]step,
 // part do, for the policy. A trigger that raises is quiet in merges whole:
 // nothing can keep it from raising and let it write.
 func (s *Syncer) judgeTriggers(ctx context.Context) error {
+	if err := merge.Unguard(ctx, s.handle.conn); err != nil {
+		return err
+	}
 	s.handle.policy.set(nil, nil) // what is compiled to try it out must see all that triggers do
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {

@@ -297,6 +297,9 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 		args = append(args, changes[i].Key...)
 		args = append(args, changes[i].Values...)
 	}
+	if len(changes) == 1 {
+		return m.exec(ctx, table, query, args)
+	}
 	_, err := m.db.Conn.Exec(ctx, query, args...)
 	if changelog.Refused(err) {
 		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
@@ -306,16 +309,32 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 	return err
 }
 
+// exec runs a statement for one row. What the app's triggers keep of their own,
+// and fail with, must not decide whether the row shows.
+func (m *merger) exec(ctx context.Context, table *changelog.Table, query string, args []any) error {
+	_, err := m.db.Conn.Exec(ctx, query, args...)
+	if !changelog.Refused(err) {
+		return err
+	}
+	if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
+		return lost
+	}
+	if table.Triggered && m.db.Conn.ExecQuietly(ctx, query, args...) == nil {
+		return nil
+	}
+	return err
+}
+
 // upsertText is never a REPLACE: that would remove other rows, change rowids
 // and fire cascades. OR ABORT overrides what the table's constraints declare
 // (UNIQUE … ON CONFLICT REPLACE, IGNORE or ROLLBACK). The alias keeps the name
 // excluded free, should the table itself be called so.
 func upsertText(table *changelog.Table, rows, width int) string {
-	var key, all, set []string
+	var all, set []string
 	assign := func(name string) { set = append(set, name+" = excluded."+name) }
 	for _, column := range table.Key {
 		name := changelog.Quote(column.Name)
-		key, all = append(key, name), append(all, name)
+		all = append(all, name)
 		if column.Loose() {
 			assign(name)
 		}
@@ -329,8 +348,8 @@ func upsertText(table *changelog.Table, rows, width int) string {
 	if len(set) > 0 {
 		action = "UPDATE SET " + strings.Join(set, ", ")
 	}
-	return fmt.Sprintf("INSERT OR ABORT INTO %s AS sqlitesync_row (%s) VALUES %s ON CONFLICT (%s) DO %s", changelog.Quote(table.Name),
-		strings.Join(all, ", "), changelog.Placeholders(rows, width), strings.Join(key, ", "), action)
+	return fmt.Sprintf("INSERT OR ABORT INTO %s AS sqlitesync_row (%s) VALUES %s ON CONFLICT %s DO %s", changelog.Quote(table.Name),
+		strings.Join(all, ", "), changelog.Placeholders(rows, width), table.ConflictTarget(), action)
 }
 
 // forceText writes a row over all rows that are in its way. It is always taken
@@ -352,6 +371,5 @@ func (m *merger) remove(ctx context.Context, table *changelog.Table, key changel
 	if table.Guarded {
 		return m.removeGuarded(ctx, table, key, query)
 	}
-	_, err := m.db.Conn.Exec(ctx, query, key...)
-	return err
+	return m.exec(ctx, table, query, key)
 }

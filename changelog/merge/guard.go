@@ -17,14 +17,11 @@ import (
 //
 // It is called inside a transaction, after [changelog.Database.Capture].
 func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) error {
-	triggers, err := guards(ctx, db.Conn)
-	if err != nil {
+	var guards int
+	if err := db.Conn.Get(ctx, "SELECT coalesce(max(rowid), 0) FROM sqlite_temp_schema", nil, &guards); err != nil {
 		return err
 	}
 	var script strings.Builder
-	for _, name := range triggers {
-		fmt.Fprintf(&script, "DROP TRIGGER temp.%s;\n", changelog.Quote(name))
-	}
 	for _, table := range db.Tables {
 		if table.Guarded = names[table.Put.Table]; !table.Guarded {
 			continue
@@ -37,10 +34,12 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 		}
 		list, on := strings.Join(columns, ", "), "main."+changelog.Quote(table.Name)
 		fmt.Fprintf(&script, "DROP TABLE IF EXISTS temp.%s;\nCREATE TEMP TABLE %[1]s (%s);\n", removing(table), list)
+		// SQLite can forget a temporary trigger and keep its name, if its table goes.
+		guards++
 		fmt.Fprintf(&script, "CREATE TEMP TRIGGER sqlitesync_guard_%d_delete BEFORE DELETE ON %s WHEN NOT EXISTS (SELECT 1 FROM %s WHERE %s) BEGIN SELECT RAISE(IGNORE); END;\n",
-			table.Number, on, removing(table), strings.Join(match, " AND "))
+			guards, on, removing(table), strings.Join(match, " AND "))
 		fmt.Fprintf(&script, "CREATE TEMP TRIGGER sqlitesync_guard_%d_update BEFORE UPDATE ON %s WHEN NOT (%s) BEGIN SELECT RAISE(IGNORE); END;\n",
-			table.Number, on, strings.Join(same, " AND "))
+			guards, on, strings.Join(same, " AND "))
 	}
 	if script.Len() == 0 {
 		return nil
@@ -48,20 +47,27 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 	return db.Conn.Script(ctx, script.String())
 }
 
-func guards(ctx context.Context, c *changelog.Conn) (names []string, err error) {
+// Unguard ends what Guard did: afterwards the app's triggers can be looked at
+// as they are.
+func Unguard(ctx context.Context, c *changelog.Conn) error {
 	rows, err := c.Query(ctx, `SELECT name FROM sqlite_temp_schema WHERE type = 'trigger' AND name LIKE 'sqlitesync\_guard\_%' ESCAPE '\'`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
+	var script strings.Builder
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
-			return nil, err
+			return err
 		}
-		names = append(names, name)
+		fmt.Fprintf(&script, "DROP TRIGGER IF EXISTS temp.%s;\n", changelog.Quote(name))
 	}
-	return names, rows.Err()
+	if err := rows.Err(); err != nil || script.Len() == 0 {
+		return err
+	}
+	rows.Close()
+	return c.Script(ctx, script.String())
 }
 
 // removing names the temporary table with the key of the row that a merge is
@@ -78,7 +84,7 @@ func (m *merger) removeGuarded(ctx context.Context, table *changelog.Table, key 
 	if _, err := m.db.Conn.Exec(ctx, pass, key...); err != nil {
 		return err
 	}
-	if _, err := m.db.Conn.Exec(ctx, query, key...); err != nil {
+	if err := m.exec(ctx, table, query, key); err != nil {
 		return err
 	}
 	_, err := m.db.Conn.Exec(ctx, "DELETE FROM temp."+removing(table))

@@ -174,7 +174,17 @@ func (m *merger) retryRow(ctx context.Context, table *changelog.Table, row strin
 	if err != nil {
 		return err
 	}
-	return m.show(ctx, table, Combine(changes), before)
+	w := Combine(changes)
+	if before.Visible() && w.Exists { // most rows are as they should be, and need not be written
+		row, err := m.db.Read(ctx, table, before.Key)
+		if err != nil {
+			return err
+		}
+		if row != nil && row.Image() == m.image(table, w).Image() {
+			return m.record(ctx, table, w, before, true, "")
+		}
+	}
+	return m.show(ctx, table, w, before)
 }
 
 // recordMeeting records that the changes kept of a row, and those that are
