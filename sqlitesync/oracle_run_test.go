@@ -274,10 +274,19 @@ func (r *oracleRun) expected(u Unsynced) bool {
 		}
 	}
 	if strings.Contains(u.Reason, "SQLite can't write to it here") { // a trigger names what is gone: the app can't write either
-		for _, statement := range []string{"INSERT INTO %s DEFAULT VALUES", "DELETE FROM %s"} {
-			if _, err := r.twin.query(r.ctx, "EXPLAIN "+fmt.Sprintf(statement, changelog.Quote(u.Table))); err != nil {
-				r.local[u.Table] = true
-				return true
+		for _, table := range r.tables {
+			if table.name != u.Table {
+				continue
+			}
+			var set []string
+			for _, name := range table.names() {
+				set = append(set, changelog.Quote(name)+" = NULL")
+			}
+			for _, statement := range []string{"INSERT INTO %s DEFAULT VALUES", "UPDATE %s SET " + strings.ReplaceAll(strings.Join(set, ", "), "%", "%%"), "DELETE FROM %s"} {
+				if _, err := r.twin.query(r.ctx, "EXPLAIN "+fmt.Sprintf(statement, changelog.Quote(u.Table))); err != nil {
+					r.local[u.Table] = true
+					return true
+				}
 			}
 		}
 	}

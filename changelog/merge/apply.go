@@ -135,7 +135,7 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 		return err
 	}
 	simple := changes[:0:0]
-	var others []changelog.Change
+	var same, others []changelog.Change
 	met := make(map[string]bool, len(changes))
 	for i := range changes {
 		change := &changes[i]
@@ -155,12 +155,19 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 					return err
 				}
 			}
-			simple = append(simple, *change)
+			if change.Shape.Kind == changelog.Full && clock.Shape == table.PutNumber && clock.Image == change.Image() {
+				same = append(same, *change) // two devices have written the same; nobody's trigger needs to hear of it
+			} else {
+				simple = append(simple, *change)
+			}
 		default:
 			others = append(others, *change)
 		}
 	}
 	if err := m.write(ctx, table, simple); err != nil {
+		return err
+	}
+	if err := m.db.Record(ctx, table, same, changelog.Shown); err != nil {
 		return err
 	}
 	for i := range others {

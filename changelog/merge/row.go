@@ -58,17 +58,22 @@ func (m *merger) versions(ctx context.Context, table *changelog.Table, before *c
 
 // show makes the table show the winner, or holds it.
 func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
-	m.result.Rows[table.Name]++
-	if len(table.Unique) > 0 {
-		m.loosened[table] = true
-	}
 	if !w.Exists {
+		m.result.Rows[table.Name]++
+		m.loosened[table] = len(table.Unique) > 0
 		if err := m.hide(ctx, table, before); err != nil {
 			return err
 		}
 		return m.record(ctx, table, w, before, false, "")
 	}
 	row := m.image(table, w)
+	if before.Visible() && before.Shape == table.PutNumber && before.Image == row.Image() {
+		return m.record(ctx, table, w, before, true, "") // nobody's trigger needs to hear of it
+	}
+	m.result.Rows[table.Name]++
+	if len(table.Unique) > 0 {
+		m.loosened[table] = true
+	}
 	reason, err := m.place(ctx, table, &w, row)
 	if err != nil {
 		return err
