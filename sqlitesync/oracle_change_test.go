@@ -32,10 +32,7 @@ func (g *oracleGenerator) change() (step oracleStep) {
 	own := t.name != oracleAudit && t.name != oracleLocal
 	name := changelog.Quote(t.name)
 	c := pick(g, t.columns...)
-	taken := make(map[string]bool)
-	for _, column := range t.columns {
-		taken[column.name] = true
-	}
+	// A column that takes the name of one before it counts as that one (LIMITS.md), so the names of columns that come are new.
 	kind := pick(g, "addcolumn", "addcolumn", "renamecolumn", "renamekey", "dropcolumn", "renametable", "createindex", "createindex", "dropindex",
 		"recreate", "createtable", "droptable", "rebuild", "rebuild", "createtrigger", "droptrigger", "vacuum", "reindex", "analyze", "checkpoint")
 	switch {
@@ -49,13 +46,13 @@ func (g *oracleGenerator) change() (step oracleStep) {
 	case kind == "checkpoint" && !g.open:
 		return single(oracleStatement{text: "PRAGMA wal_checkpoint(TRUNCATE)", kind: kindUpkeep, returns: true, private: true})
 	case kind == "addcolumn" && len(t.columns) < 14:
-		return schemaChange("ALTER TABLE " + name + " ADD COLUMN " + changelog.Quote(g.columnName(taken)) + " " + g.column(t.strictness(), true))
+		return schemaChange("ALTER TABLE " + name + " ADD COLUMN " + changelog.Quote(g.name("c")) + " " + g.column(t.strictness(), true))
 	case kind == "renamecolumn" && c.key == 0 && own, kind == "renamekey" && c.key > 0 && own:
-		return schemaChange("ALTER TABLE " + name + " RENAME COLUMN " + changelog.Quote(c.name) + " TO " + changelog.Quote(g.columnName(taken)))
+		return schemaChange("ALTER TABLE " + name + " RENAME COLUMN " + changelog.Quote(c.name) + " TO " + changelog.Quote(g.name("c")))
 	case kind == "dropcolumn" && own && !t.indexed[c.name] && !g.uniqueDropped:
 		// The triggers of capture name the columns of unique indexes, those of a dropped index until the next pass.
 		return schemaChange("ALTER TABLE " + name + " DROP COLUMN " + changelog.Quote(c.name))
-	case kind == "renametable" && own:
+	case kind == "renametable" && own && !t.referenced: // SQLite forgets that a renamed table refers to itself, until it reads the schema again
 		return schemaChange("ALTER TABLE " + name + " RENAME TO " + changelog.Quote(g.name("t")))
 	case kind == "createindex":
 		text := g.index(t)
@@ -101,7 +98,8 @@ func (g *oracleGenerator) change() (step oracleStep) {
 // ALTER TABLE can't make.
 func (g *oracleGenerator) rebuild(t *oracleTable) oracleStep {
 	begin := oracleStatement{text: "BEGIN", kind: kindBegin}
-	off := oracleStatement{text: "PRAGMA foreign_keys = OFF", kind: kindUpkeep}
+	// Whether the copy works depends on the data, and the replica runs it too.
+	off := oracleStatement{text: "PRAGMA foreign_keys = OFF", kind: kindUpkeep, pass: true}
 	back := oracleStatement{text: "PRAGMA foreign_keys = " + g.enforced, kind: kindUpkeep}
 	name, other := changelog.Quote(t.name), changelog.Quote(g.name("rebuilt"))
 	_, definition, _ := strings.Cut(t.sql, name)

@@ -163,7 +163,7 @@ func (g *oracleGenerator) insert(t *oracleTable) string {
 	}
 	verb += " (" + strings.Join(names, ", ") + ")"
 	var source string
-	if g.chance(12) {
+	if g.chance(12) && len(g.tables) > 2 {
 		source = g.selected(columns)
 	} else {
 		rows := make([]string, pick(g, 1, 1, 1, 2, 3, 5))
@@ -184,9 +184,14 @@ func (g *oracleGenerator) insert(t *oracleTable) string {
 
 // selected returns a SELECT from any table. Its rows have an order, or else the
 // rowids that they are given would depend on the plan, and SQLite would copy
-// whole tables with their rowids where no trigger stands in the way.
+// whole tables with their rowids where no trigger stands in the way. They do not
+// come from a table that triggers write to: whether the statement reads what its
+// own triggers write depends on what other triggers there are.
 func (g *oracleGenerator) selected(columns []oracleColumn) string {
 	from := pick(g, g.tables...)
+	for from.name == oracleAudit || from.name == oracleLocal {
+		from = pick(g, g.tables...)
+	}
 	values := make([]string, len(columns))
 	for i, c := range columns {
 		values[i] = changelog.Quote(pick(g, from.columns...).name)
@@ -279,12 +284,17 @@ func (g *oracleGenerator) expression(t *oracleTable, c oracleColumn, from string
 // update returns an UPDATE. One of several rows has to go through them in the
 // order of the table: with an index, SQLite takes them in the index's order as
 // it finds them, or, if there are triggers, in the table's order when it has
-// found all, and conflicts among them end accordingly.
+// found all, and conflicts among them end accordingly. In a table without
+// rowids even NOT INDEXED does not keep it from that.
 func (g *oracleGenerator) update(t *oracleTable) string {
-	verb, where, set := g.or("UPDATE", t)+" "+changelog.Quote(t.name), g.where(t), " SET "
+	verb, where, set := g.or("UPDATE", t), g.where(t), " SET "
 	if one := " WHERE " + changelog.Quote(t.name) + "." + changelog.Quote(t.key[0]); len(t.key) > 1 || !strings.HasPrefix(where, one+" =") {
 		set = " NOT INDEXED SET "
+		if t.withoutRowid {
+			verb = "UPDATE"
+		}
 	}
+	verb += " " + changelog.Quote(t.name)
 	// The source has one row, so that it does not matter which SQLite takes.
 	if c := t.column(pick(g, t.names()...)); c.key == 0 && g.has("updatefrom", 12) {
 		other := pick(g, g.tables...)

@@ -11,6 +11,7 @@ import (
 var (
 	oracleSeed       = flag.Uint64("oracle.seed", 0, "run TestOracle with this seed only")
 	oracleSchemas    = flag.Int("oracle.schemas", 12, "how many schemas TestOracle makes")
+	oracleFrom       = flag.Uint64("oracle.from", 1, "the first seed of TestOracle")
 	oracleStatements = flag.Int("oracle.statements", 250, "how many statements TestOracle runs on each schema")
 	oracleWithout    = flag.String("oracle.without", "", "what TestOracle leaves out: names of oracleFeatures, with commas")
 )
@@ -30,12 +31,13 @@ func TestOracle(t *testing.T) {
 	seeds := []uint64{*oracleSeed}
 	if *oracleSeed == 0 {
 		seeds = nil
-		for seed := range *oracleSchemas {
-			seeds = append(seeds, uint64(seed+1))
+		for n := range *oracleSchemas {
+			seeds = append(seeds, *oracleFrom+uint64(n))
 		}
 	}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			events, failure := invent(t, seed, *oracleStatements, without)
 			if failure == nil {
 				return
