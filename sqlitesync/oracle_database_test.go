@@ -169,8 +169,8 @@ func (d *oracleDatabase) definitions(ctx context.Context) ([]string, error) {
 // tables reads the app's tables.
 func (d *oracleDatabase) tables(ctx context.Context) ([]*oracleTable, error) {
 	rows, err := d.conn.QueryContext(ctx, `SELECT name, sql, (SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = s.name),
-		EXISTS (SELECT 1 FROM pragma_foreign_key_list(s.name) WHERE on_delete = 'SET NULL' OR on_update = 'SET NULL'),
-		EXISTS (SELECT 1 FROM sqlite_schema c JOIN pragma_foreign_key_list(c.name) f WHERE c.type = 'table' AND lower(f."table") = lower(s.name) AND c.name <> s.name)
+		EXISTS (SELECT 1 FROM pragma_foreign_key_list(s.name) WHERE on_delete = 'SET NULL' OR on_update = 'SET NULL' OR lower("table") = lower(s.name)),
+		EXISTS (SELECT 1 FROM sqlite_schema c JOIN pragma_foreign_key_list(c.name) f WHERE c.type = 'table' AND lower(f."table") = lower(s.name))
 		FROM sqlite_schema s WHERE type = 'table' AND `+oracleOthers+` ORDER BY name`)
 	if err != nil {
 		return nil, err

@@ -268,7 +268,7 @@ func (g *oracleGenerator) foreignKey(p *tablePlan, plans []tablePlan, taken map[
 		if g.chance(75) {
 			action := pick(g, "CASCADE", "CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION")
 			clause += " ON " + event + " " + action
-			g.noReplace = g.noReplace || action == "SET NULL"
+			g.noReplace = g.noReplace || action == "SET NULL" || parent.name == p.name
 		}
 	}
 	if g.has("deferred", 35) {
