@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,22 +32,30 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		return err
 	}
 	db.Stale = nil
+	before, err := db.vacate(ctx, present)
+	if err != nil {
+		return err
+	}
 	for _, table := range db.Tables {
-		stale, err := db.register(ctx, table, numberOn(present, table.Name))
+		stale, err := db.register(ctx, table, before)
 		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
 		stale.Rebuilt = !carries(present, table)
 		theirs := newest[table.Put.Table]
-		table.Triggered = theirs > 0
+		table.Triggered = theirs.newest > 0
 		wanted := triggers(table)
 		// SQLite runs the newest trigger first. One of the app could end a
 		// statement and leave the row (RAISE(FAIL), RAISE(IGNORE), OR FAIL).
-		first := !slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < theirs })
+		after := func(order int64) bool {
+			return slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < order })
+		}
+		late, unnoticed := after(theirs.newest), after(theirs.ending)
 		for _, trigger := range wanted {
-			if present[trigger.name].sql != trigger.sql || !first {
-				stale.Written = stale.Written || !trigger.victims
-				stale.Removed = true
+			missing := present[trigger.name].sql != trigger.sql
+			stale.Written = stale.Written || unnoticed || missing && !trigger.victims
+			stale.Removed = stale.Removed || unnoticed || missing
+			if missing || late {
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
 				if err := db.Conn.Script(ctx, script); err != nil {
 					return fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
@@ -136,23 +145,35 @@ func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, er
 	return present, rows.Err()
 }
 
-// newestTriggers returns the order of the app's newest trigger on each table, by
-// canonical name.
-func (db *Database) newestTriggers(ctx context.Context) (map[string]int64, error) {
-	rows, err := db.Conn.Query(ctx, `SELECT tbl_name, max(rowid) FROM sqlite_schema
-		WHERE type = 'trigger' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' GROUP BY tbl_name`)
+// appTriggers says which of the app's triggers on a table is the newest, and
+// which of those that can end a statement in the middle. 0: there is none.
+type appTriggers struct{ newest, ending int64 }
+
+// endings are the words with which a trigger ends the statement that fires it.
+var endings = map[string]bool{"raise": true, "fail": true, "ignore": true}
+
+// newestTriggers looks at the app's triggers on each table, by canonical name.
+func (db *Database) newestTriggers(ctx context.Context) (map[string]appTriggers, error) {
+	rows, err := db.Conn.Query(ctx, `SELECT tbl_name, rowid, sql FROM sqlite_schema
+		WHERE type = 'trigger' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	newest := make(map[string]int64)
+	newest := make(map[string]appTriggers)
 	for rows.Next() {
-		var table string
+		var table, text string
 		var order int64
-		if err := rows.Scan(&table, &order); err != nil {
+		if err := rows.Scan(&table, &order, &text); err != nil {
 			return nil, err
 		}
-		newest[CanonicalName(table)] = order
+		table = CanonicalName(table)
+		of := newest[table]
+		of.newest = order
+		if ends := func(token string) bool { return endings[CanonicalName(token)] }; slices.ContainsFunc(tokenize(text), ends) {
+			of.ending = order
+		}
+		newest[table] = of
 	}
 	return newest, rows.Err()
 }
@@ -174,42 +195,61 @@ func carries(present map[string]presentTrigger, table *Table) bool {
 	return numberOn(present, table.Name) == table.Number
 }
 
-// register gives the table its number, shape, log columns and clock table. The
-// number is the one that stands for these rows already, else the one that the
-// table carries, because it, or a column of its key, was renamed.
-func (db *Database) register(ctx context.Context, table *Table, carried int64) (stale Stale, err error) {
-	stale.Table = table
-	rows := table.Put.Rows()
-	var columns string
-	read := func(condition string, arg any, dest ...any) error {
-		err := db.Conn.Get(ctx, "SELECT number, name, phase, incomplete, columns FROM sqlitesync_tables WHERE "+condition, []any{arg}, dest...)
+// vacate takes their names from the tables that were renamed, so that others
+// can take these, and returns what the names were, by number. A table that
+// carries triggers of ours goes on with the number in them, whatever it and its
+// key are called now.
+func (db *Database) vacate(ctx context.Context, present map[string]presentTrigger) (before map[int64]string, err error) {
+	before = make(map[int64]string)
+	for _, table := range db.Tables {
+		number := numberOn(present, table.Name)
+		if number == 0 {
+			continue
+		}
+		var name string
+		err := db.Conn.Get(ctx, "SELECT name FROM sqlitesync_tables WHERE number = ?", []any{number}, &name)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+			continue
 		}
-		return err
-	}
-	var name string
-	dest := []any{&table.Number, &name, &table.Phase, &table.Incomplete, &columns}
-	if err := read("name = ?", rows, dest...); err != nil {
-		return stale, err
-	}
-	if table.Number == 0 && carried != 0 {
-		if err := read("number = ?", carried, dest...); err != nil {
-			return stale, err
+		if err != nil {
+			return nil, err
 		}
-		stale.Was = name
+		table.Number = number
+		if name == table.Put.Rows() {
+			continue
+		}
+		before[number] = name
+		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = number WHERE number = ?", number); err != nil {
+			return nil, err
+		}
 	}
+	return before, nil
+}
+
+// register gives the table its number, shape, log columns and clock table.
+func (db *Database) register(ctx context.Context, table *Table, before map[int64]string) (stale Stale, err error) {
+	stale.Table, stale.Was = table, before[table.Number]
+	rows, declared := table.Put.Rows(), strings.Join(table.declared, ",")
 	if table.PutNumber, err = db.ShapeNumber(ctx, table.Put); err != nil {
 		return stale, err
 	}
-	if table.Number != 0 {
-		stale.compare(columns)
+	if stale.Was != "" { // a table of this name that is gone has left its number behind
+		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = -number WHERE name = ?", rows); err != nil {
+			return stale, err
+		}
+		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = ? WHERE number = ?", rows, table.Number); err != nil {
+			return stale, err
+		}
 	}
-	columns = strings.Join(table.declared, ",")
-	if table.Number == 0 {
-		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number", []any{rows, columns}, &table.Number)
-	} else {
-		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = ?, columns = ? WHERE number = ?", rows, columns, table.Number)
+	var columns string
+	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
+		&table.Number, &table.Phase, &table.Incomplete, &columns)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number", []any{rows, declared}, &table.Number)
+	case err == nil:
+		stale.compare(columns)
+		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET columns = ? WHERE number = ?", declared, table.Number)
 	}
 	if err != nil {
 		return stale, err
@@ -234,8 +274,19 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 		}
 	}
 	definition := clockDefinition(table)
-	if clocks != nil && *clocks == definition {
+	switch {
+	case clocks != nil && *clocks == definition:
 		return nil
+	case clocks != nil && collations.ReplaceAllString(*clocks, "") == collations.ReplaceAllString(definition, ""):
+		// Rows that the key holds equal now are one row, whose newest change the logs know.
+		script := fmt.Sprintf(`ALTER TABLE sqlitesync_clock_%[1]d RENAME TO sqlitesync_clocks_before;
+			%[2]s;
+			INSERT OR IGNORE INTO sqlitesync_clock_%[1]d SELECT * FROM sqlitesync_clocks_before ORDER BY time DESC;
+			DROP TABLE sqlitesync_clocks_before`, table.Number, definition)
+		if err := db.Conn.Script(ctx, script); err != nil {
+			return err
+		}
+		return db.SetIncomplete(ctx, table, true)
 	}
 	// None yet, or the app has made the table anew with a key of another type,
 	// and what is known is about other rows.
@@ -245,6 +296,9 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 	}
 	return db.SetPhase(ctx, table, PhaseNew)
 }
+
+// collations matches what the clock table says of how the key compares.
+var collations = regexp.MustCompile(` COLLATE (BINARY|NOCASE|RTRIM)`)
 
 type trigger struct {
 	name, sql string

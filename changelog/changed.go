@@ -20,11 +20,16 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 	}
 	row := &edit.Change
 	lost, gained := apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)
-	if len(lost) > maxRenamed {
-		return nil, false, nil
-	}
-	if !row.was(shape, edit.Before.Image, lost, gained, make(map[string]string, len(lost))) {
-		return nil, false, nil
+	if !row.was(shape, edit.Before.Image, table.renamed) {
+		if len(lost) == 0 || table.unexplained > maxUnexplained {
+			return nil, false, nil
+		}
+		search := renaming{shape: shape, image: edit.Before.Image, tries: maxTries, renamed: make(map[string]string)}
+		if !search.find(row, lost, gained) {
+			table.unexplained++
+			return nil, false, nil
+		}
+		table.renamed = search.renamed
 	}
 	for _, column := range gained {
 		i, _ := slices.BinarySearch(table.Put.Columns, column)
@@ -35,34 +40,55 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 	return columns, true, nil
 }
 
-// maxRenamed is how many renamed columns are looked for: of n lost columns each
-// could be any of those gained, and no pragma tells which.
-const maxRenamed = 3
+// Limits of the search for renamed columns: of the columns that are gone each
+// could be any of those that came, and no pragma tells which.
+const (
+	maxTries       = 64  // ways that are tried for a row
+	maxUnexplained = 100 // rows without one, after which none is looked for any more
+)
 
-// was reports whether the row had this image when its table had the columns of
-// shape. Each of the lost columns is looked for among those gained: a column
-// that was renamed has kept its value. renamed holds those found, by their old
-// names.
-func (c *Change) was(shape *Shape, image Image, lost, gained []string, renamed map[string]string) bool {
+// renaming is a search for what became of the columns of a shape: a column
+// that was renamed has kept its value.
+type renaming struct {
+	shape   *Shape
+	image   Image
+	tries   int
+	renamed map[string]string // from their old names to their new ones
+}
+
+// find looks for each of the lost columns among those gained.
+func (r *renaming) find(row *Change, lost, gained []string) bool {
 	if len(lost) == 0 {
-		then := &Change{Shape: shape, Key: c.Key, Values: make([]Value, len(shape.Columns))}
-		for i, column := range shape.Columns {
-			if name, ok := renamed[column]; ok {
-				column = name
-			}
-			at, _ := slices.BinarySearch(c.Shape.Columns, column)
-			then.Values[i] = c.Values[at]
-		}
-		return then.Image() == image
+		r.tries--
+		return row.was(r.shape, r.image, r.renamed)
 	}
 	for i, column := range gained {
-		renamed[lost[0]] = column
-		others := slices.Concat(gained[:i], gained[i+1:])
-		if c.was(shape, image, lost[1:], others, renamed) {
+		if r.tries == 0 {
+			break
+		}
+		r.renamed[lost[0]] = column
+		if r.find(row, lost[1:], slices.Concat(gained[:i], gained[i+1:])) {
 			return true
 		}
 	}
 	return false
+}
+
+// was reports whether the row had this image when its table had the columns of
+// shape, given which of these have other names now.
+func (c *Change) was(shape *Shape, image Image, renamed map[string]string) bool {
+	then := &Change{Shape: shape, Key: c.Key, Values: make([]Value, len(shape.Columns))}
+	for i, column := range shape.Columns {
+		if name, ok := renamed[column]; ok {
+			column = name
+		}
+		at, found := slices.BinarySearch(c.Shape.Columns, column)
+		if !found {
+			return false
+		}
+		then.Values[i] = c.Values[at]
+	}
+	return then.Image() == image
 }
 
 // part returns what a full put of the table says of some of its columns.

@@ -69,16 +69,21 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 			table.Key[row.term].Collation, table.Key[row.term].index = row.collation, row.collation
 			continue
 		}
-		terms, condition := parseList(row.text.String)
+		terms, where := parseList(row.text.String)
 		if i == 0 || found[i-1].index != row.index {
-			table.Unique = append(table.Unique, Unique{Condition: condition})
+			table.Unique = append(table.Unique, Unique{Condition: strings.Join(literals(where, columns), "")})
 		}
 		unique := &table.Unique[len(table.Unique)-1]
 		term := readTerm(columns, &row, terms)
 		unique.Terms, unique.opaque = append(unique.Terms, term), unique.opaque || term.opaque
 	}
 	for i := range table.Key {
-		if err := plainCollation(ctx, c, table.Name, &table.Key[i]); err != nil {
+		err := plainCollation(ctx, c, table.Name, &table.Key[i])
+		if ErrorCode(err) == codeError {
+			return fmt.Sprintf("its key column %q has a collation that is not known here", table.Key[i].Name),
+				"let this program register it, or exclude the table", nil
+		}
+		if err != nil {
 			return "", "", err
 		}
 	}
@@ -92,7 +97,7 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 		term.Expression, term.plain = Quote(column.name), column.hidden == 0
 		term.columns = dependencies(columns, []string{term.Expression})
 	} else {
-		text := texts[row.term]
+		text := literals(texts[row.term], columns)
 		term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
 		term.opaque = canFail(text)
 	}
@@ -107,6 +112,21 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 	return term
 }
 
+// literals returns the tokens with the texts that stand in double quotes in
+// single ones. SQLite takes a quoted name that is none for a text in an index
+// that was made so, but need not in a trigger.
+func literals(tokens []string, columns []columnRow) []string {
+	tokens = slices.Clone(tokens)
+	for i, token := range tokens {
+		isName := func(c columnRow) bool { return CanonicalName(c.name) == CanonicalName(unquote(token)) }
+		call := i+1 < len(tokens) && tokens[i+1] == "("
+		if token[0] == '"' && !call && !slices.ContainsFunc(columns, isName) {
+			tokens[i] = "'" + strings.ReplaceAll(unquote(token), "'", "''") + "'"
+		}
+	}
+	return tokens
+}
+
 // canFail reports whether an expression can end in an error, as JSON functions
 // do for what is no JSON. In a trigger of ours it would refuse a write that the
 // table's own rules would have passed over, or refused in other words.
@@ -119,7 +139,7 @@ func canFail(tokens []string) bool {
 		case token == "(" && last != "" && wordByte(last[0]) && !harmless[CanonicalName(last)], token == ">" && last == "-":
 			return true
 		}
-		last = token
+		last = unquote(token)
 	}
 	return false
 }
@@ -138,16 +158,19 @@ var harmless = map[string]bool{
 // columns among them are made of. SQLite computes a generated column for a
 // trigger only from what the trigger names.
 func dependencies(columns []columnRow, tokens []string) (found []Column) {
-	for i := range columns {
-		c := &columns[i]
-		if !slices.ContainsFunc(tokens, func(token string) bool { return CanonicalName(unquote(token)) == CanonicalName(c.name) }) {
-			continue
-		}
-		found = append(found, c.column)
-		for _, base := range dependencies(columns, c.generation) {
-			if !slices.ContainsFunc(found, func(other Column) bool { return other.Name == base.Name }) {
-				found = append(found, base)
+	named := make([]bool, len(columns))
+	for pending := [][]string{tokens}; len(pending) > 0; pending = pending[1:] {
+		for _, token := range pending[0] {
+			i := slices.IndexFunc(columns, func(c columnRow) bool { return CanonicalName(c.name) == CanonicalName(unquote(token)) })
+			if i >= 0 && !named[i] { // a column may be called as its own type, or as a function in it
+				named[i] = true
+				pending = append(pending, columns[i].generation)
 			}
+		}
+	}
+	for i := range columns {
+		if named[i] {
+			found = append(found, columns[i].column)
 		}
 	}
 	return found

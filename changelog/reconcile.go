@@ -74,9 +74,9 @@ func (db *Database) Reconcile(ctx context.Context) error {
 
 func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	table := stale.Table
-	if differs := stale.differs(); differs != "" {
+	if differs, defaults := stale.differs(); differs != "" {
 		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM %s WHERE %s",
-			logColumns(table), table.Number, never, qualified(table.Key, ""), Quote(table.Name), differs))
+			logColumns(table), table.Number, never, qualified(table.Key, ""), Quote(table.Name), differs), defaults...)
 		if err != nil {
 			return err
 		}
@@ -110,20 +110,18 @@ func (db *Database) noteGone(ctx context.Context, table *Table, at string) error
 	return err
 }
 
-// differs returns the condition that a row may differ from what is known.
-func (s *Stale) differs() string {
+// differs returns the condition that a row may differ from what is known, and
+// its parameters.
+func (s *Stale) differs() (condition string, defaults []any) {
 	if s.Written || s.Was != "" {
-		return "true"
+		return "true", nil
 	}
 	var terms []string
 	for _, column := range s.Gained {
-		value := "NULL"
-		if column.literal != "" {
-			value = column.literal
-		}
-		terms = append(terms, fmt.Sprintf("%s IS NOT %s", Quote(column.Name), value))
+		terms = append(terms, fmt.Sprintf("%[1]s COLLATE BINARY IS NOT ? OR typeof(%[1]s) <> typeof(?)", Quote(column.Name)))
+		defaults = append(defaults, column.Default, column.Default)
 	}
-	return strings.Join(terms, " OR ")
+	return strings.Join(terms, " OR "), defaults
 }
 
 // SetIncomplete marks a table whose rows are not all known, or takes the mark

@@ -9,11 +9,11 @@ import (
 // tokens of each part of its list, and the condition of an index. No pragma
 // tells the expressions in them. SQLite has parsed the text before it stored it,
 // so what is not well formed need not be thought of.
-func parseList(text string) (parts [][]string, condition string) {
+func parseList(text string) (parts [][]string, condition []string) {
 	tokens := tokenize(text)
 	open := slices.Index(tokens, "(")
 	if open < 0 { // the index of a constraint has no text
-		return nil, ""
+		return nil, nil
 	}
 	depth, start := 0, open+1
 	for i := open; i < len(tokens); i++ {
@@ -33,7 +33,7 @@ func parseList(text string) (parts [][]string, condition string) {
 	}
 	rest := tokens[start:]
 	if where := slices.IndexFunc(rest, func(token string) bool { return strings.EqualFold(token, "where") }); where >= 0 {
-		condition = strings.TrimSpace(strings.Join(rest[where+1:], ""))
+		condition = trimmed(rest[where+1:])
 	}
 	return parts, condition
 }

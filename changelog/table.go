@@ -34,6 +34,9 @@ type Table struct {
 	NullKeys bool
 	// Triggered: the app has triggers on it.
 	Triggered bool
+	// Loosened: edits may have made a unique value free, and package merge has
+	// not yet looked which held row can show.
+	Loosened bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool
@@ -41,6 +44,10 @@ type Table struct {
 	declared   []string // the names of Columns, quoted, in the order of the declaration
 	statements map[string]string
 	parts      map[string]*Shape
+	// What is known of renamed columns: their new names by the old ones, and
+	// how many rows no renaming explained.
+	renamed     map[string]string
+	unexplained int
 }
 
 // Column is one column of a table.
@@ -125,7 +132,7 @@ func (t *Table) Stores(key Key) bool {
 	for i, column := range t.Key {
 		switch v := key[i].(type) {
 		case int64, float64:
-			if column.Affinity == "TEXT" {
+			if n, isInteger := v.(int64); column.Affinity == "TEXT" || isInteger && column.Affinity == "REAL" && !exact(n) {
 				return false
 			}
 		case string:
@@ -136,6 +143,9 @@ func (t *Table) Stores(key Key) bool {
 	}
 	return true
 }
+
+// exact reports whether a real is the same number.
+func exact(n int64) bool { return -1<<53 <= n && n <= 1<<53 }
 
 // numberPattern matches the texts that numeric columns turn into numbers.
 var numberPattern = regexp.MustCompile(`^[ \t-\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t-\r]*(\x00|$)`)
@@ -289,10 +299,11 @@ func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error
 		if columns[i].hidden == 0 {
 			continue
 		}
-		for _, definition := range definitions {
-			if len(definition) > 0 && CanonicalName(unquote(definition[0])) == CanonicalName(columns[i].name) {
-				columns[i].generation = definition[1:]
-			}
+		isIts := func(definition []string) bool {
+			return len(definition) > 0 && CanonicalName(unquote(definition[0])) == CanonicalName(columns[i].name)
+		}
+		if at := slices.IndexFunc(definitions, isIts); at >= 0 {
+			columns[i].generation = definitions[at][1:]
 		}
 	}
 	return columns, err
@@ -344,7 +355,7 @@ func defaultText(declared string) string {
 // stored returns the literal as the column stores it. That takes a column: no
 // expression applies an affinity as columns do, CAST neither.
 func stored(ctx context.Context, c *Conn, column Column) (Value, error) {
-	err := c.Script(ctx, fmt.Sprintf("CREATE TEMP TABLE sqlitesync_default (value %s); INSERT INTO temp.sqlitesync_default VALUES (%s)",
+	err := c.Script(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.sqlitesync_default; CREATE TEMP TABLE sqlitesync_default (value %s); INSERT INTO temp.sqlitesync_default VALUES (%s)",
 		column.Affinity, column.literal))
 	if err != nil {
 		return nil, err

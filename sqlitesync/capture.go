@@ -27,12 +27,12 @@ func schemaError(err error) error {
 // If it is broken off, the next pass begins it again.
 func (s *Syncer) capture(ctx context.Context) error {
 	s.whole = false
-	if err := s.judgeTriggers(ctx); err != nil {
-		return err
-	}
 	s.outcomes = nil
 	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		return errors.Join(s.captureNow(ctx), s.enqueueDisplaced(ctx))
+		if err := s.captureNow(ctx); err != nil {
+			return err
+		}
+		return s.enqueueDisplaced(ctx)
 	})
 	if err != nil {
 		return err
@@ -43,6 +43,9 @@ func (s *Syncer) capture(ctx context.Context) error {
 
 // captureNow is the part of capture that is done inside a transaction.
 func (s *Syncer) captureNow(ctx context.Context) (err error) {
+	if err := s.judgeTriggers(ctx); err != nil { // inside, or the app could make one that nobody has judged
+		return err
+	}
 	if err := s.db.Capture(ctx, s.selection()); err != nil {
 		return schemaError(err)
 	}
@@ -101,6 +104,9 @@ func (s *Syncer) captured(ctx context.Context) error {
 		st.Unsynced, st.Warnings = unsynced, s.warnings
 		st.ForeignKeys = s.identity.foreignKeys
 	})
+	if err := s.foldInSteps(ctx); err != nil {
+		return err
+	}
 	err := s.transact(ctx, func() error {
 		// What is shown anew must not be shown over an edit that nobody has read.
 		if err := s.fold(ctx); err != nil {
@@ -125,4 +131,13 @@ func (s *Syncer) stays(u Unsynced) {
 	}
 	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
 	s.state.update(func(st *Status) { st.Unsynced = append(slices.Clone(st.Unsynced), u) })
+}
+
+// warn tells the author of the app something, once.
+func (s *Syncer) warn(warning string) {
+	if slices.Contains(s.state.snapshot().Warnings, warning) {
+		return
+	}
+	s.log.Warn(warning)
+	s.state.update(func(st *Status) { st.Warnings = append(slices.Clone(st.Warnings), warning) })
 }

@@ -87,9 +87,6 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		return err
 	}
 	s.records = make(map[string]*crypto.Record)
-	if err := s.judgeTriggers(ctx); err != nil {
-		return err
-	}
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		if err := createTables(ctx, s.handle.conn); err != nil {
 			return err

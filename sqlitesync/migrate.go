@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // Migrate runs fn, which changes the app's schema, and rows with it, through
@@ -22,7 +24,8 @@ import (
 //   - No DROP TABLE deletes rows of other tables along foreign keys.
 //   - No pass runs meanwhile.
 //
-// Every device runs its own migration. What other connections write while fn
+// fn must not call methods of the Syncer that wait for a pass, such as Sync and
+// Migrate: it would wait for itself. Every device runs its own migration. What other connections write while fn
 // runs counts as written by it. The handle is closed when fn has returned.
 func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) error {
 	if err := s.pass.lock(ctx); err != nil {
@@ -46,7 +49,10 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 		if err := s.fold(ctx); err != nil { // what stands in the log from here on is of the migration
 			return err
 		}
-		return errors.Join(saveNumber(ctx, s.handle.conn, "migrating", 1), s.db.Release(ctx))
+		if err := saveNumber(ctx, s.handle.conn, "migrating", 1); err != nil {
+			return err
+		}
+		return s.db.Release(ctx)
 	})
 	if err != nil {
 		return err
@@ -57,7 +63,15 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, db.Close(), s.prepare(context.WithoutCancel(ctx)))
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, db.Close())
+		// Its own transaction: should capture not succeed now, edits of people must not be dated with what fn wrote.
+		dated := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error { return s.migrated(ctx) })
+		if dated != nil {
+			err = errors.Join(err, dated)
+			return
+		}
+		err = errors.Join(err, s.prepare(ctx))
 	}()
 	return fn(ctx, db)
 }
@@ -68,5 +82,8 @@ func (s *Syncer) migrated(ctx context.Context) error {
 	if err != nil || migrating == 0 {
 		return err
 	}
-	return errors.Join(s.db.Migrated(ctx), saveNumber(ctx, s.handle.conn, "migrating", 0))
+	if err := s.db.Migrated(ctx); err != nil {
+		return err
+	}
+	return saveNumber(ctx, s.handle.conn, "migrating", 0)
 }

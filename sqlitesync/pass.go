@@ -135,7 +135,6 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 // prepare brings capture up to the app's schema, and takes local changes as
 // far as they get without the folder.
 func (s *Syncer) prepare(ctx context.Context) error {
-	began := time.Now()
 	changed, err := s.db.SchemaChanged(ctx)
 	if err != nil {
 		return err
@@ -145,24 +144,28 @@ func (s *Syncer) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	logged, err := s.db.Logged(ctx)
-	if err != nil {
+	if err := s.foldInSteps(ctx); err != nil {
 		return err
-	}
-	for logged {
-		started := time.Now()
-		if err := s.transact(ctx, func() (err error) {
-			logged, err = s.foldSome(ctx)
-			return err
-		}); err != nil {
-			return err
-		}
-		giveWay(ctx, started, time.Since(began))
 	}
 	if err := s.seal(ctx); err != nil {
 		return err
 	}
 	return s.countPending(ctx) // they may stay where they are, if the folder is not there
+}
+
+// foldInSteps folds all that the log holds, and lets other writers in between.
+func (s *Syncer) foldInSteps(ctx context.Context) error {
+	began := time.Now()
+	logged, err := s.db.Logged(ctx)
+	for err == nil && logged {
+		started := time.Now()
+		err = s.transact(ctx, func() (err error) {
+			logged, err = s.foldSome(ctx)
+			return err
+		})
+		giveWay(ctx, started, time.Since(began))
+	}
+	return err
 }
 
 // errMigrated: the app has changed its schema since capture has read it.

@@ -286,6 +286,9 @@ func (s *Syncer) merged(device DeviceID, result merge.Result) {
 // announce turns the outcomes of a transaction that was committed into events.
 func (s *Syncer) announce() {
 	for _, o := range s.outcomes {
+		for _, table := range o.result.Silenced {
+			s.warn(fmt.Sprintf("a trigger on table %q failed in a merge: rows were written without what it writes", table))
+		}
 		rows := 0
 		for _, n := range o.result.Rows {
 			rows += n

@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +25,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	readings, err := s.readings(ctx, f, p)
 	if err != nil {
 		return err
+	}
+	if !s.reachable(readings) {
+		return nil // the next pass looks again
 	}
 	s.pulling = time.Now()
 	for _, r := range readings {
@@ -82,4 +86,23 @@ func (s *Syncer) reapply(ctx context.Context, next *group, tables []*changelog.T
 	})
 	giveWay(ctx, started, time.Since(s.pulling))
 	return err
+}
+
+// reachable reports whether the folder has, by their names, all segments that
+// were merged here, and those of this device.
+func (s *Syncer) reachable(readings []*reading) bool {
+	missing := maps.Clone(s.seen)
+	for _, r := range readings {
+		delete(missing, changelog.DeviceID(r.device))
+		position := uint64(0)
+		for _, name := range r.names {
+			if name.First <= position+1 {
+				position = max(position, name.Last)
+			}
+		}
+		if position < r.position && !r.strays {
+			return false
+		}
+	}
+	return len(missing) == 0
 }

@@ -16,6 +16,9 @@ type Result struct {
 	Rows map[string]int
 	// Conflicts counts the conflicts that were recorded.
 	Conflicts int
+	// Silenced holds the tables whose triggers failed, by name: the rows were
+	// written without what the triggers do.
+	Silenced []string
 	// Unsent holds baseline rows that were not yet published, and that
 	// [changelog.Database.Unsent] no longer lists because the table does not
 	// show them as they were. The caller makes a batch of them in the same
@@ -327,6 +330,9 @@ func (m *merger) exec(ctx context.Context, table *changelog.Table, query string,
 		return lost
 	}
 	if table.Triggered && m.db.Conn.ExecQuietly(ctx, query, args...) == nil {
+		if !slices.Contains(m.result.Silenced, table.Name) {
+			m.result.Silenced = append(m.result.Silenced, table.Name)
+		}
 		return nil
 	}
 	return err

@@ -56,7 +56,30 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 // key, was changed from what it was.
 func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table, was string) error {
 	_, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE sqlitesync_kept SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was)
-	return err
+	if err != nil {
+		return err
+	}
+	m := newMerger(db)
+	rows, err := m.keptRows(ctx, table, "")
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		changes, err := m.kept(ctx, table.Put, row)
+		if err != nil {
+			return err
+		}
+		for n := range changes { // the key is what it was, but for its name
+			c := &changes[n]
+			c.Shape = changelog.NewShape(c.Shape.Kind, table.Put.Table, table.Put.Key, c.Shape.Columns)
+			_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET change = ? WHERE tbl = ? AND row = ? AND n = ?",
+				changelog.AppendChange(nil, c), table.Put.Rows(), []byte(row), n)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Held is a row whose winner can't be shown here just now.

@@ -18,7 +18,8 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 		return m.result, err
 	}
 	for _, table := range db.Tables {
-		m.loosened[table] = len(table.Unique) > 0 // perhaps by an earlier page
+		m.loosened[table] = table.Loosened // perhaps by an earlier page
+		table.Loosened = false
 	}
 	return m.result, m.settle(ctx)
 }
@@ -36,6 +37,7 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 	for len(edits) > 0 {
 		// Edits of one table stand together.
 		table := edits[0].Table
+		table.Loosened = len(table.Unique) > 0
 		var simple []changelog.Change
 		n := 0
 		for ; n < len(edits) && edits[n].Table == table; n++ {

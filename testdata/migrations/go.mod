@@ -1,6 +1,6 @@
 // A module of its own, so that programs that import sqlitesync do not depend on
-// migration tools. Its tests run with: go -C sqlitesync/internal/migrations test ./...
-module github.com/sqlitesync/go/sqlitesync/internal/migrations
+// migration tools. Its tests run with: go -C testdata/migrations test ./...
+module github.com/sqlitesync/go/testdata/migrations
 
 go 1.26.0
 
@@ -42,4 +42,4 @@ require (
 	modernc.org/sqlite v1.61.1 // indirect
 )
 
-replace github.com/sqlitesync/go => ../../../
+replace github.com/sqlitesync/go => ../../
