@@ -52,13 +52,23 @@
 // conflicts, but better avoided). UUIDs in a TEXT or BLOB column are right;
 // [NewKey] makes them.
 // Tables that can't be synced, and why, are listed in [Status].Unsynced: those
-// without a declared key, virtual tables, tables with partial or expression
-// UNIQUE indexes, keys with a collation of their own, and tables with triggers
-// that delete rows or change keys of synced tables or that both write and raise.
-// Other triggers of the app are welcome. In a merge, what they write into synced
-// tables is left out, because it arrives as rows; what they write into local
-// tables, a full-text index or a cache, is written; and those that only check
-// and RAISE do not run, because they guard the app's own writes.
+// without a declared key, views, virtual tables, tables whose unique index has
+// a collation of the app's own, and tables with triggers that SQLite can't
+// compile here. The app's triggers are welcome. In a merge, what they write into
+// synced tables is left out, because it arrives as rows; what they write into
+// local tables, a full-text index or a cache, is written; and those that RAISE
+// do not run, because they guard the app's own writes.
+//
+// LIMITS.md beside this file lists what does not go, and the way out.
+//
+// # Changes of the schema
+//
+// The app changes its schema as it always did, in plain SQL or with a migration
+// tool, on every device in its own time; the next pass follows. Columns that a
+// device does not have yet are kept for it, and so are rows of tables that it
+// does not have. A renamed column, key or table goes on under its new name.
+// [Syncer.Migrate] runs a migration so that what it writes loses against every
+// edit of a person that its device had not seen.
 //
 // # Handles
 //
