@@ -31,6 +31,10 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
+	anew, err := db.madeAnew(ctx)
+	if err != nil {
+		return err
+	}
 	db.Stale = nil
 	before, err := db.vacate(ctx, present)
 	if err != nil {
@@ -41,7 +45,7 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		stale.Rebuilt = !carries(present, table)
+		stale.Rebuilt = !carries(present, table) || anew[table.Put.Table]
 		theirs := newest[table.Put.Table]
 		table.Triggered = theirs.newest > 0
 		wanted := triggers(table)
@@ -53,7 +57,7 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		late, unnoticed := after(theirs.newest), after(theirs.ending)
 		for _, trigger := range wanted {
 			missing := present[trigger.name].sql != trigger.sql
-			stale.Written = stale.Written || unnoticed || missing && !trigger.victims
+			stale.Written = stale.Written || unnoticed || stale.Rebuilt || missing && !trigger.victims
 			stale.Removed = stale.Removed || unnoticed || missing
 			if missing || late {
 				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
@@ -73,8 +77,36 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 			return err
 		}
 	}
+	if len(anew) > 0 {
+		if err := db.Conn.Script(ctx, "DROP VIEW IF EXISTS sqlitesync_captured; CREATE VIEW sqlitesync_captured AS SELECT 1 AS done"); err != nil {
+			return err
+		}
+	}
 	db.version, err = db.schemaVersion(ctx)
 	return err
+}
+
+// madeAnew returns the tables, by canonical name, that are newer than the last
+// Capture. One that is known and newer was dropped and made again; migrations
+// that follow SQLite's documentation also make its triggers again, ours too, as
+// if nothing had happened. The mark is a view, because VACUUM puts views behind
+// all tables.
+func (db *Database) madeAnew(ctx context.Context) (map[string]bool, error) {
+	rows, err := db.Conn.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table'
+		AND rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'view' AND name = 'sqlitesync_captured'), 0)`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	anew := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		anew[CanonicalName(name)] = true
+	}
+	return anew, rows.Err()
 }
 
 // Release drops the triggers that would stand in the way of a migration,
@@ -125,7 +157,7 @@ type presentTrigger struct {
 // triggers returns our triggers, by name.
 func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, error) {
 	rows, err := db.Conn.Query(ctx, `SELECT name, tbl_name, rowid, sql FROM sqlite_schema
-		WHERE type = 'trigger' AND name LIKE 'sqlitesync\_%' ESCAPE '\'`)
+		WHERE type = 'trigger' AND name GLOB 'sqlitesync_[0-9]*'`)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +187,7 @@ var endings = map[string]bool{"raise": true, "fail": true, "ignore": true}
 // newestTriggers looks at the app's triggers on each table, by canonical name.
 func (db *Database) newestTriggers(ctx context.Context) (map[string]appTriggers, error) {
 	rows, err := db.Conn.Query(ctx, `SELECT tbl_name, rowid, sql FROM sqlite_schema
-		WHERE type = 'trigger' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY rowid`)
+		WHERE type = 'trigger' AND name NOT GLOB 'sqlitesync_[0-9]*' ORDER BY rowid`)
 	if err != nil {
 		return nil, err
 	}
@@ -277,8 +309,8 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 	switch {
 	case clocks != nil && *clocks == definition:
 		return nil
-	case clocks != nil && collations.ReplaceAllString(*clocks, "") == collations.ReplaceAllString(definition, ""):
-		// Rows that the key holds equal now are one row, whose newest change the logs know.
+	case clocks != nil && keyTypes.ReplaceAllString(*clocks, "") == keyTypes.ReplaceAllString(definition, ""):
+		// Keys that are equal now are one row, whose newest change the logs know.
 		script := fmt.Sprintf(`ALTER TABLE sqlitesync_clock_%[1]d RENAME TO sqlitesync_clocks_before;
 			%[2]s;
 			INSERT OR IGNORE INTO sqlitesync_clock_%[1]d SELECT * FROM sqlitesync_clocks_before ORDER BY time DESC;
@@ -288,8 +320,7 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 		}
 		return db.SetIncomplete(ctx, table, true)
 	}
-	// None yet, or the app has made the table anew with a key of another type,
-	// and what is known is about other rows.
+	// None yet, or of an earlier table that had a key of more or fewer columns.
 	script := fmt.Sprintf("DROP TABLE IF EXISTS sqlitesync_clock_%d;\n%s", table.Number, definition)
 	if err := db.Conn.Script(ctx, script); err != nil {
 		return err
@@ -297,8 +328,8 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 	return db.SetPhase(ctx, table, PhaseNew)
 }
 
-// collations matches what the clock table says of how the key compares.
-var collations = regexp.MustCompile(` COLLATE (BINARY|NOCASE|RTRIM)`)
+// keyTypes matches what the clock table says of the types of the key.
+var keyTypes = regexp.MustCompile(`(?m)^\tk\d+ .*$`)
 
 type trigger struct {
 	name, sql string
@@ -323,16 +354,16 @@ func triggers(table *Table) []trigger {
 		list = append(list, trigger{name, text, strings.HasPrefix(suffix, "replace")})
 	}
 	columns := logColumns(table)
-	note := func(row string) string {
+	note := func(row string, number int64) string {
 		return fmt.Sprintf("INSERT INTO sqlitesync_log (%s) VALUES (%d, julianday('now'), %s)",
-			columns, table.Number, qualified(table.Key, row))
+			columns, number, qualified(table.Key, row))
 	}
-	add("insert", "AFTER INSERT", "", note("NEW"))
-	add("update", "AFTER UPDATE", "", note("NEW"))
+	add("insert", "AFTER INSERT", "", note("NEW", table.Number))
+	add("update", "AFTER UPDATE", "", note("NEW", table.Number))
 	// Not "UPDATE OF key": that is matched by name, and UPDATE t SET rowid = …
 	// changes an INTEGER PRIMARY KEY under another name.
-	add("rekey", "AFTER UPDATE", " WHEN "+rekeyed(table), note("OLD"))
-	add("delete", "AFTER DELETE", "", note("OLD"))
+	add("rekey", "AFTER UPDATE", " WHEN "+rekeyed(table), note("OLD", -table.Number))
+	add("delete", "AFTER DELETE", "", note("OLD", -table.Number))
 	for i, unique := range table.Unique {
 		if unique.opaque { // see [Database.Page]
 			continue

@@ -71,6 +71,9 @@ func (d *device) capture() {
 		if err := d.db.Capture(ctx, changelog.Selection{}); err != nil {
 			return err
 		}
+		if err := d.db.Forget(ctx); err != nil {
+			return err
+		}
 		return d.db.Reconcile(ctx)
 	})
 }

@@ -66,7 +66,8 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 				"use one of SQLite's own collations, or exclude the table", nil
 		}
 		if row.origin == "pk" {
-			table.Key[row.term].Collation, table.Key[row.term].index = row.collation, row.collation
+			key := &table.Key[columns[row.position].key-1]
+			key.Collation, key.index = row.collation, row.collation
 			continue
 		}
 		terms, where := parseList(row.text.String)
@@ -220,6 +221,9 @@ func newSubstituted(column *Column) string {
 func (t *Term) claim(table *Table, value func(*Column) string) string {
 	if t.plain {
 		return newSubstituted(&t.columns[0])
+	}
+	if len(t.columns) == 0 { // the index of a table that may have one such row
+		return t.Expression
 	}
 	names, values := make([]string, len(t.columns)), make([]string, len(t.columns))
 	for i := range t.columns {

@@ -81,7 +81,7 @@ func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
 			continue
 		}
 		var written bool
-		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE tbl = ?)", []any{table.Number}, &written)
+		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE tbl IN (?, ?))", []any{table.Number, -table.Number}, &written)
 		if err != nil {
 			return found, err
 		}
@@ -119,13 +119,13 @@ func (db *Database) Pending(ctx context.Context, page LogPage, batch uint64) ([]
 func (db *Database) pending(ctx context.Context, table *Table, page LogPage, batch uint64) ([]Edit, error) {
 	query := table.Statement("pending", 1, func() string {
 		return fmt.Sprintf(`SELECT %s
-			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl = ? AND id <= ? GROUP BY %s) l
+			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl IN (?, ?) AND id <= ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
 			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
 			keyColumns("", table), groupKey(table), Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
-	rows, err := db.Conn.Query(ctx, query, table.Number, page.Last)
+	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, page.Last)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +203,11 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 			edit.Change = table.part(&edit.Change, columns)
 		}
 	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew: // it was, or may have been, and is gone
+		edit.Change = Change{Shape: table.Gone}
+		if edit.Change.Key, err = scannedKey(logged); err != nil {
+			return nil, err
+		}
+	case migrated && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
 		edit.Change = Change{Shape: table.Gone}
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err

@@ -55,11 +55,8 @@ const never = 2440587.5
 // what is known: all rows and the known ones that are gone, or, if only columns
 // came, the rows where those are not as in a new row. [Database.Pending] drops
 // those that are as they are known to be. The cost is that of reading the table
-// once. The log must be folded before, or edits in it would lose their times.
-//
-// Rows that are not in a rebuilt table any more do not count as deleted: a
-// migration that drops a table must not delete its rows everywhere. They are
-// forgotten, and the table is marked for the logs of all devices to be read again.
+// once. The log must be folded before, after [Database.Forget], or edits in it
+// would lose their times.
 //
 // It writes, so it is called inside a transaction.
 func (db *Database) Reconcile(ctx context.Context) error {
@@ -81,20 +78,53 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 			return err
 		}
 	}
+	if stale.Was != "" { // under the new name nobody has heard of the deletes
+		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state = %d",
+			logColumns(table), table.Number, never, keyColumns("", table), table.Number, Deleted))
+		if err != nil {
+			return err
+		}
+	}
 	if !stale.Removed {
 		return nil
 	}
-	if !stale.Rebuilt {
-		return db.noteGone(ctx, table, fmt.Sprint(never))
+	return db.noteGone(ctx, table, fmt.Sprint(never))
+}
+
+// Forget forgets the rows that are not in the rebuilt tables of db.Stale any
+// more and that nobody deleted, and marks these tables for the logs of all
+// devices to be read again: a migration that drops a table must not delete its
+// rows everywhere. It is called before the log is folded, which may speak of
+// such rows. It writes.
+func (db *Database) Forget(ctx context.Context) error {
+	for _, stale := range db.Stale {
+		if !stale.Rebuilt {
+			continue
+		}
+		table := stale.Table
+		var named []string
+		for i := range table.Key {
+			named = append(named, fmt.Sprintf("k%d IS NOT NULL", i)) // NOT IN is never true beside a NULL
+		}
+		last := fmt.Sprintf("SELECT max(id), tbl AS entry, %s FROM sqlitesync_log WHERE tbl IN (%d, %d) AND %s GROUP BY %s",
+			keyColumns("", table), table.Number, -table.Number, strings.Join(named, " AND "), groupKey(table))
+		result, err := db.Conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s AND (%s) NOT IN (SELECT %s FROM (%s) WHERE entry < 0)",
+			gone(table), keyColumns("c.", table), keyColumns("", table), last))
+		if err != nil {
+			return err
+		}
+		forgotten, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if forgotten == 0 {
+			continue
+		}
+		if err := db.SetIncomplete(ctx, table, true); err != nil {
+			return err
+		}
 	}
-	result, err := db.Conn.Exec(ctx, "DELETE FROM "+gone(table))
-	if err != nil {
-		return err
-	}
-	if forgotten, err := result.RowsAffected(); err != nil || forgotten == 0 {
-		return err
-	}
-	return db.SetIncomplete(ctx, table, true)
+	return nil
 }
 
 // gone selects the clocks, as c, of the rows that are known and not there.

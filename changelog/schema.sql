@@ -1,5 +1,6 @@
 -- What triggers append: the key of a row that an app may have changed, and
--- when (a Julian day). Nothing else: each further column or index here is
+-- when (a Julian day). The number of the table is negative if the row was
+-- deleted or took another key. Nothing else: each further column or index here is
 -- paid for by every write of the app. Columns k1, k2 … are added as keys need.
 CREATE TABLE sqlitesync_log (
 	id  INTEGER PRIMARY KEY,

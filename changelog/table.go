@@ -37,6 +37,9 @@ type Table struct {
 	// Loosened: edits may have made a unique value free, and package merge has
 	// not yet looked which held row can show.
 	Loosened bool
+	// Silent: a trigger of the app has rolled back a merge, and none runs in
+	// merges any more.
+	Silent bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool
@@ -228,6 +231,9 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		table.Key = append(table.Key, keys[i])
 		keyNames = append(keyNames, keys[i].Name)
 	}
+	if len(columns)+3*len(keys) > maxColumns {
+		return refuse(fmt.Sprintf("it has more than %d columns", maxColumns), "use several tables")
+	}
 	if len(keys) > maxKeyColumns {
 		return refuse(fmt.Sprintf("its key has more than %d columns", maxKeyColumns), "use a key of fewer columns")
 	}
@@ -380,6 +386,10 @@ func names(columns []columnRow) []string {
 	}
 	return list
 }
+
+// maxColumns leaves room beside a row for its key and clock in the result of a
+// query, which SQLite limits to 2,000 columns.
+const maxColumns = 1900
 
 // maxKeyColumns is FORMAT.md's limit for the columns of a key.
 const maxKeyColumns = 64

@@ -71,6 +71,9 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := s.db.Forget(ctx); err != nil {
+		return err
+	}
 	// Edits that the log has noted must not be taken for what a migration did.
 	if err := s.fold(ctx); err != nil {
 		return err

@@ -24,10 +24,12 @@ import (
 //   - No DROP TABLE deletes rows of other tables along foreign keys.
 //   - No pass runs meanwhile.
 //
-// fn must not call methods of the Syncer that wait for a pass, such as Sync and
-// Migrate: it would wait for itself. Every device runs its own migration. What other connections write while fn
+// Every device runs its own migration. What other connections write while fn
 // runs counts as written by it. The handle is closed when fn has returned.
 func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) error {
+	if ctx.Value(insideMigrate{}) == s {
+		return fmt.Errorf("sqlitesync: migrate: %w", errInsideMigrate)
+	}
 	if err := s.pass.lock(ctx); err != nil {
 		return fmt.Errorf("sqlitesync: migrate: %w", err)
 	}
@@ -73,8 +75,17 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 		}
 		err = errors.Join(err, s.prepare(ctx))
 	}()
+	// A transaction that fn has left open, by a panic say, ends with its context.
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, insideMigrate{}, s))
+	defer cancel()
 	return fn(ctx, db)
 }
+
+// insideMigrate is the key of the context value that says whose Migrate runs.
+type insideMigrate struct{}
+
+// errInsideMigrate: what waits for Migrate is called in it.
+var errInsideMigrate = errors.New("called inside Migrate, which it would wait for")
 
 // migrated dates what a migration wrote, after Migrate or after a crash in it.
 func (s *Syncer) migrated(ctx context.Context) error {

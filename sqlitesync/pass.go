@@ -32,6 +32,9 @@ func (s *Syncer) run(ctx context.Context) error {
 	if s.state.paused() {
 		return ErrPaused
 	}
+	if ctx.Value(insideMigrate{}) == s {
+		return fmt.Errorf("sqlitesync: sync: %w", errInsideMigrate)
+	}
 	if err := s.pass.lock(ctx); err != nil {
 		return fmt.Errorf("sqlitesync: sync: %w", err)
 	}

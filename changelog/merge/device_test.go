@@ -87,6 +87,9 @@ func (d *device) capture(ctx context.Context) (err error) {
 				d.check(merge.Rename(ctx, d.db, stale.Table, stale.Was))
 			}
 		}
+		if err := d.db.Forget(ctx); err != nil {
+			return err
+		}
 		if _, err := d.foldInside(ctx); err != nil {
 			return err
 		}
