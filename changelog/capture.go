@@ -77,6 +77,9 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 			return err
 		}
 	}
+	if err := db.unsettleOthers(ctx); err != nil {
+		return err
+	}
 	if len(anew) > 0 {
 		if err := db.Conn.Script(ctx, "DROP VIEW IF EXISTS sqlitesync_captured; CREATE VIEW sqlitesync_captured AS SELECT 1 AS done"); err != nil {
 			return err
@@ -84,6 +87,16 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	}
 	db.version, err = db.schemaVersion(ctx)
 	return err
+}
+
+// unsettleOthers notes that changes of the tables that do not take part may be
+// kept from now on.
+func (db *Database) unsettleOthers(ctx context.Context) error {
+	numbers := make([]string, len(db.Tables))
+	for i, table := range db.Tables {
+		numbers[i] = strconv.FormatInt(table.Number, 10)
+	}
+	return db.Conn.Script(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number NOT IN ("+strings.Join(numbers, ", ")+")")
 }
 
 // madeAnew returns the tables, by canonical name, that are newer than the last

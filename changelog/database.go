@@ -180,6 +180,38 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 	return err
 }
 
+// Unsettled returns the tables whose definition, indexes and triggers included,
+// is not the one for which [Database.SetSettled] was called last.
+func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) {
+	for _, table := range db.Tables {
+		var settled string
+		if table.definition, err = db.definition(ctx, table); err != nil {
+			return nil, err
+		}
+		err = db.Conn.Get(ctx, "SELECT definition FROM sqlitesync_tables WHERE number = ?", []any{table.Number}, &settled)
+		if err != nil {
+			return nil, err
+		}
+		if settled != table.definition {
+			tables = append(tables, table)
+		}
+	}
+	return tables, nil
+}
+
+func (db *Database) definition(ctx context.Context, table *Table) (text string, err error) {
+	err = db.Conn.Get(ctx, `SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema
+		WHERE tbl_name = ? COLLATE NOCASE AND name NOT GLOB 'sqlitesync_*' ORDER BY type, name)`, []any{table.Name}, &text)
+	return text, err
+}
+
+// SetSettled notes that all that is kept of a table was looked at with the
+// definition that Unsettled has read. It writes.
+func (db *Database) SetSettled(ctx context.Context, table *Table) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET definition = ? WHERE number = ?", table.definition, table.Number)
+	return err
+}
+
 // Selection says which tables take part.
 type Selection struct {
 	Tables  []string // nil: every table that can

@@ -44,6 +44,7 @@ type Table struct {
 	// merge sees to it.
 	Guarded bool
 
+	definition string   // as Unsettled has read it
 	declared   []string // the names of Columns, quoted, in the order of the declaration
 	statements map[string]string
 	parts      map[string]*Shape

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
@@ -110,17 +111,61 @@ func (s *Syncer) captured(ctx context.Context) error {
 	if err := s.foldInSteps(ctx); err != nil {
 		return err
 	}
-	err := s.transact(ctx, func() error {
-		// What is shown anew must not be shown over an edit that nobody has read.
+	unsettled, err := s.db.Unsettled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, table := range unsettled {
+		if err := s.settleTable(ctx, table); err != nil {
+			return err
+		}
+	}
+	s.whole = true
+	return nil
+}
+
+// keptPage is how many rows of which changes are kept are looked at in one
+// transaction.
+const keptPage = 256
+
+// settleTable looks again at all that is kept of a table, in steps.
+func (s *Syncer) settleTable(ctx context.Context, table *changelog.Table) error {
+	began := time.Now()
+	for _, look := range []func(context.Context, *changelog.Database, *changelog.Table, []string) (merge.Result, error){merge.Adopt, merge.Retry} {
+		for after, done := "", false; !done; {
+			started := time.Now()
+			err := s.transact(ctx, func() error {
+				// What is shown anew must not be shown over an edit that nobody has read.
+				if err := s.fold(ctx); err != nil {
+					return err
+				}
+				rows, err := merge.KeptRows(ctx, s.db, table, after, keptPage)
+				if err != nil || len(rows) == 0 {
+					done = true
+					return err
+				}
+				after = rows[len(rows)-1]
+				result, err := look(ctx, s.db, table, rows)
+				s.merged(s.identity.device, result)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			giveWay(ctx, started, time.Since(began))
+		}
+	}
+	return s.transact(ctx, func() error {
 		if err := s.fold(ctx); err != nil {
 			return err
 		}
-		result, err := merge.Retry(ctx, s.db, s.db.Tables)
+		result, err := merge.Settle(ctx, s.db, table)
 		s.merged(s.identity.device, result)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.db.SetSettled(ctx, table)
 	})
-	s.whole = err == nil
-	return err
 }
 
 func nullKeys(table *changelog.Table) Unsynced {

@@ -354,8 +354,24 @@ func (d *device) retry() (folded *changelog.Batch, result merge.Result) {
 		if folded, err = d.foldInside(ctx); err != nil {
 			return err
 		}
-		if result, err = merge.Retry(ctx, d.db, d.db.Tables); err != nil {
-			return err
+		for _, table := range d.db.Tables {
+			for _, look := range []func(context.Context, *changelog.Database, *changelog.Table, []string) (merge.Result, error){merge.Adopt, merge.Retry} {
+				rows, err := merge.KeptRows(ctx, d.db, table, "", -1)
+				if err != nil {
+					return err
+				}
+				part, err := look(ctx, d.db, table, rows)
+				if err != nil {
+					return err
+				}
+				result.Unsent = append(result.Unsent, part.Unsent...)
+				result.Conflicts += part.Conflicts
+			}
+			part, err := merge.Settle(ctx, d.db, table)
+			if err != nil {
+				return err
+			}
+			result.Unsent = append(result.Unsent, part.Unsent...)
 		}
 		return d.publishUnsent(ctx, result)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // schema.sql
 	"fmt"
+	"slices"
 
 	"github.com/sqlitesync/go/changelog"
 )
@@ -60,7 +61,7 @@ func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table,
 		return err
 	}
 	m := newMerger(db)
-	rows, err := m.keptRows(ctx, table, "")
+	rows, err := m.keptRows(ctx, table, "", -1)
 	if err != nil {
 		return err
 	}
@@ -130,10 +131,17 @@ func CountHeld(ctx context.Context, c *changelog.Conn) (n int, err error) {
 	return n, err
 }
 
-// keptRows returns the identities of the rows of a table of which changes are
-// kept.
-func (m *merger) keptRows(ctx context.Context, table *changelog.Table, condition string) ([]string, error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row", table.Put.Rows())
+// KeptRows returns up to limit rows of a table of which changes are kept, as
+// they are called there, in their order after the given one ("": from the first).
+func KeptRows(ctx context.Context, db *changelog.Database, table *changelog.Table, after string, limit int) ([]string, error) {
+	return newMerger(db).keptRows(ctx, table, "AND row > ?", limit, []byte(after))
+}
+
+// keptRows returns the rows of a table of which changes are kept, as they are
+// called there. A limit below 0 is none.
+func (m *merger) keptRows(ctx context.Context, table *changelog.Table, condition string, limit int, args ...any) ([]string, error) {
+	args = slices.Concat([]any{table.Put.Rows()}, args, []any{limit})
+	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row LIMIT ?", args...)
 	if err != nil {
 		return nil, err
 	}

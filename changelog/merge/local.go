@@ -96,33 +96,40 @@ func (m *merger) unseen(ctx context.Context, edit *changelog.Edit, versions []ch
 	return nil, nil
 }
 
-// Retry shows again whatever is kept of these tables, after their definitions
-// changed or they began to take part. What the log holds must be folded before,
-// in the same transaction: Retry writes over it.
-func Retry(ctx context.Context, db *changelog.Database, tables []*changelog.Table) (Result, error) {
+// What is kept of a table is looked at again after its definition has changed
+// or it has begun to take part: first [Adopt] goes through all rows of which
+// changes are kept, because showing one may displace another, then [Retry]
+// does, then [Settle] ends it. What the log holds must be folded before, in each
+// transaction: Retry writes over it.
+
+// Adopt brings what was kept of rows while their table was not here together
+// with what is known of them in the table, and holds them.
+func Adopt(ctx context.Context, db *changelog.Database, table *changelog.Table, rows []string) (Result, error) {
 	m := newMerger(db)
-	for _, table := range tables {
-		rows, err := m.keptRows(ctx, table, "")
-		if err != nil {
+	for _, row := range rows {
+		if err := m.adopt(ctx, table, row); err != nil {
 			return m.result, err
-		}
-		// First all, because showing a row may displace another.
-		for _, row := range rows {
-			if err := m.adopt(ctx, table, row); err != nil {
-				return m.result, err
-			}
-		}
-		// The table may hold two keys equal that were kept as two rows.
-		if rows, err = m.keptRows(ctx, table, ""); err != nil {
-			return m.result, err
-		}
-		for _, row := range rows {
-			if err := m.retryRow(ctx, table, row); err != nil {
-				return m.result, err
-			}
 		}
 	}
-	return m.result, m.settle(ctx)
+	return m.result, nil
+}
+
+// Retry shows again what is kept of rows.
+func Retry(ctx context.Context, db *changelog.Database, table *changelog.Table, rows []string) (Result, error) {
+	m := newMerger(db)
+	for _, row := range rows {
+		if err := m.retryRow(ctx, table, row); err != nil {
+			return m.result, err
+		}
+	}
+	return m.result, nil
+}
+
+// Settle shows held rows of a table whose unique values have become free.
+func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table) (Result, error) {
+	m := newMerger(db)
+	err := m.retry(ctx, table)
+	return m.result, err
 }
 
 // adopt brings the changes that were kept while their table was not here

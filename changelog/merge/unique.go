@@ -209,7 +209,7 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 // heldWinners returns the winners of the table that are held although they
 // exist, newest first.
 func (m *merger) heldWinners(ctx context.Context, table *changelog.Table) ([]Winner, error) {
-	rows, err := m.keptRows(ctx, table, "AND reason <> ''")
+	rows, err := m.keptRows(ctx, table, "AND reason <> ''", -1)
 	if err != nil {
 		return nil, err
 	}
