@@ -31,8 +31,7 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
-	anew, err := db.madeAnew(ctx)
-	if err != nil {
+	if err := db.noteRebuilt(ctx); err != nil {
 		return err
 	}
 	db.Stale = nil
@@ -45,7 +44,6 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		stale.Rebuilt = !carries(present, table) || anew[table.Put.Table]
 		theirs := newest[table.Put.Table]
 		table.Triggered = theirs.newest > 0
 		wanted := triggers(table)
@@ -80,11 +78,6 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err := db.unsettleOthers(ctx); err != nil {
 		return err
 	}
-	if len(anew) > 0 {
-		if err := db.Conn.Script(ctx, "DROP VIEW IF EXISTS sqlitesync_captured; CREATE VIEW sqlitesync_captured AS SELECT 1 AS done"); err != nil {
-			return err
-		}
-	}
 	db.version, err = db.schemaVersion(ctx)
 	return err
 }
@@ -99,27 +92,37 @@ func (db *Database) unsettleOthers(ctx context.Context) error {
 	return db.Conn.Script(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number NOT IN ("+strings.Join(numbers, ", ")+")")
 }
 
-// madeAnew returns the tables, by canonical name, that are newer than the last
-// Capture. One that is known and newer was dropped and made again; migrations
-// that follow SQLite's documentation also make its triggers again, ours too, as
-// if nothing had happened. The mark is a view, because VACUUM puts views behind
-// all tables.
-func (db *Database) madeAnew(ctx context.Context) (map[string]bool, error) {
-	rows, err := db.Conn.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table'
-		AND rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'view' AND name = 'sqlitesync_captured'), 0)`)
+// noteRebuilt finds the tables that are newer than the last Capture. One that
+// is known and newer was dropped and made again; migrations that follow SQLite's
+// documentation also make its triggers again, ours too, as if nothing had
+// happened. The mark of a Capture is a table, because VACUUM leaves tables in
+// their order.
+func (db *Database) noteRebuilt(ctx context.Context) error {
+	rows, err := db.Conn.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*'
+		AND rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_captured'), 0)`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	anew := make(map[string]bool)
+	var names []string
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
-			return nil, err
+			return err
 		}
-		anew[CanonicalName(name)] = true
+		names = append(names, CanonicalName(name)+" (")
 	}
-	return anew, rows.Err()
+	if err := rows.Err(); err != nil || len(names) == 0 {
+		return err
+	}
+	rows.Close()
+	for _, name := range names { // of those that do not take part now, too
+		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE substr(name, 1, length(?)) = ?", name, name)
+		if err != nil {
+			return err
+		}
+	}
+	return db.Conn.Script(ctx, "DROP TABLE IF EXISTS sqlitesync_captured; CREATE TABLE sqlitesync_captured (done)")
 }
 
 // Release drops the triggers that would stand in the way of a migration,
@@ -234,12 +237,6 @@ func numberOn(present map[string]presentTrigger, table string) int64 {
 	return 0
 }
 
-// carries reports whether a table has triggers that were made for it. If it has
-// none, it was dropped and made anew, or has not taken part.
-func carries(present map[string]presentTrigger, table *Table) bool {
-	return numberOn(present, table.Name) == table.Number
-}
-
 // vacate takes their names from the tables that were renamed, so that others
 // can take these, and returns what the names were, by number. A table that
 // carries triggers of ours goes on with the number in them, whatever it and its
@@ -287,14 +284,14 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 		}
 	}
 	var columns string
-	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
-		&table.Number, &table.Phase, &table.Incomplete, &columns)
+	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, rebuilt, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
+		&table.Number, &table.Phase, &table.Incomplete, &stale.Rebuilt, &columns)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number", []any{rows, declared}, &table.Number)
 	case err == nil:
 		stale.compare(columns)
-		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET columns = ? WHERE number = ?", declared, table.Number)
+		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET columns = ?, rebuilt = 0 WHERE number = ?", declared, table.Number)
 	}
 	if err != nil {
 		return stale, err

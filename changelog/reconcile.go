@@ -19,8 +19,7 @@ type Stale struct {
 	Written bool
 	// Removed: rows could have gone without having been noted.
 	Removed bool
-	// Rebuilt: the table had no trigger of ours, as one that was dropped and
-	// made again by a migration, or that did not take part.
+	// Rebuilt: the table was dropped and made again, by a migration.
 	Rebuilt bool
 }
 

@@ -18,6 +18,7 @@ CREATE TABLE sqlitesync_tables (
 	name   TEXT NOT NULL UNIQUE,
 	phase  INTEGER NOT NULL DEFAULT 0,
 	columns TEXT NOT NULL,
+	rebuilt INTEGER NOT NULL DEFAULT 0, -- dropped and made again since it took part last
 	definition TEXT NOT NULL DEFAULT '', -- for which all that is kept was looked at
 	incomplete INTEGER NOT NULL DEFAULT 0 -- rows are missing that the logs have
 );

@@ -267,6 +267,9 @@ func (g *oracleGenerator) foreignKey(p *tablePlan, plans []tablePlan, taken map[
 	for _, event := range []string{"DELETE", "UPDATE"} {
 		if g.chance(75) {
 			action := pick(g, "CASCADE", "CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION")
+			if parent.name == p.name { // a row that refers to itself SQLite deletes otherwise if there is any trigger
+				action = pick(g, "SET DEFAULT", "RESTRICT", "NO ACTION")
+			}
 			clause += " ON " + event + " " + action
 			g.noReplace = g.noReplace || action == "SET NULL" || parent.name == p.name
 		}

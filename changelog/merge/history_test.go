@@ -524,7 +524,7 @@ func (h *history) repeat(m *member) {
 // everything prints the content of all tables, ours too.
 func (m *member) everything() string {
 	var b strings.Builder
-	for _, table := range m.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
+	for _, table := range m.rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'sqlitesync_captured' ORDER BY name") {
 		fmt.Fprintln(&b, table)
 		for _, row := range m.rows("SELECT * FROM " + table + " ORDER BY 1, 2") {
 			fmt.Fprintln(&b, "\t", row)
