@@ -67,6 +67,9 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 		}
 		if row.origin == "pk" {
 			key := &table.Key[columns[row.position].key-1]
+			if key.index != "" {
+				return fmt.Sprintf("its key names the column %q twice", key.Name), "name it once", nil
+			}
 			key.Collation, key.index = row.collation, row.collation
 			continue
 		}

@@ -14,6 +14,8 @@ type Edit struct {
 	Table  *Table
 	Change Change
 	Before *Clock // nil if the row was not known
+	// Migrated: not an edit of a person, but what a migration made of the row.
+	Migrated bool
 }
 
 // Logged reports whether the log holds anything.
@@ -176,7 +178,7 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 // edit decides what became of a logged row; nil means that nothing did. What a
 // migration did is told as exactly as can be.
 func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, values []Value, before *clockRow, migrated bool) (*Edit, error) {
-	edit := &Edit{Table: table}
+	edit := &Edit{Table: table, Migrated: migrated}
 	var err error
 	if before.time.Valid {
 		known, err := before.clock(db)

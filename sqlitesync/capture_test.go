@@ -3,8 +3,10 @@ package sqlitesync
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -233,4 +235,54 @@ func TestEditsAfterAMigrateThatFailed(t *testing.T) {
 	a.exec("UPDATE ev SET x = 'a, later'")
 	settle(a, b)
 	wantEverywhere("a, later", "SELECT x FROM ev", a, b)
+}
+
+// What is odd about a table stops no other.
+func TestOddTables(t *testing.T) {
+	t.Parallel()
+	wide := make([]string, 1950)
+	for i := range wide {
+		wide[i] = fmt.Sprint("c", i)
+	}
+	for _, schema := range []string{
+		"CREATE TABLE odd (id TEXT PRIMARY KEY, n); CREATE UNIQUE INDEX one ON odd ((1)) WHERE n = 1",
+		`CREATE TABLE odd (id TEXT PRIMARY KEY, n); CREATE UNIQUE INDEX one ON odd (n, "nothing of this name")`,
+		"CREATE TABLE odd (id TEXT NOT NULL, n, PRIMARY KEY (id, id))",
+		"CREATE TABLE odd (id TEXT PRIMARY KEY, n, " + strings.Join(wide, ", ") + ")",
+		"CREATE TABLE odd (id TEXT PRIMARY KEY, n); CREATE TRIGGER SQLiteSync_touch AFTER INSERT ON odd BEGIN SELECT 1; END",
+	} {
+		a, b := newPair(t, schema+"; "+eventSchema)
+		a.exec("INSERT INTO odd (id, n) VALUES ('1', 1); INSERT INTO ev VALUES ('1', 'x')")
+		settle(a, b)
+		wantEverywhere("x", "SELECT x FROM ev", a, b)
+		if len(a.syncer.Status().Unsynced) == 0 {
+			wantEverywhere("1", "SELECT n FROM odd", a, b)
+		}
+		if strings.Contains(schema, "TRIGGER") {
+			a.wantValue("1", "SELECT count(*) FROM sqlite_schema WHERE name = 'SQLiteSync_touch'")
+		}
+	}
+}
+
+// A trigger that ends the transaction of a merge runs in none any more; an index that was never filled stops nothing.
+func TestTriggersThatEndAMerge(t *testing.T) {
+	t.Parallel()
+	for _, schema := range []string{
+		"CREATE TABLE local (id TEXT UNIQUE ON CONFLICT ROLLBACK); INSERT INTO local VALUES ('1'); CREATE TRIGGER tr AFTER DELETE ON ev BEGIN INSERT INTO local VALUES (OLD.id); END",
+		`CREATE VIRTUAL TABLE search USING fts5 (x, content = 'ev', content_rowid = 'rowid');
+			CREATE TRIGGER tr AFTER DELETE ON ev BEGIN INSERT INTO search (search, rowid, x) VALUES ('delete', OLD.rowid, OLD.x); END`,
+	} {
+		a, b := newPair(t, eventSchema)
+		a.exec("INSERT INTO ev VALUES ('1', 'one two'), ('2', 'three')")
+		settle(a, b)
+		b.exec(schema)
+		a.exec("DELETE FROM ev WHERE id = '1'")
+		a.sync()
+		for range 2 {
+			_ = b.trySync()
+		}
+		a.exec("INSERT INTO ev VALUES ('3', 'x')")
+		settle(a, b)
+		wantEverywhere("2,3", "SELECT group_concat(id) FROM (SELECT id FROM ev ORDER BY id)", a, b)
+	}
 }

@@ -75,6 +75,9 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := merge.Predate(ctx, s.db, edits); err != nil {
+		return false, err
+	}
 	for _, table := range s.db.Tables {
 		if table.NullKeys {
 			s.stays(nullKeys(table))

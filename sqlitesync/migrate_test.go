@@ -245,3 +245,115 @@ func TestAUniqueIndexThatIsUsedAtOnce(t *testing.T) {
 		t.Error("the table counts as made anew")
 	}
 }
+
+// The device that migrates second has the edits of people on the first, in columns that it did not have. They stay.
+func TestTheSecondMigrationLosesAgainstEdits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ migration, edit, query, want string }{
+		{"ALTER TABLE note RENAME COLUMN title TO head", "UPDATE note SET head = 'by hand'", "SELECT head FROM note", "by hand"},
+		{"ALTER TABLE note ADD COLUMN c; UPDATE note SET c = lower(title)", "UPDATE note SET c = 'by hand'", "SELECT c FROM note", "by hand"},
+		{"INSERT OR IGNORE INTO note (id, title) VALUES ('w', 'welcome')", "DELETE FROM note WHERE id = 'w'", "SELECT group_concat(id) FROM note", "1"},
+	} {
+		for _, plainly := range []bool{false, true} {
+			if plainly && !strings.Contains(test.migration, "RENAME") {
+				continue // then what it writes is an edit like any other
+			}
+			a, b := newPair(t, migratedSchema)
+			a.exec("INSERT INTO note (id, title) VALUES ('1', 'One')")
+			settle(a, b)
+			run := func(d *testDevice) {
+				if plainly {
+					d.exec(test.migration)
+					return
+				}
+				must(t, d.syncer.Migrate(context.Background(), func(ctx context.Context, db *sql.DB) error {
+					_, err := db.ExecContext(ctx, test.migration)
+					return err
+				}))
+			}
+			run(a)
+			a.sync()
+			a.exec(test.edit)
+			settle(a, b)
+			run(b)
+			settle(a, b)
+			settle(a, b)
+			for _, d := range []*testDevice{a, b} {
+				d.wantValue(test.want, test.query)
+				d.wantHealthy()
+			}
+			wantSame(t, []*testDevice{a, b})
+			wantQuiet(t, a, b)
+		}
+	}
+}
+
+// Deletes of a device that has not renamed yet reach one that has.
+func TestDeletesBeforeARename(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ migration, table string }{
+		{"ALTER TABLE note RENAME TO memo", "memo"},
+		{"ALTER TABLE note RENAME COLUMN id TO uid", "note"},
+	} {
+		a, b := newPair(t, migratedSchema)
+		a.exec("INSERT INTO note (id, title) VALUES ('1', 'One'), ('2', 'Two')")
+		settle(a, b)
+		a.exec(test.migration)
+		a.sync()
+		b.exec("DELETE FROM note WHERE id = '2'")
+		settle(a, b)
+		b.exec(test.migration)
+		settle(a, b)
+		settle(a, b)
+		wantEverywhere("One", "SELECT group_concat(title) FROM "+test.table, a, b)
+		wantQuiet(t, a, b)
+	}
+}
+
+// A table that is dropped and made again takes no rows along, whatever the log holds of them.
+func TestAMigrationThatDropsATableDeletesNothing(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE ev (id TEXT PRIMARY KEY NOT NULL, x TEXT)"
+	for _, index := range []string{"", "; CREATE UNIQUE INDEX j ON ev (json_extract(x, '$.a'))"} {
+		for _, plainly := range []bool{true, false} {
+			a, b := newPair(t, schema+index)
+			a.exec(`INSERT INTO ev VALUES ('1', '{"a":1}'), ('2', '{"a":2}'), ('gone', '{"a":3}')`)
+			settle(a, b)
+			a.exec("DELETE FROM ev WHERE id = 'gone'") // this one somebody meant
+			const script = `UPDATE ev SET x = '{"a":4}' WHERE id = '1'; DROP TABLE ev; `
+			if plainly {
+				a.exec(script + schema + index)
+			} else {
+				must(t, a.syncer.Migrate(context.Background(), func(ctx context.Context, db *sql.DB) error {
+					_, err := db.ExecContext(ctx, script+schema+index)
+					return err
+				}))
+			}
+			settle(a, b)
+			settle(a, b)
+			wantEverywhere("1,2", "SELECT group_concat(id) FROM (SELECT id FROM ev ORDER BY id)", a, b)
+		}
+	}
+}
+
+// A transaction that a migration has left open, and a call that would wait for itself, hold up nobody.
+func TestAMigrationThatMisbehaves(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, migratedSchema)
+	failed := errors.New("failed")
+	err := a.syncer.Migrate(context.Background(), func(ctx context.Context, db *sql.DB) error {
+		tx, err := db.BeginTx(ctx, nil)
+		must(t, err)
+		_, err = tx.ExecContext(ctx, "INSERT INTO note (id) VALUES ('never')")
+		must(t, err)
+		return failed
+	})
+	wantIs(t, err, failed)
+	err = a.syncer.Migrate(context.Background(), func(ctx context.Context, _ *sql.DB) error {
+		return errors.Join(a.syncer.Sync(ctx), a.syncer.Migrate(ctx, nil))
+	})
+	wantIs(t, err, errInsideMigrate)
+	a.exec("INSERT INTO note (id) VALUES ('1')")
+	settle(a, b)
+	wantEverywhere("1", "SELECT group_concat(id) FROM note", a, b)
+}

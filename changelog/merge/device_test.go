@@ -222,6 +222,9 @@ func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err er
 		if err != nil {
 			return nil, err
 		}
+		if err := merge.Predate(ctx, d.db, edits); err != nil {
+			return nil, err
+		}
 		if err := d.db.ClearLog(ctx, page); err != nil {
 			return nil, err
 		}

@@ -66,6 +66,10 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	if err != nil {
 		return err
 	}
+	w := Combine(append(versions, edit.Change))
+	if w.Newest().Compare(&edit.Change) != 0 {
+		return m.overrule(ctx, edit.Table, w, edit.Before)
+	}
 	unseen, err := m.unseen(ctx, edit, versions)
 	if err != nil {
 		return err
@@ -75,8 +79,68 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	w := Combine(append(versions, edit.Change))
 	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, "")
+}
+
+// overrule shows the winner in the place of what a migration made of a row.
+func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
+	m.result.Rows[table.Name]++
+	if !w.Exists {
+		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
+			return err
+		}
+		return m.record(ctx, table, w, before, false, "")
+	}
+	reason, err := m.place(ctx, table, &w, m.image(table, w))
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
+			return err
+		}
+	}
+	return m.record(ctx, table, w, before, reason == "", reason)
+}
+
+// Predate dates what migrations made of rows just behind what these rows
+// showed: what is known of a row and was not shown, because the table did not
+// have its columns yet, or because the row is deleted, is an edit of a person
+// that the migration has not seen. It is called after
+// [changelog.Database.Pending], before the edits are encoded.
+func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
+	m := newMerger(db)
+	for i := range edits {
+		edit := &edits[i]
+		if !edit.Migrated || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
+			continue
+		}
+		time := int64(0)
+		switch edit.Before.State {
+		case changelog.Deleted:
+		case changelog.Combined:
+			versions, err := m.versions(ctx, edit.Table, edit.Before)
+			if err != nil {
+				return err
+			}
+			had, err := db.Shape(ctx, edit.Before.Shape)
+			if err != nil {
+				return err
+			}
+			for j := range versions {
+				if within(versions[j].Shape, had) {
+					time = max(time, versions[j].Stamp.Time)
+				}
+			}
+		default:
+			continue
+		}
+		c := &edit.Change
+		if c.Stamp.Time = time + 1; c.Birth.Compare(c.Stamp) > 0 {
+			c.Birth = c.Stamp
+		}
+	}
+	return nil
 }
 
 // unseen returns those versions of a row that the author of an edit could not
