@@ -146,7 +146,7 @@ func (db *Database) Release(ctx context.Context) error {
 // Migrated takes the times from all that the log holds: a migration has done
 // it. It writes.
 func (db *Database) Migrated(ctx context.Context) error {
-	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_log SET at = ?", never)
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_log SET at = ?", migratedTime)
 	return err
 }
 
@@ -197,8 +197,9 @@ func (db *Database) triggers(ctx context.Context) (map[string]presentTrigger, er
 // which of those that can end a statement in the middle. 0: there is none.
 type appTriggers struct{ newest, ending int64 }
 
-// endings are the words with which a trigger ends the statement that fires it.
-var endings = map[string]bool{"raise": true, "fail": true, "ignore": true}
+// endings are words of triggers that can end the statement that fires them: with
+// RAISE, or with a write that fails in a statement that is OR FAIL.
+var endings = map[string]bool{"raise": true, "insert": true, "update": true, "replace": true}
 
 // newestTriggers looks at the app's triggers on each table, by canonical name.
 func (db *Database) newestTriggers(ctx context.Context) (map[string]appTriggers, error) {
@@ -218,7 +219,8 @@ func (db *Database) newestTriggers(ctx context.Context) (map[string]appTriggers,
 		table = CanonicalName(table)
 		of := newest[table]
 		of.newest = order
-		if ends := func(token string) bool { return endings[CanonicalName(token)] }; slices.ContainsFunc(tokenize(text), ends) {
+		_, steps, _ := strings.Cut(strings.ToLower(text), "begin") // not AFTER INSERT
+		if ends := func(token string) bool { return endings[token] }; slices.ContainsFunc(tokenize(steps), ends) {
 			of.ending = order
 		}
 		newest[table] = of

@@ -14,8 +14,28 @@ type Edit struct {
 	Table  *Table
 	Change Change
 	Before *Clock // nil if the row was not known
-	// Migrated: not an edit of a person, but what a migration made of the row.
-	Migrated bool
+	Origin Origin
+}
+
+// Origin says how an edit came to be known.
+type Origin int
+
+// Where edits come from.
+const (
+	Noted    Origin = iota // capture noted it when it was made
+	Found                  // Reconcile has found it
+	Migrated               // a migration made it ([Database.Migrated])
+)
+
+// originOf tells by the time of the log entry.
+func originOf(at float64) Origin {
+	switch at {
+	case foundTime:
+		return Found
+	case migratedTime:
+		return Migrated
+	}
+	return Noted
 }
 
 // Logged reports whether the log holds anything.
@@ -152,7 +172,7 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 			table.NullKeys = true
 			continue
 		}
-		edit, err := db.edit(ctx, table, logged, key, values, &before, at == never)
+		edit, err := db.edit(ctx, table, logged, key, values, &before, originOf(at))
 		if err != nil {
 			return nil, err
 		}
@@ -177,8 +197,8 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 
 // edit decides what became of a logged row; nil means that nothing did. What a
 // migration did is told as exactly as can be.
-func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, values []Value, before *clockRow, migrated bool) (*Edit, error) {
-	edit := &Edit{Table: table, Migrated: migrated}
+func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, values []Value, before *clockRow, origin Origin) (*Edit, error) {
+	edit := &Edit{Table: table, Origin: origin}
 	var err error
 	if before.time.Valid {
 		known, err := before.clock(db)
@@ -201,7 +221,7 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 			return nil, err
 		}
 		// A row that nobody else has yet must go out whole.
-		if told && migrated && edit.Before.State != Unsent {
+		if told && origin != Noted && edit.Before.State != Unsent {
 			edit.Change = table.part(&edit.Change, columns)
 		}
 	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew: // it was, or may have been, and is gone
@@ -209,7 +229,7 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err
 		}
-	case migrated && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
+	case origin == Found && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
 		edit.Change = Change{Shape: table.Gone}
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err

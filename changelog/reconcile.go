@@ -45,10 +45,13 @@ func (s *Stale) compare(before string) {
 	}
 }
 
-// never is the time of log entries that do not come from an edit: 1970, as a
-// Julian day. What they bring to light loses against every edit of another
-// device that was made in the meantime.
-const never = 2440587.5
+// Log entries that do not come from an edit bear no time of day: as Julian days,
+// 1970 and the day before. What they bring to light loses against every edit of
+// another device that was made in the meantime.
+const (
+	foundTime    = 2440587.5 // noted by Reconcile
+	migratedTime = 2440586.5 // noted while a migration ran
+)
 
 // Reconcile notes in the log what may differ, in the tables in db.Stale, from
 // what is known: all rows and the known ones that are gone, or, if only columns
@@ -72,14 +75,14 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	table := stale.Table
 	if differs, defaults := stale.differs(); differs != "" {
 		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM %s WHERE %s",
-			logColumns(table), table.Number, never, qualified(table.Key, ""), Quote(table.Name), differs), defaults...)
+			logColumns(table), table.Number, foundTime, qualified(table.Key, ""), Quote(table.Name), differs), defaults...)
 		if err != nil {
 			return err
 		}
 	}
 	if stale.Was != "" { // under the new name nobody has heard of the deletes
 		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state = %d",
-			logColumns(table), table.Number, never, keyColumns("", table), table.Number, Deleted))
+			logColumns(table), table.Number, foundTime, keyColumns("", table), table.Number, Deleted))
 		if err != nil {
 			return err
 		}
@@ -87,7 +90,7 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	if !stale.Removed {
 		return nil
 	}
-	return db.noteGone(ctx, table, fmt.Sprint(never))
+	return db.noteGone(ctx, table, fmt.Sprint(foundTime))
 }
 
 // Forget forgets the rows that are not in the rebuilt tables of db.Stale any

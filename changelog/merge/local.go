@@ -112,13 +112,13 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 	m := newMerger(db)
 	for i := range edits {
 		edit := &edits[i]
-		if !edit.Migrated || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
+		if edit.Origin == changelog.Noted || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
 			continue
 		}
 		time := int64(0)
-		switch edit.Before.State {
-		case changelog.Deleted:
-		case changelog.Combined:
+		switch {
+		case edit.Before.State == changelog.Deleted && edit.Origin == changelog.Migrated: // what people have deleted it does not bring back
+		case edit.Before.State == changelog.Combined:
 			versions, err := m.versions(ctx, edit.Table, edit.Before)
 			if err != nil {
 				return err
