@@ -85,9 +85,11 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 // unsettleOthers notes that changes of the tables that do not take part may be
 // kept from now on.
 func (db *Database) unsettleOthers(ctx context.Context) error {
-	numbers := make([]string, len(db.Tables))
-	for i, table := range db.Tables {
-		numbers[i] = strconv.FormatInt(table.Number, 10)
+	var numbers []string
+	for _, table := range db.Tables {
+		if table.Unwritable == "" {
+			numbers = append(numbers, strconv.FormatInt(table.Number, 10))
+		}
 	}
 	return db.Conn.Script(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number NOT IN ("+strings.Join(numbers, ", ")+")")
 }

@@ -192,7 +192,7 @@ func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) 
 		if err != nil {
 			return nil, err
 		}
-		if settled != table.definition {
+		if settled != table.definition && table.Unwritable == "" {
 			tables = append(tables, table)
 		}
 	}
@@ -271,13 +271,17 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 			}
 		}
 		switch {
-		case table != nil:
+		case table != nil && table.Unwritable == "":
 			db.Tables = append(db.Tables, table)
 			db.byName[canonical] = table
 		case asked[canonical]:
 			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, unsynced.Table, unsynced.Reason, unsynced.Hint)
 		default:
 			db.Unsynced = append(db.Unsynced, unsynced)
+			if table != nil {
+				db.Tables = append(db.Tables, table)
+				db.byName[canonical] = table
+			}
 		}
 		delete(asked, canonical)
 	}

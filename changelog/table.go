@@ -28,6 +28,9 @@ type Table struct {
 	PutNumber int64
 	// Phase is how far its baseline has come.
 	Phase Phase
+	// Unwritable says why nothing can be merged into the table here, although
+	// what is written to it is noted and sent; "" if it can.
+	Unwritable string
 	// Incomplete: the logs have rows that are missing here.
 	Incomplete bool
 	// NullKeys: rows with NULL in their key were written.
@@ -183,7 +186,8 @@ type columnRow struct {
 }
 
 // readTable reads the definition of the table name. A reason that is not empty
-// says why the table can't be synced.
+// says why the table, which is nil then, can't be synced, or why nothing can be
+// merged into it.
 func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, Unsynced, error) {
 	refuse := func(reason, hint string) (*Table, Unsynced, error) {
 		return nil, Unsynced{Table: name, Reason: reason, Hint: hint}, nil
@@ -245,11 +249,12 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		return refuse(reason, hint)
 	}
 	err = tryWrites(ctx, c, table)
+	var unwritable Unsynced
 	if ErrorCode(err) == codeError {
-		return refuse(fmt.Sprintf("SQLite can't write to it here (%v)", err),
-			"let this program register the functions and collations that it needs, or exclude the table")
-	}
-	if err != nil {
+		table.Unwritable = fmt.Sprintf("SQLite can't write to it here (%v)", err)
+		unwritable = Unsynced{Table: name, Reason: table.Unwritable,
+			Hint: "let this program register the functions and collations that it needs, mend its triggers, or exclude the table"}
+	} else if err != nil {
 		return nil, Unsynced{}, err
 	}
 	table.Put = NewShape(Full, name, keyNames, columnNames)
@@ -257,7 +262,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	slices.SortFunc(table.Columns, func(a, b Column) int {
 		return strings.Compare(CanonicalName(a.Name), CanonicalName(b.Name))
 	})
-	return table, Unsynced{}, nil
+	return table, unwritable, nil
 }
 
 // Writes returns statements that fire every trigger of the table. They are to

@@ -288,13 +288,13 @@ func (g *oracleGenerator) expression(t *oracleTable, c oracleColumn, from string
 // order of the table: with an index, SQLite takes them in the index's order as
 // it finds them, or, if there are triggers, in the table's order when it has
 // found all, and conflicts among them end accordingly. In a table without
-// rowids even NOT INDEXED does not keep it from that.
+// rowids even NOT INDEXED does not keep it from that, so there it updates one row.
 func (g *oracleGenerator) update(t *oracleTable) string {
 	verb, where, set := g.or("UPDATE", t), g.where(t), " SET "
 	if one := " WHERE " + changelog.Quote(t.name) + "." + changelog.Quote(t.key[0]); len(t.key) > 1 || !strings.HasPrefix(where, one+" =") {
 		set = " NOT INDEXED SET "
 		if t.withoutRowid {
-			verb = "UPDATE OR ABORT"
+			where = fmt.Sprintf(" WHERE (%[1]s) = (SELECT %[1]s FROM %[2]s ORDER BY %[1]s LIMIT 1)", quoted(t.key), changelog.Quote(t.name))
 		}
 	}
 	verb += " " + changelog.Quote(t.name)

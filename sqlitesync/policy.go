@@ -143,6 +143,9 @@ func (s *Syncer) judgeTriggers(ctx context.Context) error {
 	s.guarded, s.quiet = make(map[string]bool), make(map[string]bool)
 	s.warnings = slices.Clone(s.settings)
 	for _, table := range tables {
+		if table.Unwritable != "" {
+			continue
+		}
 		steps, err := s.handle.triggerSteps(ctx, table.Writes())
 		if err != nil {
 			return err

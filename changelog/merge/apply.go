@@ -104,6 +104,8 @@ func homeless(table *changelog.Table, change *changelog.Change) string {
 	switch {
 	case table == nil:
 		return "there is no such table that takes part in sync"
+	case table.Unwritable != "":
+		return table.Unwritable
 	case !slices.Equal(table.Put.Key, change.Shape.Key):
 		return "the table has another key"
 	case !table.Stores(change.Key):

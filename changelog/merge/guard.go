@@ -23,7 +23,7 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 	}
 	var script strings.Builder
 	for _, table := range db.Tables {
-		if table.Guarded = names[table.Put.Table]; !table.Guarded {
+		if table.Guarded = names[table.Put.Table] && table.Unwritable == ""; !table.Guarded {
 			continue
 		}
 		var columns, match, same []string

@@ -112,7 +112,7 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 	m := newMerger(db)
 	for i := range edits {
 		edit := &edits[i]
-		if edit.Origin == changelog.Noted || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
+		if edit.Origin == changelog.Noted || edit.Table.Unwritable != "" || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
 			continue
 		}
 		time := int64(0)
