@@ -30,7 +30,6 @@ type Database struct {
 	byID     map[DeviceID]int64
 	devices  map[int64]DeviceID
 	shapes   map[int64]*Shape
-	searched bool  // findVictims has looked, since the log was empty
 	version  int64 // PRAGMA schema_version when Tables was read
 }
 

@@ -157,15 +157,6 @@ func exact(n int64) bool { return -1<<53 <= n && n <= 1<<53 }
 // numberPattern matches the texts that numeric columns turn into numbers.
 var numberPattern = regexp.MustCompile(`^[ \t-\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t-\r]*(\x00|$)`)
 
-// column returns the column with this name, nil if it is one of the key.
-func (t *Table) column(name string) *Column {
-	i, found := slices.BinarySearch(t.Put.Columns, CanonicalName(name))
-	if !found {
-		return nil
-	}
-	return &t.Columns[i]
-}
-
 // Unsynced is a table, or rows of one, that stay on this device.
 type Unsynced struct {
 	Table  string
