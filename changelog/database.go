@@ -26,11 +26,11 @@ type Database struct {
 	// Stale holds the tables that Reconcile is to look at.
 	Stale []Stale
 
-	byName   map[string]*Table // by canonical name
-	byID     map[DeviceID]int64
-	devices  map[int64]DeviceID
-	shapes   map[int64]*Shape
-	version  int64 // PRAGMA schema_version when Tables was read
+	byName  map[string]*Table // by canonical name
+	byID    map[DeviceID]int64
+	devices map[int64]DeviceID
+	shapes  map[int64]*Shape
+	version int64 // PRAGMA schema_version when Tables was read
 }
 
 // CreateTables makes the tables of this package in a database that has none.
