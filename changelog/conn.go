@@ -257,6 +257,13 @@ func Refused(err error) bool {
 	return false
 }
 
+// Taken reports whether err says that another row has a unique value
+// (SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY).
+func Taken(err error) bool {
+	var coded interface{ Code() int }
+	return errors.As(err, &coded) && (coded.Code() == 2067 || coded.Code() == 1555)
+}
+
 // inactive reports whether ROLLBACK failed because there was no transaction
 // any more.
 func inactive(err error) bool { return ErrorCode(err) == codeError }

@@ -36,9 +36,9 @@ type Table struct {
 	NullKeys bool
 	// Triggered: the app has triggers on it.
 	Triggered bool
-	// Loosened: edits may have made a unique value free, and package merge has
-	// not yet looked which held row can show.
-	Loosened bool
+	// Touched holds the rows, by Identity, whose unique values edits may have
+	// made free. Package merge looks which held rows can show.
+	Touched map[string]bool
 	// Silent: a trigger of the app has rolled back a merge, and none runs in
 	// merges any more.
 	Silent bool

@@ -33,12 +33,30 @@ type merger struct {
 	seen    changelog.Vector
 	witness bool
 	result  Result
-	// loosened holds the tables in which a unique value may have become free.
-	loosened map[*changelog.Table]bool
+	// touched holds the rows, by [changelog.Table.Identity], whose unique values
+	// may have become free.
+	touched map[*changelog.Table]map[string]bool
+}
+
+// touch notes that a row of a table with unique values shows something else.
+func (m *merger) touch(table *changelog.Table, key changelog.Key) {
+	if len(table.Unique) == 0 {
+		return
+	}
+	if m.touched[table] == nil {
+		m.touched[table] = make(map[string]bool)
+	}
+	m.touched[table][table.Identity(key)] = true
+}
+
+// hold says why a row is held; the zero hold is that of a row that is not.
+type hold struct {
+	reason string
+	rival  []byte // the row in its way: nil if it is held for its own sake, empty if nobody knows
 }
 
 func newMerger(db *changelog.Database) *merger {
-	return &merger{db: db, result: Result{Rows: make(map[string]int)}, loosened: make(map[*changelog.Table]bool)}
+	return &merger{db: db, result: Result{Rows: make(map[string]int)}, touched: make(map[*changelog.Table]map[string]bool)}
 }
 
 // Apply merges a batch of another device. Conflicts are recorded if witness is
@@ -125,7 +143,7 @@ func (m *merger) keepHomeless(ctx context.Context, change *changelog.Change, rea
 	if !winner.Exists {
 		reason = "" // there is nothing to show
 	}
-	return m.keep(ctx, change.Shape, row, winner.Needed, reason)
+	return m.keep(ctx, change.Shape, row, winner.Needed, hold{reason: reason})
 }
 
 // part merges changes of one shape into a table that has their key. Those that
@@ -226,8 +244,8 @@ func (m *merger) write(ctx context.Context, table *changelog.Table, changes []ch
 	if len(changes) == 0 {
 		return nil
 	}
-	if len(table.Unique) > 0 {
-		m.loosened[table] = true
+	for i := range changes {
+		m.touch(table, changes[i].Key)
 	}
 	accepted, refused := changes, []changelog.Change(nil)
 	var err error

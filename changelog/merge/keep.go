@@ -38,17 +38,17 @@ func (m *merger) kept(ctx context.Context, shape *changelog.Shape, row string) (
 }
 
 // keep replaces what is kept of a row.
-func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, changes []changelog.Change, reason string) error {
+func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, changes []changelog.Change, held hold) error {
 	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", shape.Rows(), []byte(row)); err != nil {
 		return err
 	}
 	for n := range changes {
-		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason) VALUES (?, ?, ?, ?, ?)",
-			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), reason)
+		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason, rival) VALUES (?, ?, ?, ?, ?, ?)",
+			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), held.reason, held.rival)
 		if err != nil {
 			return err
 		}
-		reason = ""
+		held = hold{}
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 		return m.result, err
 	}
 	for _, table := range db.Tables {
-		m.loosened[table] = table.Loosened // perhaps by an earlier page
-		table.Loosened = false
+		m.touched[table] = table.Touched // by earlier pages too
+		table.Touched = nil
 	}
 	return m.result, m.settle(ctx)
 }
@@ -37,11 +37,12 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 	for len(edits) > 0 {
 		// Edits of one table stand together.
 		table := edits[0].Table
-		table.Loosened = len(table.Unique) > 0
+		m.touched[table] = table.Touched
 		var simple []changelog.Change
 		n := 0
 		for ; n < len(edits) && edits[n].Table == table; n++ {
 			edit := &edits[n]
+			m.touch(table, edit.Change.Key)
 			before := edit.Before
 			whole := edit.Change.Shape.Kind != changelog.Partial
 			if whole && (before == nil || before.State == changelog.Shown || before.State == changelog.Unsent) {
@@ -52,6 +53,7 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 				return err
 			}
 		}
+		table.Touched = m.touched[table]
 		if err := m.db.Record(ctx, table, simple, changelog.Shown); err != nil {
 			return err
 		}
@@ -79,7 +81,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, "")
+	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, hold{})
 }
 
 // overrule shows the winner in the place of what a migration made of a row.
@@ -89,18 +91,18 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
 			return err
 		}
-		return m.record(ctx, table, w, before, false, "")
+		return m.record(ctx, table, w, before, false, hold{})
 	}
-	reason, err := m.place(ctx, table, &w, m.image(table, w))
+	held, err := m.place(ctx, table, &w, m.image(table, w))
 	if err != nil {
 		return err
 	}
-	if reason != "" {
+	if held.reason != "" {
 		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
 			return err
 		}
 	}
-	return m.record(ctx, table, w, before, reason == "", reason)
+	return m.record(ctx, table, w, before, held.reason == "", held)
 }
 
 // Predate dates what migrations made of rows just behind what these rows
@@ -192,8 +194,17 @@ func Retry(ctx context.Context, db *changelog.Database, table *changelog.Table, 
 // Settle shows held rows of a table whose unique values have become free.
 func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table) (Result, error) {
 	m := newMerger(db)
-	err := m.retry(ctx, table)
-	return m.result, err
+	rivals, err := m.rivalries(ctx, table)
+	for rival := range rivals {
+		if m.touched[table] == nil {
+			m.touched[table] = make(map[string]bool)
+		}
+		m.touched[table][rival] = true
+	}
+	if err != nil {
+		return m.result, err
+	}
+	return m.result, m.settle(ctx)
 }
 
 // adopt brings the changes that were kept while their table was not here
@@ -221,7 +232,7 @@ func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) 
 			return err
 		}
 		changes = Combine(append(changes, others...)).Needed
-		if err := m.keep(ctx, table.Put, identity, nil, ""); err != nil {
+		if err := m.keep(ctx, table.Put, identity, nil, hold{}); err != nil {
 			return err
 		}
 	}
@@ -231,10 +242,10 @@ func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) 
 	if err := m.hide(ctx, table, before); err != nil {
 		return err
 	}
-	if err := m.keep(ctx, table.Put, row, nil, ""); err != nil {
+	if err := m.keep(ctx, table.Put, row, nil, hold{}); err != nil {
 		return err
 	}
-	return m.record(ctx, table, Combine(append(changes, known...)), before, false, "")
+	return m.record(ctx, table, Combine(append(changes, known...)), before, false, hold{})
 }
 
 // retryRow shows a row of which changes are kept.
@@ -254,7 +265,7 @@ func (m *merger) retryRow(ctx context.Context, table *changelog.Table, row strin
 			return err
 		}
 		if row != nil && row.Image() == m.image(table, w).Image() {
-			return m.record(ctx, table, w, before, true, "")
+			return m.record(ctx, table, w, before, true, hold{})
 		}
 	}
 	return m.show(ctx, table, w, before)

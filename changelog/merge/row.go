@@ -60,30 +60,28 @@ func (m *merger) versions(ctx context.Context, table *changelog.Table, before *c
 func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
 	if !w.Exists {
 		m.result.Rows[table.Name]++
-		m.loosened[table] = len(table.Unique) > 0
+		m.touch(table, w.Newest().Key)
 		if err := m.hide(ctx, table, before); err != nil {
 			return err
 		}
-		return m.record(ctx, table, w, before, false, "")
+		return m.record(ctx, table, w, before, false, hold{})
 	}
 	row := m.image(table, w)
 	if before.Visible() && before.Shape == table.PutNumber && before.Image == row.Image() {
-		return m.record(ctx, table, w, before, true, "") // nobody's trigger needs to hear of it
+		return m.record(ctx, table, w, before, true, hold{}) // nobody's trigger needs to hear of it
 	}
 	m.result.Rows[table.Name]++
-	if len(table.Unique) > 0 {
-		m.loosened[table] = true
-	}
-	reason, err := m.place(ctx, table, &w, row)
+	m.touch(table, row.Key)
+	held, err := m.place(ctx, table, &w, row)
 	if err != nil {
 		return err
 	}
-	if reason != "" {
+	if held.reason != "" {
 		if err := m.hide(ctx, table, before); err != nil {
 			return err
 		}
 	}
-	return m.record(ctx, table, w, before, reason == "", reason)
+	return m.record(ctx, table, w, before, held.reason == "", held)
 }
 
 // image returns the row that a winner amounts to in this table. A column that
@@ -110,7 +108,7 @@ func (m *merger) hide(ctx context.Context, table *changelog.Table, before *chang
 
 // record writes down what is known of a row from now on: its clock, and the
 // changes that the table and the clock can't hold.
-func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock, visible bool, reason string) error {
+func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock, visible bool, held hold) error {
 	newest := w.Newest()
 	clock := changelog.Clock{Key: newest.Key, Stamp: newest.Stamp, Birth: w.Birth()}
 	kept := w.Needed
@@ -134,7 +132,7 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 		m.noteUnsent(w, before)
 	}
 	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
-		if err := m.keep(ctx, table.Put, table.Identity(newest.Key), kept, reason); err != nil {
+		if err := m.keep(ctx, table.Put, table.Identity(newest.Key), kept, held); err != nil {
 			return err
 		}
 	}

@@ -12,33 +12,37 @@ import (
 
 // place writes the row of a winner into the table. Of rows that claim one
 // unique value the newest shows: older ones that are in the way are held, and
-// if a newer one is in the way, place returns the reason why this one must be
-// held. A reason that is not empty leaves the table as it was.
+// if a newer one is in the way, place returns why this one must be held. A hold
+// with a reason leaves the table as it was.
 //
 // Because held rows claim nothing, a row shows if and only if no newer shown
 // row has a value that it claims. Going through the rows from the newest to
 // the oldest shows that only one set of shown rows meets this, so it does not
 // matter in which order changes arrive.
-func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, row *changelog.Change) (reason string, err error) {
+func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, row *changelog.Change) (hold, error) {
 	one := []changelog.Change{*row}
-	err = m.upsert(ctx, table, one)
-	if !changelog.Refused(err) {
-		return "", err
+	refusal := m.upsert(ctx, table, one)
+	if !changelog.Refused(refusal) {
+		return hold{}, refusal
 	}
-	reason = refusalReason(err)
+	reason := refusalReason(refusal)
 	rivals, err := m.rivals(ctx, table, row)
 	if err != nil || len(rivals) == 0 {
-		return reason, err
+		held := hold{reason: reason}
+		if changelog.Taken(refusal) { // by a row that is not known, say one without a key
+			held.rival = []byte{}
+		}
+		return held, err
 	}
 	for i := range rivals {
 		if newer(table, &rivals[i], w.Newest()) {
-			return reason, nil
+			return hold{reason, []byte(table.Identity(rivals[i].Key))}, nil
 		}
 	}
 	unsent := len(m.result.Unsent)
 	err = m.db.Conn.Attempt(ctx, func() error {
 		for i := range rivals {
-			if err := m.displace(ctx, table, &rivals[i], reason); err != nil {
+			if err := m.displace(ctx, table, &rivals[i], hold{reason, []byte(table.Identity(row.Key))}); err != nil {
 				return err
 			}
 		}
@@ -46,9 +50,9 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 	})
 	if changelog.Refused(err) { // by another rule: the row claims nothing, and its rivals stay
 		m.result.Unsent = m.result.Unsent[:unsent]
-		return refusalReason(err), nil
+		return hold{reason: refusalReason(err)}, nil
 	}
-	return "", err
+	return hold{}, err
 }
 
 // newer orders rows of one table: by stamp, then by key, since the rows of one
@@ -61,7 +65,7 @@ func newer(table *changelog.Table, rival *changelog.Clock, change *changelog.Cha
 }
 
 // displace holds a row that the table shows.
-func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *changelog.Clock, reason string) error {
+func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *changelog.Clock, held hold) error {
 	versions, err := m.versions(ctx, table, rival)
 	if err != nil {
 		return err
@@ -70,7 +74,8 @@ func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *ch
 		return err
 	}
 	m.result.Rows[table.Name]++
-	return m.record(ctx, table, Combine(versions), rival, false, reason)
+	m.touch(table, rival.Key)
+	return m.record(ctx, table, Combine(versions), rival, false, held)
 }
 
 // rivals returns the clocks of the rows other than row that have one of the
@@ -165,21 +170,22 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 // settle shows held rows whose unique values have become free.
 func (m *merger) settle(ctx context.Context) error {
 	for _, table := range m.db.Tables {
-		if !m.loosened[table] {
-			continue
-		}
-		if err := m.retry(ctx, table); err != nil {
-			return err
+		for len(m.touched[table]) > 0 {
+			touched := m.touched[table]
+			m.touched[table] = nil // showing a row may take others out of sight, and so on
+			if err := m.retry(ctx, table, touched); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// retry looks at the held rows of a table once, newest first. Once is enough:
-// what makes room for a row was in the way of a newer one, and what a row
-// displaces can't come back while that row shows.
-func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
-	held, err := m.heldWinners(ctx, table)
+// retry looks at the held rows of a table in whose way one of these rows was,
+// newest first. In each round rows that take others out of sight are newer than
+// these, so there are not many.
+func (m *merger) retry(ctx context.Context, table *changelog.Table, touched map[string]bool) error {
+	held, err := m.heldBehind(ctx, table, touched)
 	if err != nil {
 		return err
 	}
@@ -191,36 +197,59 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table) error {
 		if before == nil || before.State != changelog.Held {
 			continue // shown meanwhile, or waiting for Retry
 		}
-		reason, err := m.place(ctx, table, &held[i], m.image(table, held[i]))
+		again, err := m.place(ctx, table, &held[i], m.image(table, held[i]))
 		if err != nil {
 			return err
 		}
-		if reason != "" {
-			continue
+		if again.reason == "" {
+			m.result.Rows[table.Name]++
 		}
-		m.result.Rows[table.Name]++
-		if err := m.record(ctx, table, held[i], before, true, ""); err != nil {
+		if err := m.record(ctx, table, held[i], before, again.reason == "", again); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// heldWinners returns the winners of the table that are held although they
-// exist, newest first.
-func (m *merger) heldWinners(ctx context.Context, table *changelog.Table) ([]Winner, error) {
-	rows, err := m.keptRows(ctx, table, "AND reason <> ''", -1)
+// rivalries returns the held rows of a table by the rows that are in their way.
+func (m *merger) rivalries(ctx context.Context, table *changelog.Table) (map[string][]string, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT rival, row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 AND rival IS NOT NULL", table.Put.Rows())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string][]string)
+	for rows.Next() {
+		var rival, row []byte
+		if err := rows.Scan(&rival, &row); err != nil {
+			return nil, err
+		}
+		found[string(rival)] = append(found[string(rival)], string(row))
+	}
+	return found, rows.Err()
+}
+
+// heldBehind returns the winners of the table that are held although they
+// exist, and that one of these rows, or nobody knows which, was in the way of,
+// newest first.
+func (m *merger) heldBehind(ctx context.Context, table *changelog.Table, touched map[string]bool) ([]Winner, error) {
+	rivals, err := m.rivalries(ctx, table)
 	if err != nil {
 		return nil, err
 	}
 	var held []Winner
-	for _, row := range rows {
-		versions, err := m.kept(ctx, table.Put, row)
-		if err != nil {
-			return nil, err
+	for rival, rows := range rivals {
+		if rival != "" && !touched[rival] {
+			continue
 		}
-		if homeless(table, &versions[0]) == "" {
-			held = append(held, Combine(versions))
+		for _, row := range rows {
+			versions, err := m.kept(ctx, table.Put, row)
+			if err != nil {
+				return nil, err
+			}
+			if homeless(table, &versions[0]) == "" {
+				held = append(held, Combine(versions))
+			}
 		}
 	}
 	slices.SortFunc(held, func(a, b Winner) int {
