@@ -179,8 +179,9 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 	return err
 }
 
-// Unsettled returns the tables whose definition, indexes and triggers included,
-// is not the one for which [Database.SetSettled] was called last.
+// Unsettled returns the tables whose definition is not the one for which
+// [Database.SetSettled] was called last. Indexes count that can refuse a row:
+// unique ones, and those that compute something.
 func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) {
 	for _, table := range db.Tables {
 		var settled string
@@ -200,7 +201,8 @@ func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) 
 
 func (db *Database) definition(ctx context.Context, table *Table) (text string, err error) {
 	err = db.Conn.Get(ctx, `SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema
-		WHERE tbl_name = ? COLLATE NOCASE AND name NOT GLOB 'sqlitesync_*' ORDER BY type, name)`, []any{table.Name}, &text)
+		WHERE tbl_name = ? COLLATE NOCASE AND (type = 'table' OR type = 'index' AND
+			(sql LIKE 'CREATE UNIQUE%' OR sql LIKE '%(%(%' OR sql LIKE '%)%WHERE%' OR sql LIKE '%->%' OR sql LIKE '%||%')) ORDER BY type, name)`, []any{table.Name}, &text)
 	return text, err
 }
 
