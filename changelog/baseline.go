@@ -32,7 +32,7 @@ func (db *Database) SetPhase(ctx context.Context, table *Table, phase Phase) err
 // first). It returns the last key that it dealt with, nil if there was none. It
 // writes.
 func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit int) (last Key, err error) {
-	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, matchKey(table, "t.", "c."))
+	join := fmt.Sprintf("%s t LEFT JOIN sqlitesync_clock_%d c ON %s", Quote(table.Name), table.Number, MatchKey(table, "t.", "c."))
 	key := make([]string, len(table.Key))
 	for i := range table.Key {
 		key[i] = table.Key[i].Compared("t." + Quote(table.Key[i].Name))
@@ -48,7 +48,7 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 // (nil: from the first), as puts with the stamp of a baseline. They contain the
 // columns that the table had when they got their clocks.
 func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) ([]Change, error) {
-	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), matchKey(table, "t.", "c."))
+	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), MatchKey(table, "t.", "c."))
 	return db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
 }
 

@@ -85,29 +85,17 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 // happened. The mark of a Capture is a table, because VACUUM leaves tables in
 // their order.
 func (db *Database) noteRebuilt(ctx context.Context) error {
-	rows, err := db.Conn.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*'
-		AND rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_captured'), 0)`)
+	const newer = `FROM sqlite_schema s WHERE type = 'table' AND s.name NOT GLOB 'sqlitesync_*'
+		AND s.rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_captured'), 0)`
+	var found bool
+	if err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 "+newer+")", nil, &found); err != nil || !found {
+		return err
+	}
+	// Those that do not take part now are marked too. SQLite's lower is CanonicalName.
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables AS t SET rebuilt = 1 WHERE EXISTS (SELECT 1 "+newer+
+		" AND substr(t.name, 1, length(s.name) + 2) = lower(s.name) || ' (')")
 	if err != nil {
 		return err
-	}
-	defer rows.Close()
-	var names []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
-		}
-		names = append(names, CanonicalName(name)+" (")
-	}
-	if err := rows.Err(); err != nil || len(names) == 0 {
-		return err
-	}
-	rows.Close()
-	for _, name := range names { // of those that do not take part now, too
-		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE substr(name, 1, length(?)) = ?", name, name)
-		if err != nil {
-			return err
-		}
 	}
 	return db.Conn.Script(ctx, "DROP TABLE IF EXISTS sqlitesync_captured; CREATE TABLE sqlitesync_captured (done)")
 }

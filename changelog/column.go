@@ -20,7 +20,6 @@ type Column struct {
 	// must look the same on every device, so nothing that is computed counts.
 	Default Value
 
-	literal string // the default as it was declared, "" if it is no literal
 	// substitute is the default, in SQL, if REPLACE puts it in the place of
 	// NULL, else "".
 	substitute string
@@ -153,9 +152,9 @@ func defaultText(declared string) string {
 
 // stored returns the literal as the column stores it. That takes a column: no
 // expression applies an affinity as columns do, CAST neither.
-func stored(ctx context.Context, c *Conn, column Column) (Value, error) {
+func stored(ctx context.Context, c *Conn, affinity, literal string) (Value, error) {
 	err := c.Script(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.sqlitesync_default; CREATE TEMP TABLE sqlitesync_default (value %s); INSERT INTO temp.sqlitesync_default VALUES (%s)",
-		column.Affinity, column.literal))
+		affinity, literal))
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
 			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
-			keyColumns("", table), groupKey(table), Quote(table.Name), matchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
+			keyColumns("", table), groupKey(table), Quote(table.Name), MatchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
 	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, page.Last)
 	if err != nil {

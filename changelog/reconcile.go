@@ -132,7 +132,7 @@ func (db *Database) Forget(ctx context.Context) error {
 // gone selects the clocks, as c, of the rows that are known and not there.
 func gone(table *Table) string {
 	return fmt.Sprintf("sqlitesync_clock_%d AS c WHERE c.state NOT IN (%d, %d) AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
-		table.Number, Deleted, Held, Quote(table.Name), matchKey(table, "t.", "c."))
+		table.Number, Deleted, Held, Quote(table.Name), MatchKey(table, "t.", "c."))
 }
 
 // noteGone notes the rows that are known and not there. It writes.

@@ -46,9 +46,9 @@ func bare(alias string, columns []Column) string {
 	return strings.Join(names, ", ")
 }
 
-// matchKey returns the condition that the app's row has the key in k0, k1 … of
+// MatchKey returns the condition that the app's row has the key in k0, k1 … of
 // the row called alias.
-func matchKey(table *Table, app, alias string) string {
+func MatchKey(table *Table, app, alias string) string {
 	terms := make([]string, len(table.Key))
 	for i, column := range table.Key {
 		terms[i] = fmt.Sprintf("%s%s = %s", app, Quote(column.Name), column.Compared(fmt.Sprintf("%sk%d", alias, i)))

@@ -109,8 +109,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 			keys[row.key] = *column
 		default:
 			if row.constant != nil && literalPattern.MatchString(*row.constant) {
-				column.literal = *row.constant
-				if column.Default, err = stored(ctx, c, *column); err != nil {
+				if column.Default, err = stored(ctx, c, column.Affinity, *row.constant); err != nil {
 					return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)
 				}
 			}

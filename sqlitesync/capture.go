@@ -28,17 +28,9 @@ func schemaError(err error) error {
 // If it is broken off, the next pass begins it again.
 func (s *Syncer) capture(ctx context.Context) error {
 	s.whole = false
-	s.outcomes = nil
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		if err := s.captureNow(ctx); err != nil {
-			return err
-		}
-		return s.enqueueDisplaced(ctx)
-	})
-	if err != nil {
+	if err := s.transactAnyway(ctx, func() error { return s.captureNow(ctx) }); err != nil {
 		return err
 	}
-	s.announce()
 	return s.captured(ctx)
 }
 
@@ -99,7 +91,7 @@ func (s *Syncer) captured(ctx context.Context) error {
 		}
 	}
 	for _, u := range unsynced {
-		s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
+		s.logUnsynced(u)
 	}
 	for _, warning := range s.warnings {
 		s.log.Warn(warning)
@@ -177,8 +169,12 @@ func (s *Syncer) stays(u Unsynced) {
 	if slices.Contains(s.state.snapshot().Unsynced, u) {
 		return
 	}
-	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
+	s.logUnsynced(u)
 	s.state.update(func(st *Status) { st.Unsynced = append(slices.Clone(st.Unsynced), u) })
+}
+
+func (s *Syncer) logUnsynced(u Unsynced) {
+	s.log.Warn("stays on this device", "table", u.Table, "reason", u.Reason, "hint", u.Hint)
 }
 
 // warn tells the author of the app something, once.

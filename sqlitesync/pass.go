@@ -185,12 +185,19 @@ func (s *Syncer) schemaVersion(ctx context.Context) (version int64, err error) {
 // transact runs fn in a transaction and announces what it merged. It fails
 // with errMigrated if the schema is not the one that capture has read.
 func (s *Syncer) transact(ctx context.Context, fn func() error) error {
-	s.outcomes = nil
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+	return s.transactAnyway(ctx, func() error {
 		// With the eyes of an old schema, values in new columns are not seen.
 		if version, err := s.schemaVersion(ctx); err != nil || version != s.version {
 			return errors.Join(err, errMigrated)
 		}
+		return fn()
+	})
+}
+
+// transactAnyway is transact whatever the schema is.
+func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
+	s.outcomes = nil
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
 		if err := fn(); err != nil {
 			return err
 		}

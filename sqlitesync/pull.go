@@ -230,21 +230,9 @@ func (s *Syncer) uncovered(r *reading, next *segment.Segment) *Waiting {
 // the local edits that were made without knowledge of them.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	started := time.Now()
-	joiner := segment.NewJoiner(maxValue)
 	err := s.transact(ctx, func() error {
-		if err := s.fold(ctx); err != nil {
+		if err := s.mergeGroup(ctx, next, witness, nil); err != nil {
 			return err
-		}
-		for _, part := range next.segments {
-			if err := joiner.Join(part); err != nil {
-				return &Error{Op: "read segment", Device: r.device, Batch: part.First, Err: err, Hint: hintDamaged}
-			}
-			batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: part.Changes}
-			result, err := merge.Apply(ctx, s.db, batch, witness && part.First == part.Last)
-			if err != nil {
-				return err
-			}
-			s.merged(r.device, result)
 		}
 		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail)
 	})
@@ -256,6 +244,36 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
 	giveWay(ctx, started, time.Since(s.pulling))
+	return nil
+}
+
+// mergeGroup merges the segments of a group, or of their changes only those of
+// some tables (nil: all), after the local edits that were made without
+// knowledge of them. It is called inside a transaction.
+func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table) error {
+	if err := s.fold(ctx); err != nil {
+		return err
+	}
+	elsewhere := func(c changelog.Change) bool {
+		return !slices.ContainsFunc(tables, func(table *changelog.Table) bool { return table.Put.Table == c.Shape.Table })
+	}
+	joiner := segment.NewJoiner(maxValue)
+	for _, part := range next.segments {
+		device := DeviceID(part.Author)
+		if err := joiner.Join(part); err != nil {
+			return &Error{Op: "read segment", Device: device, Batch: part.First, Err: err, Hint: hintDamaged}
+		}
+		changes := part.Changes
+		if tables != nil {
+			changes = slices.DeleteFunc(changes, elsewhere)
+		}
+		batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: changes}
+		result, err := merge.Apply(ctx, s.db, batch, witness && part.First == part.Last)
+		if err != nil {
+			return err
+		}
+		s.merged(device, result)
+	}
 	return nil
 }
 

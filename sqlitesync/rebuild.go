@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
-	"github.com/sqlitesync/go/changelog/merge"
-	"github.com/sqlitesync/go/changelog/segment"
 	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
@@ -41,9 +39,11 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			if next.segments == nil {
 				break // it is missing, which the reading of what is new reports
 			}
-			if err := s.reapply(ctx, next, tables); err != nil {
+			started := time.Now()
+			if err := s.transact(ctx, func() error { return s.mergeGroup(ctx, next, false, tables) }); err != nil {
 				return err
 			}
+			giveWay(ctx, started, time.Since(s.pulling))
 			r.position, r.tail = next.last, next.tail
 		}
 		if r.position < known {
@@ -58,34 +58,6 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		}
 		return nil
 	})
-}
-
-// reapply merges what a group of batches says of the tables once more.
-func (s *Syncer) reapply(ctx context.Context, next *group, tables []*changelog.Table) error {
-	started := time.Now()
-	joiner := segment.NewJoiner(maxValue)
-	err := s.transact(ctx, func() error {
-		if err := s.fold(ctx); err != nil {
-			return err
-		}
-		for _, part := range next.segments {
-			if err := joiner.Join(part); err != nil {
-				return err
-			}
-			changes := slices.DeleteFunc(part.Changes, func(c changelog.Change) bool {
-				return !slices.ContainsFunc(tables, func(table *changelog.Table) bool { return table.Put.Table == c.Shape.Table })
-			})
-			batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: changes}
-			result, err := merge.Apply(ctx, s.db, batch, false)
-			if err != nil {
-				return err
-			}
-			s.merged(DeviceID(part.Author), result)
-		}
-		return nil
-	})
-	giveWay(ctx, started, time.Since(s.pulling))
-	return err
 }
 
 // reachable reports whether the folder has, by their names, all segments that

@@ -33,20 +33,17 @@ type merger struct {
 	seen    changelog.Vector
 	witness bool
 	result  Result
-	// touched holds the rows, by [changelog.Table.Identity], whose unique values
-	// may have become free.
-	touched map[*changelog.Table]map[string]bool
 }
 
 // touch notes that a row of a table with unique values shows something else.
-func (m *merger) touch(table *changelog.Table, key changelog.Key) {
+func touch(table *changelog.Table, key changelog.Key) {
 	if len(table.Unique) == 0 {
 		return
 	}
-	if m.touched[table] == nil {
-		m.touched[table] = make(map[string]bool)
+	if table.Touched == nil {
+		table.Touched = make(map[string]bool)
 	}
-	m.touched[table][table.Identity(key)] = true
+	table.Touched[table.Identity(key)] = true
 }
 
 // hold says why a row is held; the zero hold is that of a row that is not.
@@ -56,7 +53,7 @@ type hold struct {
 }
 
 func newMerger(db *changelog.Database) *merger {
-	return &merger{db: db, result: Result{Rows: make(map[string]int)}, touched: make(map[*changelog.Table]map[string]bool)}
+	return &merger{db: db, result: Result{Rows: make(map[string]int)}}
 }
 
 // Apply merges a batch of another device. Conflicts are recorded if witness is
@@ -245,7 +242,7 @@ func (m *merger) write(ctx context.Context, table *changelog.Table, changes []ch
 		return nil
 	}
 	for i := range changes {
-		m.touch(table, changes[i].Key)
+		touch(table, changes[i].Key)
 	}
 	accepted, refused := changes, []changelog.Change(nil)
 	var err error

@@ -26,10 +26,9 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 		if table.Guarded = names[table.Put.Table] && table.Unwritable == ""; !table.Guarded {
 			continue
 		}
-		var columns, match, same []string
+		var columns, same []string
 		for i, column := range table.Key {
 			columns = append(columns, fmt.Sprintf("k%d", i))
-			match = append(match, fmt.Sprintf("OLD.%s = %s", changelog.Quote(column.Name), column.Compared(fmt.Sprintf("k%d", i))))
 			same = append(same, fmt.Sprintf("OLD.%[1]s = %s", changelog.Quote(column.Name), column.Compared("NEW."+changelog.Quote(column.Name))))
 		}
 		list, on := strings.Join(columns, ", "), "main."+changelog.Quote(table.Name)
@@ -37,7 +36,7 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 		// SQLite can forget a temporary trigger and keep its name, if its table goes.
 		guards++
 		fmt.Fprintf(&script, "CREATE TEMP TRIGGER sqlitesync_guard_%d_delete BEFORE DELETE ON %s WHEN NOT EXISTS (SELECT 1 FROM %s WHERE %s) BEGIN SELECT RAISE(IGNORE); END;\n",
-			guards, on, removing(table), strings.Join(match, " AND "))
+			guards, on, removing(table), changelog.MatchKey(table, "OLD.", ""))
 		fmt.Fprintf(&script, "CREATE TEMP TRIGGER sqlitesync_guard_%d_update BEFORE UPDATE ON %s WHEN NOT (%s) BEGIN SELECT RAISE(IGNORE); END;\n",
 			guards, on, strings.Join(same, " AND "))
 	}
@@ -50,24 +49,13 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 // Unguard ends what Guard did: afterwards the app's triggers can be looked at
 // as they are.
 func Unguard(ctx context.Context, c *changelog.Conn) error {
-	rows, err := c.Query(ctx, `SELECT name FROM sqlite_temp_schema WHERE type = 'trigger' AND name LIKE 'sqlitesync\_guard\_%' ESCAPE '\'`)
-	if err != nil {
+	var script string
+	err := c.Get(ctx, `SELECT coalesce(group_concat('DROP TRIGGER IF EXISTS temp.' || name, ';'), '') FROM sqlite_temp_schema
+		WHERE type = 'trigger' AND name LIKE 'sqlitesync\_guard\_%' ESCAPE '\'`, nil, &script)
+	if err != nil || script == "" {
 		return err
 	}
-	defer rows.Close()
-	var script strings.Builder
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
-		}
-		fmt.Fprintf(&script, "DROP TRIGGER IF EXISTS temp.%s;\n", changelog.Quote(name))
-	}
-	if err := rows.Err(); err != nil || script.Len() == 0 {
-		return err
-	}
-	rows.Close()
-	return c.Script(ctx, script.String())
+	return c.Script(ctx, script)
 }
 
 // removing names the temporary table with the key of the row that a merge is

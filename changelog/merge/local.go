@@ -17,10 +17,6 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 	if err := m.local(ctx, edits); err != nil {
 		return m.result, err
 	}
-	for _, table := range db.Tables {
-		m.touched[table] = table.Touched // by earlier pages too
-		table.Touched = nil
-	}
 	return m.result, m.settle(ctx)
 }
 
@@ -37,12 +33,11 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 	for len(edits) > 0 {
 		// Edits of one table stand together.
 		table := edits[0].Table
-		m.touched[table] = table.Touched
 		var simple []changelog.Change
 		n := 0
 		for ; n < len(edits) && edits[n].Table == table; n++ {
 			edit := &edits[n]
-			m.touch(table, edit.Change.Key)
+			touch(table, edit.Change.Key)
 			before := edit.Before
 			whole := edit.Change.Shape.Kind != changelog.Partial
 			if whole && (before == nil || before.State == changelog.Shown || before.State == changelog.Unsent) {
@@ -53,7 +48,6 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 				return err
 			}
 		}
-		table.Touched = m.touched[table]
 		if err := m.db.Record(ctx, table, simple, changelog.Shown); err != nil {
 			return err
 		}
@@ -171,20 +165,20 @@ func (m *merger) unseen(ctx context.Context, edit *changelog.Edit, versions []ch
 // Adopt brings what was kept of rows while their table was not here together
 // with what is known of them in the table, and holds them.
 func Adopt(ctx context.Context, db *changelog.Database, table *changelog.Table, rows []string) (Result, error) {
-	m := newMerger(db)
-	for _, row := range rows {
-		if err := m.adopt(ctx, table, row); err != nil {
-			return m.result, err
-		}
-	}
-	return m.result, nil
+	return each(ctx, db, table, rows, (*merger).adopt)
 }
 
 // Retry shows again what is kept of rows.
 func Retry(ctx context.Context, db *changelog.Database, table *changelog.Table, rows []string) (Result, error) {
+	return each(ctx, db, table, rows, (*merger).retryRow)
+}
+
+func each(ctx context.Context, db *changelog.Database, table *changelog.Table, rows []string,
+	look func(*merger, context.Context, *changelog.Table, string) error,
+) (Result, error) {
 	m := newMerger(db)
 	for _, row := range rows {
-		if err := m.retryRow(ctx, table, row); err != nil {
+		if err := look(m, ctx, table, row); err != nil {
 			return m.result, err
 		}
 	}
@@ -195,14 +189,12 @@ func Retry(ctx context.Context, db *changelog.Database, table *changelog.Table, 
 func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table) (Result, error) {
 	m := newMerger(db)
 	rivals, err := m.rivalries(ctx, table)
-	for rival := range rivals {
-		if m.touched[table] == nil {
-			m.touched[table] = make(map[string]bool)
-		}
-		m.touched[table][rival] = true
-	}
 	if err != nil {
 		return m.result, err
+	}
+	table.Touched = make(map[string]bool) // all that are in the way of any
+	for rival := range rivals {
+		table.Touched[rival] = true
 	}
 	return m.result, m.settle(ctx)
 }

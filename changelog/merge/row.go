@@ -60,7 +60,7 @@ func (m *merger) versions(ctx context.Context, table *changelog.Table, before *c
 func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
 	if !w.Exists {
 		m.result.Rows[table.Name]++
-		m.touch(table, w.Newest().Key)
+		touch(table, w.Newest().Key)
 		if err := m.hide(ctx, table, before); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, bef
 		return m.record(ctx, table, w, before, true, hold{}) // nobody's trigger needs to hear of it
 	}
 	m.result.Rows[table.Name]++
-	m.touch(table, row.Key)
+	touch(table, row.Key)
 	held, err := m.place(ctx, table, &w, row)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *ch
 		return err
 	}
 	m.result.Rows[table.Name]++
-	m.touch(table, rival.Key)
+	touch(table, rival.Key)
 	return m.record(ctx, table, Combine(versions), rival, false, held)
 }
 
@@ -170,9 +170,9 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 // settle shows held rows whose unique values have become free.
 func (m *merger) settle(ctx context.Context) error {
 	for _, table := range m.db.Tables {
-		for len(m.touched[table]) > 0 {
-			touched := m.touched[table]
-			m.touched[table] = nil // showing a row may take others out of sight, and so on
+		for len(table.Touched) > 0 {
+			touched := table.Touched
+			table.Touched = nil // showing a row may take others out of sight, and so on
 			if err := m.retry(ctx, table, touched); err != nil {
 				return err
 			}
