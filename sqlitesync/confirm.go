@@ -72,7 +72,7 @@ func (s *Syncer) checkTwin(ctx context.Context, f *folder.Folder, listing folder
 // forget removes from the outbox what stands in the folder with the bytes that
 // were published. It returns how many published batches it keeps.
 func (s *Syncer) forget(ctx context.Context, f *folder.Folder, standing map[folder.SegmentName]bool, p *problems) (kept map[uint64]bool, err error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT batch, published FROM sqlitesync_outbox WHERE sealed IS NOT NULL")
+	rows, err := s.handle.conn.Query(ctx, "SELECT batch, published FROM sqlitesync_outbox")
 	if err != nil {
 		return nil, err
 	}

@@ -18,15 +18,16 @@ import (
 
 // The way out, in this order:
 //
-//	fold     log -> changes -> packed batch in the outbox    one transaction
-//	seal     outbox: batch -> sealed segment                 one durable transaction
-//	keys     KeyStore: newest batch and tail                 durable
-//	publish  outbox -> folder                                durable
+//	fold      log -> changes -> batch -> sealed segment in the outbox    one transaction
+//	remember  names and hashes of the segments                           one durable transaction
+//	keys      KeyStore: newest batch and tail                            durable
+//	publish   outbox -> folder                                           durable
 //
-// Between fold and seal a power cut may take the batch back, and with it the
-// app's own commits that were as fresh; sealing commits durably, which makes
-// all before it durable too. So a batch number never stands for two contents
-// in the folder, and nothing is in the folder that the database can forget.
+// Between fold and remember a power cut may take the batch back, and with it
+// the app's own commits that were as fresh; remembering commits durably, which
+// makes all before it durable too. So a batch number never stands for two
+// contents in the folder, and nothing is in the folder that the database can
+// forget.
 
 // maxBody is the size from which a batch is continued in the next segment.
 const maxBody = 8 << 20
@@ -179,9 +180,10 @@ func (s *Syncer) reportBeyond(table string, err error) {
 		Hint: "make the row's key or values smaller, or write it under another key"})
 }
 
-// enqueue puts segments into the outbox, after record has written down here
-// what they contain. Meanwhile they are compressed: that is the dearest part of
-// the way out that is not SQLite's, and takes no longer than record does.
+// enqueue seals segments and puts them into the outbox, after record has
+// written down here what they contain. Meanwhile they are compressed: that is
+// the dearest part of the way out that is not SQLite's, and takes no longer than
+// record does.
 func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, record func() error) error {
 	if len(segments) == 0 {
 		return record()
@@ -202,31 +204,41 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for i, part := range segments {
-		_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, body) VALUES (?, ?, ?)",
-			int64(part.Last), len(part.Changes), packed[i])
-		if err != nil {
-			return err
-		}
-	}
 	_, tail, err := s.db.Position(ctx, s.self())
 	if err != nil {
 		return err
+	}
+	for i, part := range segments {
+		header := crypto.SegmentHeader{
+			Space: s.identity.space, Device: s.identity.device, First: part.First, Last: part.Last, Prev: crypto.Tail(tail),
+		}
+		sealed, next, err := crypto.SealSegment(header, packed[i], s.keys.epoch(), s.keys.entry.Device)
+		if err != nil {
+			return fmt.Errorf("seal batch %d: %w", part.Last, err)
+		}
+		tail = next
+		// The bytes are kept: age takes fresh randomness each time, and a batch
+		// must not be published twice with different bytes.
+		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, sealed) VALUES (?, ?, ?)",
+			int64(part.Last), len(part.Changes), sealed)
+		if err != nil {
+			return err
+		}
 	}
 	return s.db.SetPosition(ctx, s.self(), segments[len(segments)-1].Last, tail)
 }
 
 // outgoing is a row of the outbox.
 type outgoing struct {
-	batch uint64
-	rows  int
-	data  []byte // the body, or the sealed segment
+	batch  uint64
+	rows   int
+	sealed []byte
 }
 
-// outbox returns the rows that meet the condition, oldest first, up to a size
-// that is good to have in memory.
-func (s *Syncer) outbox(ctx context.Context, column, condition string) ([]outgoing, error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT batch, rows, "+column+" FROM sqlitesync_outbox WHERE "+condition+" ORDER BY batch")
+// outbox returns what is to be published, oldest first, up to a size that is
+// good to have in memory.
+func (s *Syncer) outbox(ctx context.Context) ([]outgoing, error) {
+	rows, err := s.handle.conn.Query(ctx, "SELECT batch, rows, sealed FROM sqlitesync_outbox WHERE NOT published ORDER BY batch")
 	if err != nil {
 		return nil, err
 	}
@@ -235,67 +247,29 @@ func (s *Syncer) outbox(ctx context.Context, column, condition string) ([]outgoi
 	for size := 0; size < maxBody && rows.Next(); {
 		var out outgoing
 		var batch int64
-		if err := rows.Scan(&batch, &out.rows, &out.data); err != nil {
+		if err := rows.Scan(&batch, &out.rows, &out.sealed); err != nil {
 			return nil, err
 		}
 		out.batch = uint64(batch)
 		found = append(found, out)
-		size += len(out.data)
+		size += len(out.sealed)
 	}
 	return found, rows.Err()
 }
 
-// seal encrypts and signs the batches in the outbox, outside the write lock, and stores the sealed bytes: age takes fresh randomness each
-// time, and a batch must not be published twice with different bytes.
-func (s *Syncer) seal(ctx context.Context) error {
-	for {
-		bodies, err := s.outbox(ctx, "body", "sealed IS NULL")
-		if err != nil || len(bodies) == 0 {
-			return err
-		}
-		_, tail, err := s.db.Position(ctx, s.self())
-		if err != nil {
-			return err
-		}
-		sealed := make([][]byte, len(bodies))
-		for i := range bodies {
-			header := crypto.SegmentHeader{
-				Space: s.identity.space, Device: s.identity.device,
-				First: bodies[i].batch, Last: bodies[i].batch, Prev: crypto.Tail(tail),
-			}
-			var next crypto.Tail
-			if sealed[i], next, err = crypto.SealSegment(header, bodies[i].data, s.keys.epoch(), s.keys.entry.Device); err != nil {
-				return fmt.Errorf("seal batch %d: %w", bodies[i].batch, err)
-			}
-			tail = next
-		}
-		err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
-			for i := range bodies {
-				if err := s.storeSealed(ctx, bodies[i].batch, sealed[i]); err != nil {
-					return err
-				}
-			}
-			// More may have been folded since; the chain goes on from here.
-			position, _, err := s.db.Position(ctx, s.self())
+// rememberSegments writes down durably which segments are about to be published.
+func (s *Syncer) rememberSegments(ctx context.Context, segments []outgoing) error {
+	return s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		for _, out := range segments {
+			hash := sha256.Sum256(out.sealed)
+			_, err := s.handle.conn.Exec(ctx, "INSERT OR REPLACE INTO sqlitesync_segments (name, hash) VALUES (?, ?)",
+				original(out.batch).String(), hash[:])
 			if err != nil {
 				return err
 			}
-			return s.db.SetPosition(ctx, s.self(), position, tail)
-		})
-		if err != nil {
-			return err
 		}
-	}
-}
-
-func (s *Syncer) storeSealed(ctx context.Context, batch uint64, sealed []byte) error {
-	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET body = NULL, sealed = ? WHERE batch = ?", sealed, int64(batch))
-	if err != nil {
-		return err
-	}
-	hash := sha256.Sum256(sealed)
-	_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_segments (name, hash) VALUES (?, ?)", original(batch).String(), hash[:])
-	return err
+		return nil
+	})
 }
 
 // original returns the file name of a batch as it is first published.
@@ -314,27 +288,30 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 	}
 	total := 0
 	for {
-		sealed, err := s.outbox(ctx, "sealed", "sealed IS NOT NULL AND NOT published")
-		if err != nil || len(sealed) == 0 {
+		segments, err := s.outbox(ctx)
+		if err != nil || len(segments) == 0 {
 			if total > 0 {
 				s.state.update(func(st *Status) { st.LastPublished = time.Now() })
 				s.events.send(Event{Kind: EventPublished, Rows: total})
 			}
 			return err
 		}
-		newest := sealed[len(sealed)-1]
-		header, err := crypto.ParseSegment(newest.data)
+		newest := segments[len(segments)-1]
+		header, err := crypto.ParseSegment(newest.sealed)
 		if err != nil {
+			return err
+		}
+		if err := s.rememberSegments(ctx, segments); err != nil {
 			return err
 		}
 		if err := s.keys.publishing(ctx, newest.batch, header.Tail()); err != nil {
 			return err
 		}
-		for _, out := range sealed {
+		for _, out := range segments {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f.PublishSegment(s.identity.device.String(), original(out.batch), out.data); err != nil {
+			if err := f.PublishSegment(s.identity.device.String(), original(out.batch), out.sealed); err != nil {
 				return s.publishFault(err, out.batch)
 			}
 			_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET published = 1 WHERE batch = ?", int64(out.batch))
@@ -343,7 +320,7 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 			}
 			total += out.rows
 		}
-		s.log.Debug("published", "first", sealed[0].batch, "last", newest.batch, "changes", total)
+		s.log.Debug("published", "first", segments[0].batch, "last", newest.batch, "changes", total)
 	}
 }
 

@@ -121,11 +121,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 			p.add(fault("read the rows that were here before", err, "The next pass tries again."))
 		}
 	}
-	// Edits made during the pass were folded before each merge.
-	if err := s.seal(ctx); err != nil {
-		p.add(fault("seal", err, "The next pass tries again."))
-	}
-	if published == nil {
+	if published == nil { // edits made during the pass were folded before each merge
 		published = s.publish(ctx, f)
 	}
 	if published == nil { // the head follows the segments that it names
@@ -148,9 +144,6 @@ func (s *Syncer) prepare(ctx context.Context) error {
 		}
 	}
 	if err := s.foldInSteps(ctx); err != nil {
-		return err
-	}
-	if err := s.seal(ctx); err != nil {
 		return err
 	}
 	return s.countPending(ctx) // they may stay where they are, if the folder is not there

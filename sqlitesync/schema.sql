@@ -3,14 +3,13 @@ CREATE TABLE sqlitesync_settings (
 	value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Batches on their way into the folder: the packed body until it is sealed,
--- then the bytes of the segment file until a later scan has found the file.
+-- Batches on their way into the folder: the bytes of the segment file, until a
+-- scan after its publication has found the file.
 CREATE TABLE sqlitesync_outbox (
 	batch     INTEGER PRIMARY KEY,
 	rows      INTEGER NOT NULL,
-	body      BLOB,
-	sealed    BLOB,
-	published INTEGER NOT NULL DEFAULT 0
+	published INTEGER NOT NULL DEFAULT 0,
+	sealed    BLOB NOT NULL
 );
 
 -- The membership records that this device has seen.
