@@ -6,6 +6,9 @@ import (
 	"github.com/sqlitesync/go/changelog"
 )
 
+// baselineRows is how many rows of a baseline go into a batch.
+const baselineRows = 5000
+
 // Rows that stood in a table before it took part are its baseline. They get
 // clocks first, in pages, so that no app write waits for all of them; then the
 // folder is read; and what the space did not have is published, again in

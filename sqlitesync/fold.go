@@ -1,0 +1,218 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/changelog/segment"
+	"github.com/sqlitesync/go/crypto"
+)
+
+// Limits that keep the write lock short, here and where a batch is merged.
+const (
+	// maxFold is how many entries of the log one transaction folds.
+	maxFold = 4096
+	// maxRun is how many entries make up batches that others apply together.
+	// The log does not say where a transaction ends, so all that stands in it
+	// is kept together up to here, and a single statement beyond.
+	maxRun = 50000
+	// maxBody is the size from which a batch is continued in the next segment.
+	maxBody = 8 << 20
+)
+
+// fold turns all that the log holds into batches in the outbox. It is called
+// inside a transaction, before anything is merged in it: an edit made before a
+// merge is stamped without knowledge of it.
+func (s *Syncer) fold(ctx context.Context) error {
+	for more := true; more; {
+		var err error
+		if more, err = s.foldSome(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldSome folds the first entries of the log and reports whether there are
+// more. While there are, the batch that it makes is continued in the next one.
+func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
+	page, err := s.db.Page(ctx, maxFold)
+	if err != nil || page.Last == 0 {
+		return false, err
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return false, err
+	}
+	edits, err := s.pending(ctx, page, position+1)
+	if err != nil {
+		return false, err
+	}
+	changes := make([]changelog.Change, len(edits))
+	for i := range edits {
+		changes[i] = edits[i].Change
+	}
+	segments, err := s.split(ctx, position+1, &changes, func(i int) { edits = slices.Delete(edits, i, i+1) })
+	if err != nil {
+		return false, err
+	}
+	if segments, err = s.continueRun(ctx, segments, page, position+1); err != nil {
+		return false, err
+	}
+	err = s.enqueue(ctx, segments, func() error {
+		for i := range edits { // a large batch was split: some went into later batches
+			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
+		}
+		// Only the last page is settled: until then the log holds writes of rows
+		// that settling could take out of sight.
+		local := merge.Local
+		if page.More {
+			local = merge.LocalPart
+		}
+		result, err := local(ctx, s.db, edits)
+		s.merged(s.identity.device, result)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return page.More, s.db.ClearLog(ctx, page)
+}
+
+// pending reads a page of the log for the batch with this number.
+func (s *Syncer) pending(ctx context.Context, page changelog.LogPage, number uint64) ([]changelog.Edit, error) {
+	edits, err := s.db.Pending(ctx, page, number)
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range s.db.Tables {
+		if table.NullKeys {
+			s.stays(nullKeys(table))
+		}
+	}
+	return edits, merge.Predate(ctx, s.db, edits)
+}
+
+// continueRun marks the last of the segments of a page as continued if the next
+// page belongs to the same run, and remembers how long the run is. The number
+// is that of a batch that ends the run if nothing came of the page.
+func (s *Syncer) continueRun(ctx context.Context, segments []*segment.Segment, page changelog.LogPage, number uint64) ([]*segment.Segment, error) {
+	run, err := loadNumber(ctx, s.handle.conn, "run")
+	if err != nil {
+		return nil, err
+	}
+	continued := page.More && (run < maxRun || !page.Cut)
+	if len(segments) == 0 && run > 0 && !continued {
+		segments = []*segment.Segment{{Author: s.self(), First: number, Last: number, Batches: []segment.Batch{{Number: number}}}}
+	}
+	if n := len(segments); n > 0 {
+		segments[n-1].Batches[0].Continued = continued
+		run += maxFold
+	}
+	if !continued {
+		run = 0
+	}
+	return segments, saveNumber(ctx, s.handle.conn, "run", run)
+}
+
+// split makes segments of changes, for the batch with this number and, if they
+// are many, the next ones. It writes the stamps that they get into changes. A
+// change beyond the limits of the format (a key above 16 MiB) stays on this
+// device: it is taken out of changes, dropped is called with its index, and
+// the other changes go on.
+func (s *Syncer) split(ctx context.Context, number uint64, changes *[]changelog.Change, dropped func(i int)) ([]*segment.Segment, error) {
+	seen, err := s.db.Seen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drop := func(i int, err error) {
+		s.reportBeyond((*changes)[i].Shape.Table, err)
+		*changes = slices.Delete(*changes, i, i+1)
+		dropped(i)
+	}
+	for i := len(*changes) - 1; i >= 0; i-- {
+		if (*changes)[i].Stamp.Time >= changelog.MaxTime {
+			drop(i, errors.New("its time is beyond the limit: another device wrote it with a broken clock"))
+		}
+	}
+	for len(*changes) > 0 {
+		batch := &changelog.Batch{Device: s.self(), Number: number, Seen: seen, Changes: *changes}
+		segments, err := segment.Split(batch, maxBody)
+		var beyond *segment.ChangeError
+		if errors.As(err, &beyond) {
+			drop(beyond.Index, beyond.Err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		next := 0
+		for _, part := range segments {
+			for i := range part.Changes {
+				(*changes)[next].Stamp, (*changes)[next].Birth = part.Changes[i].Stamp, part.Changes[i].Birth
+				next++
+			}
+		}
+		return segments, nil
+	}
+	return nil, nil
+}
+
+// reportBeyond tells that the format can't carry a change.
+func (s *Syncer) reportBeyond(table string, err error) {
+	s.stays(Unsynced{Table: table, Reason: "a change is beyond the limits of the format: " + err.Error(),
+		Hint: "make the row's key or values smaller, or write it under another key"})
+}
+
+// enqueue seals segments and puts them into the outbox, after record has
+// written down here what they contain. Meanwhile they are compressed: that is
+// the dearest part of the way out that is not SQLite's, and takes no longer than
+// record does.
+func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, record func() error) error {
+	if len(segments) == 0 {
+		return record()
+	}
+	packed := make([][]byte, len(segments))
+	errs := make([]error, len(segments)+1)
+	var packing sync.WaitGroup
+	for i, part := range segments {
+		packing.Go(func() {
+			var body []byte
+			if body, errs[i] = segment.Encode(part); errs[i] == nil {
+				packed[i], errs[i] = segment.Pack(body)
+			}
+		})
+	}
+	errs[len(segments)] = record()
+	packing.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, tail, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	for i, part := range segments {
+		header := crypto.SegmentHeader{
+			Space: s.identity.space, Device: s.identity.device, First: part.First, Last: part.Last, Prev: crypto.Tail(tail),
+		}
+		sealed, next, err := crypto.SealSegment(header, packed[i], s.keys.epoch(), s.keys.entry.Device)
+		if err != nil {
+			return fmt.Errorf("seal batch %d: %w", part.Last, err)
+		}
+		tail = next
+		// The bytes are kept: age takes fresh randomness each time, and a batch
+		// must not be published twice with different bytes.
+		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, sealed) VALUES (?, ?, ?)",
+			int64(part.Last), len(part.Changes), sealed)
+		if err != nil {
+			return err
+		}
+	}
+	return s.db.SetPosition(ctx, s.self(), segments[len(segments)-1].Last, tail)
+}
