@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,24 +38,38 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 	for i := range table.Key {
 		key[i] = table.Key[i].Compared("t." + Quote(table.Key[i].Name))
 	}
-	rows, err := db.rows(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit)
-	if err != nil || len(rows) == 0 {
+	var clocks []Clock
+	err = db.rows(ctx, table, "NULL", join, "c.time IS NULL", strings.Join(key, ", "), after, limit, func(row *Change) bool {
+		clocks = append(clocks, Clock{Key: slices.Clone(row.Key), Shape: table.PutNumber, Image: row.Image(), State: Unsent})
+		return true
+	})
+	if err != nil || len(clocks) == 0 {
 		return nil, err
 	}
-	return rows[len(rows)-1].Key, db.Record(ctx, table, rows, Unsent)
+	return clocks[len(clocks)-1].Key, db.SetClocks(ctx, table, clocks)
 }
 
 // Unsent returns up to limit rows in state Unsent whose key is above after
-// (nil: from the first), as puts with the stamp of a baseline. They contain the
-// columns that the table had when they got their clocks.
-func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) ([]Change, error) {
+// (nil: from the first), or as many as are good to have in memory, as puts with
+// the stamp of a baseline. They contain the columns that the table had when
+// they got their clocks.
+func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) (found []Change, err error) {
 	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), MatchKey(table, "t.", "c."))
-	return db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit)
+	bytes := 0
+	err = db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit, func(row *Change) bool {
+		found = append(found, *row)
+		bytes += size(row.Key) + size(row.Values)
+		return bytes < maxPage
+	})
+	return found, err
 }
 
-// rows returns the next rows of t, in the order of key, that meet the condition,
-// as puts of the shape whose number is selected (NULL: that of the table).
-func (db *Database) rows(ctx context.Context, table *Table, shape, join, condition, key string, after Key, limit int) ([]Change, error) {
+// rows calls each with the next rows of t, in the order of key, that meet the
+// condition, as puts of the shape whose number is selected (NULL: that of the
+// table), until it returns false.
+func (db *Database) rows(ctx context.Context, table *Table, shape, join, condition, key string, after Key, limit int,
+	each func(*Change) bool,
+) error {
 	for _, column := range table.Key {
 		condition += " AND t." + Quote(column.Name) + " IS NOT NULL"
 	}
@@ -63,37 +78,31 @@ func (db *Database) rows(ctx context.Context, table *Table, shape, join, conditi
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT %d",
 		list(shape, bare("t.", table.Key), bare("t.", table.Columns)), join, condition, key, limit)
-	return db.puts(ctx, table, query, after...)
-}
-
-// puts returns the rows that query selects: shape, key columns, other columns.
-func (db *Database) puts(ctx context.Context, table *Table, query string, args ...any) ([]Change, error) {
-	rows, err := db.Conn.Query(ctx, query, args...)
+	rows, err := db.Conn.Query(ctx, query, after...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	var row []Value
-	var shape sql.NullInt64
-	dest := append([]any{&shape}, pointers(&row, len(table.Key)+len(table.Columns))...)
-	var changes []Change
-	for rows.Next() {
+	var number sql.NullInt64
+	dest := append([]any{&number}, pointers(&row, len(table.Key)+len(table.Columns))...)
+	for more := true; more && rows.Next(); {
 		if err := rows.Scan(dest...); err != nil {
-			return nil, err
+			return err
 		}
 		values, err := scannedValues(row)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		put := &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}
-		if shape.Valid {
-			if put, err = db.AsKnown(ctx, table, put, shape.Int64); err != nil {
-				return nil, err
+		if number.Valid {
+			if put, err = db.AsKnown(ctx, table, put, number.Int64); err != nil {
+				return err
 			}
 		}
-		changes = append(changes, *put)
+		more = each(put)
 	}
-	return changes, rows.Err()
+	return rows.Err()
 }
 
 // NullKeys reports whether the table has rows with a NULL in their key, which

@@ -41,30 +41,22 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		theirs := newest[table.Put.Table]
-		table.Triggered = theirs.newest > 0
-		wanted := triggers(table)
-		// SQLite runs the newest trigger first. One of the app could end a
-		// statement and leave the row (RAISE(FAIL), RAISE(IGNORE), OR FAIL).
-		after := func(order int64) bool {
-			return slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < order })
+		if err := db.arm(ctx, table, present, newest[table.Put.Table], &stale); err != nil {
+			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		late, unnoticed := after(theirs.newest), after(theirs.ending)
-		for _, trigger := range wanted {
-			missing := present[trigger.name].sql != trigger.sql
-			stale.Written = stale.Written || unnoticed || stale.Rebuilt || missing && !trigger.victims
-			stale.Removed = stale.Removed || unnoticed || missing
-			if missing || late {
-				script := "DROP TRIGGER IF EXISTS " + Quote(trigger.name) + ";\n" + trigger.sql
-				if err := db.Conn.Script(ctx, script); err != nil {
-					return fmt.Errorf("table %q: trigger %s: %w", table.Name, trigger.name, err)
-				}
+		if err := db.noteOpaque(ctx, table, &stale); err != nil {
+			return err
+		}
+		if !stale.any() {
+			if err := stale.forget(ctx, db.Conn); err != nil {
+				return err
 			}
-			delete(present, trigger.name)
+			continue
 		}
-		if stale.Was != "" || table.Phase != PhaseNew && (stale.Written || stale.Removed || stale.Gained != nil) {
-			db.Stale = append(db.Stale, stale)
+		if err := stale.remember(ctx, db.Conn); err != nil {
+			return err
 		}
+		db.Stale = append(db.Stale, stale)
 	}
 	// What is left belongs to tables that no longer take part.
 	for name := range present {
@@ -75,8 +67,60 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err := db.unsettleOthers(ctx); err != nil {
 		return err
 	}
+	db.doubted = false
 	db.version, err = db.schemaVersion(ctx)
 	return err
+}
+
+// arm makes the triggers of a table that are missing or out of date, takes them
+// out of present, and notes in stale what they may have missed.
+func (db *Database) arm(ctx context.Context, table *Table, present map[string]presentTrigger, theirs appTriggers, stale *Stale) error {
+	table.Triggered = theirs.newest > 0
+	wanted := triggers(table)
+	// SQLite runs the newest trigger first. One of the app could end a
+	// statement and leave the row (RAISE(FAIL), RAISE(IGNORE), OR FAIL).
+	after := func(order int64) bool {
+		return slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < order })
+	}
+	late, unnoticed := after(theirs.newest), after(theirs.ending)
+	var drop strings.Builder
+	var remake []trigger
+	for _, trigger := range wanted {
+		missing := present[trigger.name].sql != trigger.sql
+		stale.Written = stale.Written || unnoticed || stale.Rebuilt || missing && trigger.victims == nil
+		stale.Removed = stale.Removed || unnoticed || missing
+		if missing || late {
+			fmt.Fprintf(&drop, "DROP TRIGGER IF EXISTS %s;\n", Quote(trigger.name))
+			remake = append(remake, trigger)
+		}
+		delete(present, trigger.name)
+	}
+	if err := db.Conn.Script(ctx, drop.String()); err != nil {
+		return err
+	}
+	for _, trigger := range remake {
+		if err := db.makeTrigger(ctx, trigger); err != nil {
+			return fmt.Errorf("trigger %s: %w", trigger.name, err)
+		}
+	}
+	return nil
+}
+
+// makeTrigger makes a trigger. One over an index is tried out: should SQLite not
+// understand what we have made of the index, nobody but itself may compute it,
+// rather than that the app's writes fail.
+func (db *Database) makeTrigger(ctx context.Context, trigger trigger) error {
+	for _, probe := range trigger.probes {
+		err := db.Conn.compile(ctx, probe)
+		if ErrorCode(err) == codeError {
+			trigger.victims.opaque = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return db.Conn.Script(ctx, trigger.sql)
 }
 
 // noteRebuilt finds the tables that are newer than the last Capture. One that
@@ -93,7 +137,7 @@ func (db *Database) noteRebuilt(ctx context.Context) error {
 	}
 	// Those that do not take part now are marked too. SQLite's lower is CanonicalName.
 	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables AS t SET rebuilt = 1 WHERE EXISTS (SELECT 1 "+newer+
-		" AND substr(t.name, 1, length(s.name) + 2) = lower(s.name) || ' (')")
+		` AND substr(t.name, 1, length(replace(s.name, '"', '""')) + 4) = '"' || replace(lower(s.name), '"', '""') || '" (')`)
 	if err != nil {
 		return err
 	}
@@ -109,7 +153,7 @@ func (db *Database) Release(ctx context.Context) error {
 	var script strings.Builder
 	for _, table := range db.Tables {
 		for _, trigger := range triggers(table) {
-			if trigger.victims {
+			if trigger.victims != nil {
 				fmt.Fprintf(&script, "DROP TRIGGER IF EXISTS %s;\n", Quote(trigger.name))
 			}
 		}
@@ -126,10 +170,10 @@ func (db *Database) Migrated(ctx context.Context) error {
 }
 
 // SchemaChanged reports whether the app's schema differs from the one that
-// Capture read last.
+// Capture read last, or might.
 func (db *Database) SchemaChanged(ctx context.Context) (bool, error) {
 	version, err := db.schemaVersion(ctx)
-	return version != db.version, err
+	return version != db.version || db.doubted, err
 }
 
 func (db *Database) schemaVersion(ctx context.Context) (version int64, err error) {

@@ -2,6 +2,7 @@ package changelog_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -508,4 +509,82 @@ func ExampleShape() {
 	shape := changelog.NewShape(changelog.Full, "Note", []string{"ID"}, []string{"Title", "body"})
 	fmt.Println(shape.Table, shape.Key, shape.Columns, shape.Contains("body"))
 	// Output: note [id] [body title] true
+}
+
+// Rows are read as many at a time as are good to have in memory.
+func TestLargeRows(t *testing.T) {
+	d := newApp(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB)")
+	d.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO t SELECT i, zeroblob(1000000) FROM n")
+	d.transact(func(ctx context.Context) error { return changelog.CreateTables(ctx, d.conn) })
+	d.capture()
+	table := d.db.Table("t")
+	d.transact(func(ctx context.Context) error {
+		if _, err := d.db.Baseline(ctx, table, nil, 100); err != nil {
+			return err
+		}
+		rows, err := d.db.Unsent(ctx, table, nil, 100)
+		if len(rows) < 30 || len(rows) > 35 {
+			t.Errorf("%d unsent rows of 1 MB at once", len(rows))
+		}
+		return err
+	})
+	d.exec("UPDATE t SET v = zeroblob(2000000)")
+	d.transact(func(ctx context.Context) error {
+		if _, err := d.db.Pending(ctx, d.page(ctx), 1); !errors.Is(err, changelog.ErrPageSize) {
+			t.Errorf("40 rows of 2 MB at once: %v", err)
+		}
+		page, err := d.db.Page(ctx, 1)
+		if err != nil {
+			return err
+		}
+		edits, err := d.db.Pending(ctx, page, 1)
+		if len(edits) != 1 {
+			t.Errorf("%d edits", len(edits))
+		}
+		return err
+	})
+}
+
+// What a default or an index is written like is no reason for anything to fail, or to be missed.
+func TestOddTexts(t *testing.T) {
+	for _, schema := range []string{
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, a INTEGER NOT NULL DEFAULT (1 -- one\n), UNIQUE (v, a))",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE UNIQUE INDEX i ON t (lower(v /*///////*/))",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, 'g' TEXT AS (lower(v)) UNIQUE)",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE UNIQUE INDEX i ON t (v || '' COLLATE \"NOCASE\")",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE UNIQUE INDEX i ON t (v) WHERE main.t.v IS NOT NULL",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE UNIQUE INDEX i ON t (v) WHERE \"rowid\" > -5",
+	} {
+		d := newDevice(t, schema)
+		d.exec("INSERT INTO t (id, v) VALUES (1, 'a')")
+		d.pending()
+		d.exec("INSERT OR REPLACE INTO t (id, v) VALUES (2, 'a')")
+		if edits := d.pending(); len(edits) != 2 {
+			t.Errorf("%s: %d edits, want those of two rows", schema, len(edits))
+		}
+	}
+	// A default takes the place of NULL in a generated column.
+	d := newDevice(t, `CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT NOT NULL DEFAULT 'Z', 'g' TEXT AS (lower(v))); CREATE UNIQUE INDEX i ON t (g || '')`)
+	d.exec("INSERT INTO t VALUES (1, 'Z'), (2, 'b')")
+	d.pending()
+	d.exec("UPDATE OR REPLACE t SET v = NULL WHERE id = 2")
+	if edits := d.pending(); len(edits) != 2 {
+		t.Errorf("a default that replaces NULL: %d edits, want 2", len(edits))
+	}
+}
+
+// In a trigger's query from a table called new, NEW is the table.
+func TestATableCalledNew(t *testing.T) {
+	d := newDevice(t, `CREATE TABLE "new" (id INTEGER PRIMARY KEY, a TEXT UNIQUE)`)
+	d.exec(`INSERT INTO "new" VALUES (1, 'a'), (2, 'b'), (3, 'c')`)
+	var logged int
+	d.check(d.app.QueryRow("SELECT count(*) FROM sqlitesync_log").Scan(&logged))
+	if logged != 3 {
+		t.Errorf("%d entries for 3 inserts", logged)
+	}
+	d.pending()
+	d.exec(`REPLACE INTO "new" VALUES (4, 'a')`)
+	if edits := d.pending(); len(edits) != 2 {
+		t.Errorf("%d edits, want those of two rows", len(edits))
+	}
 }

@@ -71,7 +71,13 @@ func appendString(b []byte, s string) []byte {
 // Rows names the rows that changes of this shape are about: those of its table,
 // while that has this key. With other key columns it has other rows, even where
 // the values are the same.
-func (s *Shape) Rows() string { return s.Table + " (" + strings.Join(s.Key, ", ") + ")" }
+func (s *Shape) Rows() string {
+	key := make([]string, len(s.Key))
+	for i, column := range s.Key {
+		key[i] = Quote(column)
+	}
+	return Quote(s.Table) + " (" + strings.Join(key, ", ") + ")"
+}
 
 // Equal reports whether s and t contain the same.
 func (s *Shape) Equal(t *Shape) bool { return s == t || s.digest == t.digest }

@@ -23,8 +23,9 @@ type Conn struct {
 	// that can be had; nil if it can't.
 	Quiet func(bool)
 
-	// restore is called at the beginning of the transaction that follows one
-	// that was rolled back (stale): what is in memory may be of that one.
+	// What is in memory may be of a transaction that was rolled back: doubt is
+	// called then, and restore at the beginning of the next one.
+	doubt   func()
 	restore func(context.Context) error
 	stale   bool
 }
@@ -65,8 +66,9 @@ func (c *Conn) ExecQuietly(ctx context.Context, query string, args ...any) error
 	return err
 }
 
-// Query runs a query that is worth keeping prepared. The caller closes the
-// rows before it uses the Conn again.
+// Query runs a query that is worth keeping prepared. Until the caller has closed
+// the rows it may run other statements, but not the same one, and no transaction
+// may begin.
 func (c *Conn) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	statement, ctx, err := c.prepare(ctx, query)
 	if err != nil {
@@ -147,8 +149,9 @@ const (
 )
 
 // Transact runs fn in a transaction that holds the write lock from its start
-// (BEGIN IMMEDIATE), commits if fn returns nil and rolls back otherwise.
-func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() error) error {
+// (BEGIN IMMEDIATE), commits if fn returns nil and rolls back otherwise, or if
+// it panics.
+func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() error) (err error) {
 	c.trim()
 	if err := c.setDurability(ctx, durability); err != nil {
 		return err
@@ -156,19 +159,32 @@ func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() er
 	if _, err := c.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	err := c.within(ctx, fn)
-	if err == nil {
-		if _, err = c.Exec(ctx, "COMMIT"); err == nil {
-			return nil
+	committed := false
+	defer func() {
+		if !committed {
+			err = errors.Join(err, c.rollback(ctx))
 		}
-		err = fmt.Errorf("commit: %w", err)
+	}()
+	if err := c.within(ctx, fn); err != nil {
+		return err
 	}
+	if _, err := c.Exec(ctx, "COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	committed = true
+	return nil
+}
+
+func (c *Conn) rollback(ctx context.Context) error {
 	c.stale = true
-	// Some errors (a full disk, an I/O error) have rolled back already.
-	if _, rollback := c.Exec(context.WithoutCancel(ctx), "ROLLBACK"); rollback != nil && !inactive(rollback) {
-		err = errors.Join(err, fmt.Errorf("rollback: %w", rollback))
+	if c.doubt != nil {
+		c.doubt()
 	}
-	return err
+	// Some errors (a full disk, an I/O error) have rolled back already.
+	if _, err := c.Exec(context.WithoutCancel(ctx), "ROLLBACK"); err != nil && !inactive(err) {
+		return fmt.Errorf("rollback: %w", err)
+	}
+	return nil
 }
 
 func (c *Conn) within(ctx context.Context, fn func() error) error {

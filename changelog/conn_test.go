@@ -102,6 +102,9 @@ func TestRollbackForgets(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
+	if changed, err := d.db.SchemaChanged(ctx); err != nil || !changed {
+		t.Errorf("the schema is said to be captured: %v", err)
+	}
 	d.transact(func(ctx context.Context) error {
 		two, err := d.db.DeviceNumber(ctx, second)
 		if err != nil {
@@ -143,4 +146,14 @@ func TestErrorCode(t *testing.T) {
 	if got := changelog.ErrorCode(sql.ErrNoRows); got != 0 {
 		t.Errorf("an error that is not SQLite's has the code %d", got)
 	}
+}
+
+// A panic leaves no transaction open.
+func TestTransactPanics(t *testing.T) {
+	d := newDevice(t, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+	func() {
+		defer func() { _ = recover() }()
+		d.transact(func(context.Context) error { panic("a bug") })
+	}()
+	d.transact(func(context.Context) error { return nil })
 }

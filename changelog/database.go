@@ -31,6 +31,7 @@ type Database struct {
 	devices map[int64]DeviceID
 	shapes  map[int64]*Shape
 	version int64 // PRAGMA schema_version when Tables was read
+	doubted bool  // Tables may be of a transaction that was rolled back
 }
 
 // CreateTables makes the tables of this package in a database that has none.
@@ -46,16 +47,17 @@ func Open(ctx context.Context, c *Conn, self DeviceID) (*Database, error) {
 		shapes:  make(map[int64]*Shape),
 	}
 	c.restore = db.restore
+	c.doubt = func() { db.doubted = true }
 	return db, db.restore(ctx)
 }
 
-// restore reads again what is in memory of our tables, and makes
-// [Database.SchemaChanged] ask for a new Capture.
+// restore reads again what is in memory of our tables. What Capture has read is
+// read again by the next one, which [Database.SchemaChanged] asks for after a
+// rollback.
 func (db *Database) restore(ctx context.Context) error {
 	clear(db.byID)
 	clear(db.devices)
 	clear(db.shapes)
-	db.version = 0
 	rows, err := db.Conn.Query(ctx, "SELECT number, id FROM sqlitesync_devices")
 	if err != nil {
 		return err
@@ -213,6 +215,12 @@ func (db *Database) SetSettled(ctx context.Context, table *Table) error {
 	return err
 }
 
+// Unsettle notes that what is kept of a table is to be looked at again. It writes.
+func (db *Database) Unsettle(ctx context.Context, table *Table) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number = ?", table.Number)
+	return err
+}
+
 // Selection says which tables take part.
 type Selection struct {
 	Tables  []string // nil: every table that can
@@ -225,12 +233,17 @@ var ErrSchema = errors.New("table can't be synced")
 // readTables reads the app's tables and decides which take part. Tables named
 // in the selection that can't are an error, others are listed in Unsynced.
 func (db *Database) readTables(ctx context.Context, selection Selection) error {
+	version, err := db.schemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	changed := version != db.version
 	type entry struct {
 		name, kind string
 		strict     bool
 	}
 	rows, err := db.Conn.Query(ctx, `SELECT name, type, strict FROM pragma_table_list
-		WHERE schema = 'main' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY name`)
+		WHERE schema = 'main' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT GLOB 'sqlitesync_*' ORDER BY name`)
 	if err != nil {
 		return err
 	}
@@ -246,6 +259,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
+	before := db.byName
 	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
 	asked := make(map[string]bool)
 	for _, name := range selection.Tables {
@@ -271,6 +285,9 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 				return fmt.Errorf("table %q: %w", e.name, err)
 			}
 		}
+		if was := before[canonical]; table != nil && was != nil && !changed {
+			table.Silent = was.Silent
+		}
 		switch {
 		case table != nil && table.Unwritable == "":
 			db.Tables = append(db.Tables, table)
@@ -287,7 +304,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		delete(asked, canonical)
 	}
 	for name := range asked {
-		return fmt.Errorf("%w: there is no table %q", ErrSchema, name)
+		return fmt.Errorf("%w: there is no table %q, or it is excluded too", ErrSchema, name)
 	}
 	return nil
 }
@@ -307,7 +324,7 @@ const reservedPrefix = "sqlitesync_"
 // tables. The app's own tables and rows stay as they are.
 func Uninstall(ctx context.Context, c *Conn) error {
 	rows, err := c.Query(ctx, `SELECT type, name FROM sqlite_schema
-		WHERE type IN ('trigger', 'table', 'view') AND name LIKE 'sqlitesync\_%' ESCAPE '\' ORDER BY type DESC`)
+		WHERE type IN ('trigger', 'table', 'view') AND name GLOB 'sqlitesync_*' ORDER BY type DESC`)
 	if err != nil {
 		return err
 	}

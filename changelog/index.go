@@ -19,6 +19,38 @@ type Unique struct {
 	opaque bool
 }
 
+// maxTerms is for how many columns a condition is no deeper than SQLite allows.
+const maxTerms = 400
+
+// Whether nobody but an index itself may compute what rows have in it.
+const (
+	notOpaque     = 0
+	opaque        = 1
+	opaqueWritten = 2 // and the table was written to since its rows were looked up
+)
+
+// opaque reports whether REPLACE can remove rows of the table that no trigger
+// notes.
+func (t *Table) opaque() bool {
+	return slices.ContainsFunc(t.Unique, func(unique Unique) bool { return unique.opaque })
+}
+
+// noteOpaque remembers whether the table is opaque. Of the last writes before it
+// ceased to be, nobody has looked what they removed.
+func (db *Database) noteOpaque(ctx context.Context, table *Table, stale *Stale) error {
+	if table.opaque() {
+		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET opaque = max(opaque, ?) WHERE number = ?", opaque, table.Number)
+		return err
+	}
+	result, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET opaque = ? WHERE number = ? AND opaque <> ?", notOpaque, table.Number, notOpaque)
+	if err != nil {
+		return err
+	}
+	ceased, err := result.RowsAffected()
+	stale.Removed = stale.Removed || ceased > 0
+	return err
+}
+
 // Term is one column or expression of an index.
 type Term struct {
 	// Expression is SQL over the columns of the table.
@@ -79,7 +111,11 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 		}
 		unique := &table.Unique[len(table.Unique)-1]
 		term := readTerm(columns, &row, terms)
-		unique.Terms, unique.opaque = append(unique.Terms, term), unique.opaque || term.opaque
+		if unique.Terms = append(unique.Terms, term); len(unique.Terms) > maxTerms {
+			return fmt.Sprintf("its unique index %q has more than %d columns", row.index, maxTerms), "use fewer, or exclude the table", nil
+		}
+		// In a trigger's query from a table called new, NEW is the table.
+		unique.opaque = unique.opaque || term.opaque || CanonicalName(table.Name) == "new"
 	}
 	for i := range table.Key {
 		err := plainCollation(ctx, c, table.Name, &table.Key[i])

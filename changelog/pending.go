@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -55,7 +56,10 @@ type LogPage struct {
 // Page returns the first entries of the log, up to limit. It writes.
 func (db *Database) Page(ctx context.Context, limit int) (LogPage, error) {
 	page, err := db.page(ctx, limit)
-	if err != nil || page.More || page.Last == 0 {
+	if err != nil || page.Last == 0 {
+		return page, err
+	}
+	if err := db.noteWritten(ctx, page); err != nil || page.More {
 		return page, err
 	}
 	found, err := db.findVictims(ctx)
@@ -94,16 +98,36 @@ func (db *Database) page(ctx context.Context, limit int) (page LogPage, err erro
 	return page, err
 }
 
-// findVictims notes the rows that a REPLACE may have removed through a unique
-// index that no trigger can look into, if the log says that its table was
-// written to. The cost is that of looking up the key of every row.
-func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
+// noteWritten remembers that findVictims is to look at the tables that the page
+// says were written to and that have an index that no trigger can look into.
+func (db *Database) noteWritten(ctx context.Context, page LogPage) error {
 	for _, table := range db.Tables {
-		if !slices.ContainsFunc(table.Unique, func(unique Unique) bool { return unique.opaque }) {
+		if !table.opaque() {
 			continue
 		}
 		var written bool
-		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE tbl IN (?, ?))", []any{table.Number, -table.Number}, &written)
+		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE tbl IN (?, ?) AND id <= ?)",
+			[]any{table.Number, -table.Number, page.Last}, &written)
+		if err == nil && written {
+			err = db.setOpaque(ctx, table, opaqueWritten)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findVictims notes the rows that a REPLACE may have removed without any
+// trigger noting them. The cost is that of looking up the key of every row of a
+// table that was written to.
+func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
+	for _, table := range db.Tables {
+		if !table.opaque() {
+			continue
+		}
+		var written bool
+		err := db.Conn.Get(ctx, "SELECT opaque = ? FROM sqlitesync_tables WHERE number = ?", []any{opaqueWritten, table.Number}, &written)
 		if err != nil {
 			return found, err
 		}
@@ -113,9 +137,17 @@ func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
 		if err := db.noteGone(ctx, table, "julianday('now')"); err != nil {
 			return found, err
 		}
+		if err := db.setOpaque(ctx, table, opaque); err != nil {
+			return found, err
+		}
 		found = true
 	}
 	return found, nil
+}
+
+func (db *Database) setOpaque(ctx context.Context, table *Table, state int) error {
+	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET opaque = ? WHERE number = ?", state, table.Number)
+	return err
 }
 
 // Pending reads a page of the log, keeps the last entry of each row, reads the row (there:
@@ -124,21 +156,35 @@ func (db *Database) findVictims(ctx context.Context) (found bool, err error) {
 // were written, so a row updated a hundred times travels once, and as the
 // app's own triggers left it.
 //
-// Pending is followed by [Database.Record] in the same transaction, or else
-// the log must not be cleared.
+// It is followed by [Database.Record] in the same transaction, or else the log
+// must not be cleared. If the rows are more than is good to have in memory, the
+// error is [ErrPageSize].
 func (db *Database) Pending(ctx context.Context, page LogPage, batch uint64) ([]Edit, error) {
-	var edits []Edit
+	p := pendingPage{page: page, batch: batch}
 	for _, table := range db.Tables {
-		found, err := db.pending(ctx, table, page, batch)
-		if err != nil {
+		if err := db.pending(ctx, table, &p); err != nil {
 			return nil, fmt.Errorf("table %q: %w", table.Name, err)
 		}
-		edits = append(edits, found...)
 	}
-	return edits, nil
+	return p.edits, nil
 }
 
-func (db *Database) pending(ctx context.Context, table *Table, page LogPage, batch uint64) ([]Edit, error) {
+// maxPage is how many bytes of rows are good to have in memory, beyond the
+// first row.
+const maxPage = 32 << 20
+
+// ErrPageSize is wrapped by errors about pages that are to be read in parts.
+var ErrPageSize = errors.New("too many bytes for one page")
+
+// pendingPage is what Pending has read of a page.
+type pendingPage struct {
+	page  LogPage
+	batch uint64
+	edits []Edit
+	size  int
+}
+
+func (db *Database) pending(ctx context.Context, table *Table, p *pendingPage) error {
 	query := table.Statement("pending", 1, func() string {
 		return fmt.Sprintf(`SELECT %s
 			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl IN (?, ?) AND id <= ? GROUP BY %s) l
@@ -147,9 +193,9 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
 			keyColumns("", table), groupKey(table), Quote(table.Name), MatchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
 	})
-	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, page.Last)
+	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, p.page.Last)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 
@@ -163,10 +209,9 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 	dest = append(dest, pointers(&values, len(table.Columns))...)
 	dest = append(dest, before.dest(table)...)
 
-	var edits []Edit
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
-			return nil, err
+			return err
 		}
 		if containsNull(logged) { // such a row has no identity that another device could find it by
 			table.NullKeys = true
@@ -174,7 +219,7 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 		}
 		edit, err := db.edit(ctx, table, logged, key, values, &before, originOf(at))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if edit == nil {
 			continue
@@ -183,16 +228,19 @@ func (db *Database) pending(ctx context.Context, table *Table, page LogPage, bat
 		if edit.Before != nil {
 			known = edit.Before.Stamp.Time
 		}
-		edit.Change.Stamp = Stamp{max(1, milliseconds(at), known+1), db.Self, batch}
+		edit.Change.Stamp = Stamp{max(1, milliseconds(at), known+1), db.Self, p.batch}
 		if edit.Change.Shape.Kind != Delete {
 			edit.Change.Birth = edit.Change.Stamp
 			if edit.Before.Visible() {
 				edit.Change.Birth = edit.Before.Birth
 			}
 		}
-		edits = append(edits, *edit)
+		p.edits = append(p.edits, *edit)
+		if p.size += size(edit.Change.Key) + size(edit.Change.Values); p.size > maxPage && len(p.edits) > 1 {
+			return ErrPageSize
+		}
 	}
-	return edits, rows.Err()
+	return rows.Err()
 }
 
 // edit decides what became of a logged row; nil means that nothing did. What a
@@ -224,12 +272,8 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		if told && origin != Noted && edit.Before.State != Unsent {
 			edit.Change = table.part(&edit.Change, columns)
 		}
-	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew: // it was, or may have been, and is gone
-		edit.Change = Change{Shape: table.Gone}
-		if edit.Change.Key, err = scannedKey(logged); err != nil {
-			return nil, err
-		}
-	case origin == Found && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
+	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew, // it was, or may have been, and is gone
+		origin == Found && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
 		edit.Change = Change{Shape: table.Gone}
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err

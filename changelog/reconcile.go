@@ -11,7 +11,7 @@ import (
 type Stale struct {
 	Table *Table
 	// Was is [Shape.Rows] before the table or a column of its key was renamed,
-	// "" if none was.
+	// since the last Capture; "" if none was.
 	Was string
 	// Gained holds the columns that the table did not have before.
 	Gained []Column
@@ -21,6 +21,30 @@ type Stale struct {
 	Removed bool
 	// Rebuilt: the table was dropped and made again, by a migration.
 	Rebuilt bool
+	// Renamed: other devices must hear of all rows, and of all that were
+	// deleted, under the name of the table that they have now, or under the
+	// keys, of another type.
+	Renamed bool
+}
+
+// any reports whether there is anything for Reconcile to look at.
+func (s *Stale) any() bool {
+	return s.Was != "" || s.Table.Phase != PhaseNew && (s.Gained != nil || s.Written || s.Removed || s.Renamed)
+}
+
+// remember writes down what Reconcile is to look at, should something come in
+// between.
+func (s *Stale) remember(ctx context.Context, c *Conn) error {
+	_, err := c.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = ?, written = ?, removed = ?, renamed = ? WHERE number = ?",
+		s.Rebuilt, s.Written, s.Removed, s.Renamed, s.Table.Number)
+	return err
+}
+
+// forget writes down that there is nothing to look at any more.
+func (s *Stale) forget(ctx context.Context, c *Conn) error {
+	_, err := c.Exec(ctx, "UPDATE sqlitesync_tables SET columns = ?, rebuilt = 0, written = 0, removed = 0, renamed = 0 WHERE number = ?",
+		strings.Join(s.Table.declared, ","), s.Table.Number)
+	return err
 }
 
 // compare looks for what became of the columns that the table had before.
@@ -57,14 +81,20 @@ const (
 // what is known: all rows and the known ones that are gone, or, if only columns
 // came, the rows where those are not as in a new row. [Database.Pending] drops
 // those that are as they are known to be. The cost is that of reading the table
-// once. The log must be folded before, after [Database.Forget], or edits in it
-// would lose their times.
+// once. The log must be empty, after [Database.Forget], or edits in it would lose
+// their times.
 //
-// It writes, so it is called inside a transaction.
+// It writes, so it is called inside a transaction. What Capture has found waits
+// for it as long as need be, also while the database is closed.
 func (db *Database) Reconcile(ctx context.Context) error {
 	for i := range db.Stale {
-		if err := db.reconcile(ctx, &db.Stale[i]); err != nil {
-			return fmt.Errorf("table %q: find what was written without capture: %w", db.Stale[i].Table.Name, err)
+		stale := &db.Stale[i]
+		err := db.reconcile(ctx, stale)
+		if err == nil {
+			err = stale.forget(ctx, db.Conn)
+		}
+		if err != nil {
+			return fmt.Errorf("table %q: find what was written without capture: %w", stale.Table.Name, err)
 		}
 	}
 	db.Stale = nil
@@ -80,7 +110,7 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 			return err
 		}
 	}
-	if stale.Was != "" { // under the new name nobody has heard of the deletes
+	if stale.Renamed {
 		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state = %d",
 			logColumns(table), table.Number, foundTime, keyColumns("", table), table.Number, Deleted))
 		if err != nil {
@@ -142,10 +172,13 @@ func (db *Database) noteGone(ctx context.Context, table *Table, at string) error
 	return err
 }
 
+// maxGained is for how many columns a condition is no deeper than SQLite allows.
+const maxGained = 200
+
 // differs returns the condition that a row may differ from what is known, and
 // its parameters.
 func (s *Stale) differs() (condition string, defaults []any) {
-	if s.Written || s.Was != "" {
+	if s.Written || s.Renamed || len(s.Gained) > maxGained {
 		return "true", nil
 	}
 	var terms []string

@@ -37,6 +37,9 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = number WHERE number = ?", number); err != nil {
 			return nil, err
 		}
+		if _, err := db.Conn.Exec(ctx, "INSERT OR REPLACE INTO sqlitesync_names (name, number) VALUES (?, ?)", name, number); err != nil {
+			return nil, err
+		}
 	}
 	return before, nil
 }
@@ -44,37 +47,96 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 // register gives the table its number, shape, log columns and clock table.
 func (db *Database) register(ctx context.Context, table *Table, before map[int64]string) (stale Stale, err error) {
 	stale.Table, stale.Was = table, before[table.Number]
-	rows, declared := table.Put.Rows(), strings.Join(table.declared, ",")
+	rows := table.Put.Rows()
 	if table.PutNumber, err = db.ShapeNumber(ctx, table.Put); err != nil {
 		return stale, err
 	}
-	if stale.Was != "" { // a table of this name that is gone has left its number behind
-		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = -number WHERE name = ?", rows); err != nil {
-			return stale, err
-		}
-		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = ? WHERE number = ?", rows, table.Number); err != nil {
+	if stale.Was != "" {
+		if err := db.rename(ctx, table.Number, rows); err != nil {
 			return stale, err
 		}
 	}
 	var columns string
-	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, rebuilt, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
-		&table.Number, &table.Phase, &table.Incomplete, &stale.Rebuilt, &columns)
+	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, rebuilt, written, removed, renamed, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
+		&table.Number, &table.Phase, &table.Incomplete, &stale.Rebuilt, &stale.Written, &stale.Removed, &stale.Renamed, &columns)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number", []any{rows, declared}, &table.Number)
+		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number",
+			[]any{rows, strings.Join(table.declared, ",")}, &table.Number)
 	case err == nil:
 		stale.compare(columns)
-		_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET columns = ?, rebuilt = 0 WHERE number = ?", declared, table.Number)
+		stale.Renamed = stale.Renamed || stale.Was != ""
 	}
 	if err != nil {
 		return stale, err
 	}
-	return stale, db.makeClocks(ctx, table)
+	if err := db.makeClocks(ctx, table, &stale); err != nil {
+		return stale, err
+	}
+	return stale, db.succeed(ctx, table, &stale, before)
+}
+
+// rename gives a table that is known the name that it has now.
+func (db *Database) rename(ctx context.Context, number int64, rows string) error {
+	for _, statement := range []string{
+		// One of this name that is gone has left its number behind.
+		"INSERT OR REPLACE INTO sqlitesync_names (name, number) SELECT name, number FROM sqlitesync_tables WHERE name = ?1",
+		"UPDATE sqlitesync_tables SET name = -number WHERE name = ?1",
+		"UPDATE sqlitesync_tables SET name = ?1 WHERE number = ?2",
+	} {
+		if _, err := db.Conn.Exec(ctx, statement, rows, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// succeed looks whether another table had this one's name before. If so, it is
+// taken for that one, dropped and made again: the logs know rows of this name, so
+// that its rows are new edits of these, and those that it does not have are
+// missing.
+func (db *Database) succeed(ctx context.Context, table *Table, stale *Stale, before map[int64]string) error {
+	var namesake int64
+	err := db.Conn.Get(ctx, "DELETE FROM sqlitesync_names WHERE name = ? RETURNING number", []any{table.Put.Rows()}, &namesake)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	was, renamed := before[namesake]
+	if err != nil || renamed && stale.Was != "" { // it has its old name again, or the two have exchanged their names
+		return err
+	}
+	if err := db.copyClocks(ctx, table, namesake, was == table.Put.Rows()); err != nil {
+		return err
+	}
+	stale.Rebuilt, stale.Written, stale.Removed = true, true, true
+	if err := db.SetIncomplete(ctx, table, true); err != nil {
+		return err
+	}
+	return db.SetPhase(ctx, table, PhaseTracked)
+}
+
+// copyClocks gives a table the clocks of the one that had its name before. If
+// that bears another since an earlier Capture, its rows have been edited, and
+// their images say nothing about this table.
+func (db *Database) copyClocks(ctx context.Context, table *Table, namesake int64, fresh bool) error {
+	var alike bool
+	err := db.Conn.Get(ctx, "SELECT count(*) = ? FROM pragma_table_info(?) WHERE name GLOB 'k[0-9]*'",
+		[]any{len(table.Key), fmt.Sprintf("sqlitesync_clock_%d", namesake)}, &alike)
+	if err != nil || !alike {
+		return err
+	}
+	_, err = db.Conn.Exec(ctx, fmt.Sprintf(`INSERT INTO sqlitesync_clock_%[1]d (%[2]s, time, device, batch, birth_time, birth_device, birth_batch, shape, image, state)
+		SELECT %[2]s, time, device, batch, birth_time, birth_device, birth_batch,
+			CASE WHEN state = %[4]d THEN 0 WHEN ?1 THEN shape ELSE %[7]d END, iif(?1 AND state <> %[6]d, image, zeroblob(%[8]d)), iif(state = %[4]d, %[4]d, %[5]d)
+		FROM sqlitesync_clock_%[3]d WHERE state IN (%[4]d, %[5]d, %[6]d)
+		ON CONFLICT DO UPDATE SET time = excluded.time, device = excluded.device, batch = excluded.batch WHERE excluded.time >= time`,
+		table.Number, keyColumns("", table), namesake, Deleted, Shown, Combined, table.PutNumber, len(Image{})), fresh)
+	return err
 }
 
 // makeClocks makes the clock table, and the columns of the log that the key of
 // the table needs.
-func (db *Database) makeClocks(ctx context.Context, table *Table) error {
+func (db *Database) makeClocks(ctx context.Context, table *Table, stale *Stale) error {
 	var columns int
 	var clocks *string
 	err := db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
@@ -94,6 +156,7 @@ func (db *Database) makeClocks(ctx context.Context, table *Table) error {
 		return nil
 	case clocks != nil && keyTypes.ReplaceAllString(*clocks, "") == keyTypes.ReplaceAllString(definition, ""):
 		// Keys that are equal now are one row, whose newest change the logs know.
+		stale.Renamed = true
 		script := fmt.Sprintf(`ALTER TABLE sqlitesync_clock_%[1]d RENAME TO sqlitesync_clocks_before;
 			%[2]s;
 			INSERT OR IGNORE INTO sqlitesync_clock_%[1]d SELECT * FROM sqlitesync_clocks_before ORDER BY time DESC;

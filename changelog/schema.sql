@@ -9,19 +9,29 @@ CREATE TABLE sqlitesync_log (
 	k0
 );
 
--- The tables that take part, by the number that triggers and clocks use, and
--- how far the rows that stood in them before have come (Phase), and the columns
--- that they had last, in their order. A table with another key counts as
--- another: name (key columns).
+-- The tables that take part, by the number that triggers and clocks use. A table
+-- with another key counts as another, so a name is that of the table and of the
+-- columns of its key.
 CREATE TABLE sqlitesync_tables (
-	number INTEGER PRIMARY KEY,
-	name   TEXT NOT NULL UNIQUE,
-	phase  INTEGER NOT NULL DEFAULT 0,
-	columns TEXT NOT NULL,
-	rebuilt INTEGER NOT NULL DEFAULT 0, -- dropped and made again since it took part last
-	definition TEXT NOT NULL DEFAULT '', -- for which all that is kept was looked at
-	incomplete INTEGER NOT NULL DEFAULT 0 -- rows are missing that the logs have
+	number     INTEGER PRIMARY KEY,
+	name       TEXT NOT NULL UNIQUE,
+	phase      INTEGER NOT NULL DEFAULT 0,  -- how far the rows that stood in it before have come
+	definition TEXT NOT NULL DEFAULT '',    -- for which all that is kept was looked at
+	incomplete INTEGER NOT NULL DEFAULT 0,  -- rows are missing that the logs have
+	opaque     INTEGER NOT NULL DEFAULT 0,  -- 1: REPLACE can remove rows that no trigger notes, 2: and it was written to
+	-- What Reconcile has not looked at yet.
+	columns    TEXT NOT NULL,               -- those that it had before, in their order
+	rebuilt    INTEGER NOT NULL DEFAULT 0,  -- it was dropped and made again
+	written    INTEGER NOT NULL DEFAULT 0,  -- rows could show what was not noted
+	removed    INTEGER NOT NULL DEFAULT 0,  -- rows could be gone without having been noted
+	renamed    INTEGER NOT NULL DEFAULT 0   -- its rows have other names now
 );
+
+-- The names that tables had before.
+CREATE TABLE sqlitesync_names (
+	name   TEXT PRIMARY KEY,
+	number INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Which columns a known change contains (FORMAT.md, 8.5).
 CREATE TABLE sqlitesync_shapes (

@@ -59,21 +59,17 @@ func trimmed(tokens []string) []string {
 }
 
 // tokenize cuts SQL into words, quoted words and single characters. A comment
-// counts as a blank.
+// becomes a blank.
 func tokenize(text string) (tokens []string) {
 	for text != "" {
-		n := 1
+		n, comment := 1, false
 		switch c := text[0]; {
 		case strings.HasPrefix(text, "--"):
-			n = until(text, "\n")
-			text = " " + text[n:]
-			continue
+			n, comment = until(text, 2, "\n"), true
 		case strings.HasPrefix(text, "/*"):
-			n = until(text, "*/")
-			text = " " + text[n:]
-			continue
+			n, comment = until(text, 2, "*/"), true
 		case c == '[':
-			n = until(text, "]")
+			n = until(text, 1, "]")
 		case c == '\'' || c == '"' || c == '`':
 			for n < len(text) && (text[n] != c || n+1 < len(text) && text[n+1] == c) {
 				if text[n] == c {
@@ -87,23 +83,53 @@ func tokenize(text string) (tokens []string) {
 				n++
 			}
 		}
-		tokens = append(tokens, text[:n])
+		token := text[:n]
+		if comment {
+			token = " "
+		}
+		tokens = append(tokens, token)
 		text = text[n:]
 	}
 	return tokens
 }
 
-// until returns the length of text up to the end of what comes first after its
-// beginning.
-func until(text, end string) int {
-	if i := strings.Index(text[1:], end); i >= 0 {
-		return 1 + i + len(end)
+// Raises reports whether the text of a trigger calls RAISE.
+func Raises(text string) bool {
+	last := ""
+	for _, token := range tokenize(text) {
+		if strings.TrimSpace(token) == "" {
+			continue
+		}
+		if token == "(" && strings.EqualFold(last, "raise") {
+			return true
+		}
+		last = token
+	}
+	return false
+}
+
+// withoutComments returns SQL that can stand in the middle of other SQL.
+func withoutComments(text string) string { return strings.Join(trimmed(tokenize(text)), "") }
+
+// until returns the length of text up to the first end after its beginning.
+func until(text string, beginning int, end string) int {
+	if i := strings.Index(text[beginning:], end); i >= 0 {
+		return beginning + i + len(end)
 	}
 	return len(text)
 }
 
 func wordByte(c byte) bool {
 	return c == '_' || c == '$' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// declaredName returns the name that a token of a CREATE TABLE stands for. There
+// SQLite takes 'a' for a name too.
+func declaredName(token string) string {
+	if strings.HasPrefix(token, "'") {
+		return strings.ReplaceAll(token[1:len(token)-1], "''", "'")
+	}
+	return unquote(token)
 }
 
 // unquote returns the name that a token stands for.

@@ -98,7 +98,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		row, column := &columns[i], &columns[i].column
 		column.Name, column.Affinity = row.name, affinity(row.declared, strict)
 		if row.constant != nil {
-			*row.constant = defaultText(*row.constant)
+			*row.constant = defaultText(withoutComments(*row.constant))
 		}
 		if row.constant != nil && row.notNull {
 			column.substitute = "(" + *row.constant + ")"
@@ -201,7 +201,7 @@ func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error
 			continue
 		}
 		isIts := func(definition []string) bool {
-			return len(definition) > 0 && CanonicalName(unquote(definition[0])) == CanonicalName(columns[i].name)
+			return len(definition) > 0 && CanonicalName(declaredName(definition[0])) == CanonicalName(columns[i].name)
 		}
 		if at := slices.IndexFunc(definitions, isIts); at >= 0 {
 			columns[i].generation = definitions[at][1:]

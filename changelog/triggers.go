@@ -7,7 +7,8 @@ import (
 
 type trigger struct {
 	name, sql string
-	victims   bool // it notes the rows that a REPLACE may remove
+	victims   *Unique  // it notes the rows that a REPLACE may remove through this index; nil: it notes the row itself
+	probes    []string // what SQLite understands if it understands the claims
 }
 
 // triggers returns the triggers that capture writes to the table. Each is one
@@ -22,10 +23,12 @@ type trigger struct {
 func triggers(table *Table) []trigger {
 	on := Quote(table.Name)
 	var list []trigger
+	var victims *Unique
+	var probes []string
 	add := func(suffix, event, condition, body string) {
 		name := fmt.Sprintf("%s%d_%s", reservedPrefix, table.Number, suffix)
 		text := fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s BEGIN %s; END", Quote(name), event, on, condition, body)
-		list = append(list, trigger{name, text, strings.HasPrefix(suffix, "replace")})
+		list = append(list, trigger{name, text, victims, probes})
 	}
 	columns := logColumns(table)
 	note := func(row string, number int64) string {
@@ -38,16 +41,19 @@ func triggers(table *Table) []trigger {
 	// changes an INTEGER PRIMARY KEY under another name.
 	add("rekey", "AFTER UPDATE", " WHEN "+rekeyed(table), note("OLD", -table.Number))
 	add("delete", "AFTER DELETE", "", note("OLD", -table.Number))
-	for i, unique := range table.Unique {
+	for i := range table.Unique {
+		unique := &table.Unique[i]
 		if unique.opaque { // see [Database.Page]
 			continue
 		}
-		var victims []string
+		victims, probes = unique, nil
+		var notes []string
 		for _, claims := range unique.claims(table) {
-			victims = append(victims, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",
+			probes = append(probes, fmt.Sprintf(`SELECT 1 FROM %s AS "new" WHERE EXISTS (SELECT 1 FROM %s WHERE %s)`, on, on, unique.Match(claims)))
+			notes = append(notes, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, julianday('now'), %s FROM %s WHERE %s",
 				columns, table.Number, qualified(table.Key, ""), on, unique.Match(claims)))
 		}
-		body := strings.Join(victims, "; ")
+		body := strings.Join(notes, "; ")
 		update := "BEFORE UPDATE"
 		if names := unique.updated(); names != nil {
 			update += " OF " + strings.Join(names, ", ")

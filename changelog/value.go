@@ -39,6 +39,21 @@ func Scanned(v any) (Value, error) {
 	}
 }
 
+// size returns about how many bytes of memory the values hold.
+func size(values []Value) int {
+	n := 0
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			n += len(v)
+		case []byte:
+			n += len(v)
+		}
+		n += 32
+	}
+	return n
+}
+
 // AppendValue appends the canonical encoding of v: a kind byte, then nothing,
 // a zigzag varint, the eight bytes of the IEEE 754 value (big-endian), or a
 // length and the bytes. It is what image hashes and stored changes are made of.

@@ -31,7 +31,28 @@ func (s *Syncer) capture(ctx context.Context) error {
 	if err := s.transactAnyway(ctx, func() error { return s.captureNow(ctx) }); err != nil {
 		return err
 	}
+	if err := s.reconcile(ctx); err != nil {
+		return err
+	}
 	return s.captured(ctx)
+}
+
+// reconcile finds what was written to the app's tables without having been
+// noted. Edits that the log has noted must not be taken for that, so they are
+// folded first, in steps, and what comes in meanwhile in the same transaction.
+func (s *Syncer) reconcile(ctx context.Context) error {
+	if len(s.db.Stale) == 0 {
+		return nil
+	}
+	if err := s.foldInSteps(ctx); err != nil {
+		return err
+	}
+	return s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		return s.db.Reconcile(ctx)
+	})
 }
 
 // captureNow is the part of capture that is done inside a transaction.
@@ -64,14 +85,7 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := s.db.Forget(ctx); err != nil {
-		return err
-	}
-	// Edits that the log has noted must not be taken for what a migration did.
-	if err := s.fold(ctx); err != nil {
-		return err
-	}
-	return s.db.Reconcile(ctx)
+	return s.db.Forget(ctx)
 }
 
 // captured follows a capture: it gives clocks to rows that have none, and shows

@@ -129,13 +129,11 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 	if keep != KeepWinner && keep != TakeLoser {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: resolution %d is not known", id, keep)
 	}
-	if err := s.pass.lock(ctx); err != nil {
-		return fmt.Errorf("sqlitesync: %w", err)
+	ctx, done, err := s.turn(ctx, "resolve")
+	if err != nil {
+		return err
 	}
-	defer s.pass.unlock()
-	if s.isClosed() {
-		return ErrClosed
-	}
+	defer done()
 	if err := s.resolve(ctx, id, keep); err != nil {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: %w", id, err)
 	}

@@ -64,6 +64,15 @@ func (s *Syncer) openNewcomer(ctx context.Context) (*folder.Folder, error) {
 	if set {
 		return nil, fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
 	}
+	var reserved string
+	err = s.handle.conn.Get(ctx, `SELECT coalesce(min(name), '') FROM sqlite_schema
+		WHERE name GLOB 'sqlitesync_*' OR type IN ('table', 'view') AND name LIKE 'sqlitesync\_%' ESCAPE '\'`, nil, &reserved)
+	if err == nil && reserved != "" {
+		err = fmt.Errorf("%w: names that begin with sqlitesync_ are reserved; rename %q", ErrSchema, reserved)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return s.openFolder()
 }
 

@@ -44,13 +44,11 @@ type Device struct {
 // the heads of the other devices from the folder; if that is not there, only
 // what this device knows is filled in.
 func (s *Syncer) Devices(ctx context.Context) ([]Device, error) {
-	if err := s.pass.lock(ctx); err != nil {
-		return nil, fmt.Errorf("sqlitesync: %w", err)
+	ctx, done, err := s.turn(ctx, "devices")
+	if err != nil {
+		return nil, err
 	}
-	defer s.pass.unlock()
-	if s.isClosed() {
-		return nil, ErrClosed
-	}
+	defer done()
 	f, err := s.openFolder()
 	if err == nil {
 		defer f.Close()
@@ -141,13 +139,11 @@ func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (Invite, error
 	if o.Role > RoleWriter || o.Expires < 0 {
 		return Invite{}, fmt.Errorf("sqlitesync: invite: role %d for %s is not possible", o.Role, o.Expires)
 	}
-	if err := s.pass.lock(ctx); err != nil {
-		return Invite{}, fmt.Errorf("sqlitesync: %w", err)
+	ctx, done, err := s.turn(ctx, "invite")
+	if err != nil {
+		return Invite{}, err
 	}
-	defer s.pass.unlock()
-	if s.isClosed() {
-		return Invite{}, ErrClosed
-	}
+	defer done()
 	invite, err := s.invite(ctx, o)
 	if err != nil {
 		return Invite{}, fmt.Errorf("sqlitesync: invite: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -17,10 +18,10 @@ import (
 const (
 	// maxFold is how many entries of the log one transaction folds.
 	maxFold = 4096
-	// maxRun is how many entries make up batches that others apply together.
+	// maxRun is how many segments make up batches that others apply together.
 	// The log does not say where a transaction ends, so all that stands in it
 	// is kept together up to here, and a single statement beyond.
-	maxRun = 50000
+	maxRun = 12
 	// maxBody is the size from which a batch is continued in the next segment.
 	maxBody = 8 << 20
 )
@@ -41,16 +42,12 @@ func (s *Syncer) fold(ctx context.Context) error {
 // foldSome folds the first entries of the log and reports whether there are
 // more. While there are, the batch that it makes is continued in the next one.
 func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
-	page, err := s.db.Page(ctx, maxFold)
-	if err != nil || page.Last == 0 {
-		return false, err
-	}
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
 		return false, err
 	}
-	edits, err := s.pending(ctx, page, position+1)
-	if err != nil {
+	page, edits, err := s.pending(ctx, position+1)
+	if err != nil || page.Last == 0 {
 		return false, err
 	}
 	changes := make([]changelog.Change, len(edits))
@@ -84,18 +81,28 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 	return page.More, s.db.ClearLog(ctx, page)
 }
 
-// pending reads a page of the log for the batch with this number.
-func (s *Syncer) pending(ctx context.Context, page changelog.LogPage, number uint64) ([]changelog.Edit, error) {
-	edits, err := s.db.Pending(ctx, page, number)
-	if err != nil {
-		return nil, err
+// pending reads the first entries of the log for the batch with this number: few
+// where rows are large.
+func (s *Syncer) pending(ctx context.Context, number uint64) (page changelog.LogPage, edits []changelog.Edit, err error) {
+	for {
+		if page, err = s.db.Page(ctx, s.foldSize); err != nil || page.Last == 0 {
+			return page, nil, err
+		}
+		if edits, err = s.db.Pending(ctx, page, number); !errors.Is(err, changelog.ErrPageSize) {
+			break
+		}
+		s.foldSize = max(1, s.foldSize/4)
 	}
+	if err != nil {
+		return page, nil, err
+	}
+	s.foldSize = min(2*s.foldSize, maxFold)
 	for _, table := range s.db.Tables {
 		if table.NullKeys {
 			s.stays(nullKeys(table))
 		}
 	}
-	return edits, merge.Predate(ctx, s.db, edits)
+	return page, edits, merge.Predate(ctx, s.db, edits)
 }
 
 // continueRun marks the last of the segments of a page as continued if the next
@@ -112,8 +119,8 @@ func (s *Syncer) continueRun(ctx context.Context, segments []*segment.Segment, p
 	}
 	if n := len(segments); n > 0 {
 		segments[n-1].Batches[0].Continued = continued
-		run += maxFold
 	}
+	run += uint64(len(segments))
 	if !continued {
 		run = 0
 	}
@@ -180,8 +187,11 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 	packed := make([][]byte, len(segments))
 	errs := make([]error, len(segments)+1)
 	var packing sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0)) // each takes as much memory as its segment
 	for i, part := range segments {
 		packing.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			var body []byte
 			if body, errs[i] = segment.Encode(part); errs[i] == nil {
 				packed[i], errs[i] = segment.Pack(body)

@@ -11,8 +11,9 @@ import (
 
 // Migrate runs fn, which changes the app's schema, and rows with it, through
 // the handle that it is given: one on the same file, with foreign keys off, as
-// a migration that makes tables anew needs it. Afterwards capture is whole
-// again, whether fn fails or not.
+// a migration that makes tables anew needs it. Afterwards, also if ctx has ended,
+// capture is made whole again, whether fn fails or not; where rows were written
+// or tables made anew, that takes about as long as a pass after such a change.
 //
 // No migration needs it: capture finds its way after schema changes by itself,
 // at the next pass at the latest. What Migrate adds:
@@ -27,16 +28,13 @@ import (
 // Every device runs its own migration. What other connections write while fn
 // runs counts as written by it. The handle is closed when fn has returned.
 func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) error {
-	if ctx.Value(insideMigrate{}) == s {
-		return fmt.Errorf("sqlitesync: migrate: %w", errInsideMigrate)
+	ctx, done, err := s.turn(ctx, "migrate")
+	if err != nil {
+		return err
 	}
-	if err := s.pass.lock(ctx); err != nil {
-		return fmt.Errorf("sqlitesync: migrate: %w", err)
-	}
-	defer s.pass.unlock()
-	if s.isClosed() {
-		return ErrClosed
-	}
+	defer done()
+	s.migrating.Store(true)
+	defer s.migrating.Store(false)
 	if err := s.migrate(ctx, fn); err != nil {
 		return fmt.Errorf("sqlitesync: migrate: %w", err)
 	}
@@ -44,19 +42,7 @@ func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 }
 
 func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) (err error) {
-	if err := s.prepare(ctx); err != nil {
-		return err
-	}
-	err = s.transact(ctx, func() error {
-		if err := s.fold(ctx); err != nil { // what stands in the log from here on is of the migration
-			return err
-		}
-		if err := saveNumber(ctx, s.handle.conn, "migrating", 1); err != nil {
-			return err
-		}
-		return s.db.Release(ctx)
-	})
-	if err != nil {
+	if err := alongMigrations(func() error { return s.releaseTables(ctx) }); err != nil {
 		return err
 	}
 	s.whole = false
@@ -73,7 +59,7 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 			err = errors.Join(err, dated)
 			return
 		}
-		err = errors.Join(err, s.prepare(ctx))
+		err = errors.Join(err, alongMigrations(func() error { return s.prepare(ctx) }))
 	}()
 	// A transaction that fn has left open, by a panic say, ends with its context.
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, insideMigrate{}, s))
@@ -81,11 +67,22 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 	return fn(ctx, db)
 }
 
-// insideMigrate is the key of the context value that says whose Migrate runs.
-type insideMigrate struct{}
-
-// errInsideMigrate: what waits for Migrate is called in it.
-var errInsideMigrate = errors.New("called inside Migrate, which it would wait for")
+// releaseTables sends what stands in the log, so that all that comes after it is
+// the migration's, and takes away what would stand in its way.
+func (s *Syncer) releaseTables(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	return s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		if err := saveNumber(ctx, s.handle.conn, "migrating", 1); err != nil {
+			return err
+		}
+		return s.db.Release(ctx)
+	})
+}
 
 // migrated dates what a migration wrote, after Migrate or after a crash in it.
 func (s *Syncer) migrated(ctx context.Context) error {

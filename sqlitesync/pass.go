@@ -32,28 +32,19 @@ func (s *Syncer) run(ctx context.Context) error {
 	if s.state.paused() {
 		return ErrPaused
 	}
-	if ctx.Value(insideMigrate{}) == s {
-		return fmt.Errorf("sqlitesync: sync: %w", errInsideMigrate)
+	ctx, done, err := s.turn(ctx, "sync")
+	if err != nil {
+		return err
 	}
-	if err := s.pass.lock(ctx); err != nil {
-		return fmt.Errorf("sqlitesync: sync: %w", err)
-	}
-	defer s.pass.unlock()
-	if s.isClosed() {
-		return ErrClosed
-	}
+	defer done()
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
 	var p problems
-	for range maxMigrations {
+	_ = alongMigrations(func() error {
 		p = problems{}
-		if s.once(ctx, &p); !errors.Is(errors.Join(p.list...), errMigrated) {
-			break
-		}
-	}
+		s.once(ctx, &p)
+		return errors.Join(p.list...)
+	})
 	if s.isClosed() {
 		return ErrClosed
 	}
@@ -167,8 +158,18 @@ func (s *Syncer) foldInSteps(ctx context.Context) error {
 // errMigrated: the app has changed its schema since capture has read it.
 var errMigrated = errors.New("the database's schema is being changed")
 
-// maxMigrations is how many changes of the schema a pass goes along with.
+// maxMigrations is how many changes of the schema one call goes along with.
 const maxMigrations = 5
+
+// alongMigrations runs fn again while the app changes its schema under it.
+func alongMigrations(fn func() error) (err error) {
+	for range maxMigrations {
+		if err = fn(); !errors.Is(err, errMigrated) {
+			break
+		}
+	}
+	return err
+}
 
 func (s *Syncer) schemaVersion(ctx context.Context) (version int64, err error) {
 	err = s.handle.conn.Get(ctx, "PRAGMA schema_version", nil, &version)

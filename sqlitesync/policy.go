@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -174,9 +173,6 @@ func (s *Syncer) judgeTriggers(ctx context.Context) error {
 	return nil
 }
 
-// raisePattern matches a trigger that can raise.
-var raisePattern = regexp.MustCompile(`(?i)\braise\s*\(`)
-
 // raisingTriggers returns the names of the app's triggers that raise.
 func (s *Syncer) raisingTriggers(ctx context.Context) (map[string]bool, error) {
 	rows, err := s.handle.conn.Query(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
@@ -190,7 +186,7 @@ func (s *Syncer) raisingTriggers(ctx context.Context) (map[string]bool, error) {
 		if err := rows.Scan(&name, &text); err != nil {
 			return nil, err
 		}
-		if raisePattern.MatchString(text) {
+		if changelog.Raises(text) {
 			raises[name] = true
 		}
 	}

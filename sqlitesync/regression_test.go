@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -228,4 +229,62 @@ func TestATimeAtTheLimitStopsNothing(t *testing.T) {
 	if len(a.syncer.Status().Unsynced) == 0 {
 		t.Error("nobody says that a change stays here")
 	}
+}
+
+// What the edits of one page made free shows, although the process ends, or the app changes its schema, before the next page.
+func TestWhatOnePageMadeFreeShows(t *testing.T) {
+	for _, between := range []func(d *testDevice){
+		func(d *testDevice) { d.syncer.Pause(); d.reopen() },
+		func(d *testDevice) { d.exec("CREATE TABLE z (id INTEGER PRIMARY KEY)") },
+	} {
+		a, b := newPair(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE)")
+		a.exec("INSERT INTO t VALUES (1, 'x')")
+		a.sync()
+		tick()
+		b.exec("INSERT INTO t VALUES (2, 'x')")
+		settle(a, b)
+		a.wantValue("2", "SELECT group_concat(id) FROM t")
+		a.exec("DELETE FROM t")
+		a.exec("WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO t SELECT i, 'v' || i FROM n", 2*maxFold)
+		must(t, a.syncer.transact(t.Context(), func() error {
+			_, err := a.syncer.foldSome(t.Context())
+			return err
+		}))
+		between(a)
+		settle(a, b)
+		wantEverywhere("1", "SELECT group_concat(id) FROM t WHERE u = 'x'", a, b)
+	}
+}
+
+// Large rows are folded in small pages, and arrive whole.
+func TestLargeRowsAreFoldedFewAtATime(t *testing.T) {
+	const rows, size = 80, 1 << 20
+	a, b := newPair(t, "CREATE TABLE photo (id INTEGER PRIMARY KEY, data BLOB)")
+	settle(a, b)
+	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO photo SELECT i, randomblob(?) FROM n", rows, size)
+	must(t, a.syncer.transact(t.Context(), func() error {
+		more, err := a.syncer.foldSome(t.Context())
+		if !more {
+			t.Errorf("%d MB are folded at once", rows*size>>20)
+		}
+		return err
+	}))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b}, "photo")
+}
+
+// What waits for Migrate says so when it is called inside.
+func TestCallsInsideMigrate(t *testing.T) {
+	d := newTestDevice(t, itemSchema)
+	d.create(t.TempDir())
+	must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := d.syncer.Invite(ctx, nil)
+		wantIs(t, err, errInsideMigrate)
+		_, err = d.syncer.Devices(ctx)
+		wantIs(t, err, errInsideMigrate)
+		wantIs(t, d.syncer.Resolve(ctx, 1, KeepWinner), errInsideMigrate)
+		wantIs(t, d.syncer.Close(), errInsideMigrate)
+		return nil
+	}))
+	d.sync()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -38,6 +39,7 @@ type Syncer struct {
 
 	// pass guards everything below: one pass at a time.
 	pass       gate
+	migrating  atomic.Bool // Migrate runs, which Close would wait for
 	identity   identity
 	keys       *keyring
 	db         *changelog.Database
@@ -58,6 +60,7 @@ type Syncer struct {
 	tidied     bool      // temporary files of an earlier run are gone
 	headTime   time.Time // when this device's head was last written
 	headOwn    uint64    // the newest own batch that it names
+	foldSize   int       // how many entries of the log to fold at once
 
 	state state // what Status returns, behind its own mutex
 }
@@ -99,7 +102,7 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
 	enter func(*Syncer, context.Context) error,
 ) (*Syncer, error) {
-	s := &Syncer{app: db, path: folderPath, pass: newGate()}
+	s := &Syncer{app: db, path: folderPath, pass: newGate(), foldSize: maxFold}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.start(ctx, opts, enter); err != nil {
 		s.end()
@@ -218,13 +221,17 @@ const closeTime = 30 * time.Second
 // Close publishes what is pending, unless sync is paused, and stops. If the
 // folder is not there, the error says so and nothing is lost: writes of the app
 // are captured after Close as before it, and the next Open publishes them.
-// Close the app's handle after the Syncer.
+// While Migrate runs it is an error and does nothing. Close the app's handle
+// after the Syncer.
 func (s *Syncer) Close() error {
+	if s.migrating.Load() {
+		return fmt.Errorf("sqlitesync: close: %w", errInsideMigrate)
+	}
 	err := ErrClosed
 	s.closing.Do(func() {
 		s.end()
 		s.loop.Wait()
-		_ = s.pass.lock(context.Background()) // a pass under way ends soon, its context is done
+		_ = s.pass.lock(context.Background()) // what is under way ends soon, its context is done
 		defer s.pass.unlock()
 		err = nil
 		if !s.state.paused() {

@@ -25,8 +25,24 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 // what it wrote is not recorded yet.
 func LocalPart(ctx context.Context, db *changelog.Database, edits []changelog.Edit) (Result, error) {
 	m := newMerger(db)
-	err := m.local(ctx, edits)
-	return m.result, err
+	if err := m.local(ctx, edits); err != nil {
+		return m.result, err
+	}
+	// The last page settles what this one touched, unless the process ends or
+	// the tables are read anew before it.
+	for _, table := range db.Tables {
+		if len(table.Touched) == 0 {
+			continue
+		}
+		rivals, err := m.rivalries(ctx, table)
+		if err == nil && len(rivals) > 0 {
+			err = db.Unsettle(ctx, table)
+		}
+		if err != nil {
+			return m.result, err
+		}
+	}
+	return m.result, nil
 }
 
 func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
