@@ -230,6 +230,48 @@ type Selection struct {
 // ErrSchema is wrapped by errors about tables that can't take part.
 var ErrSchema = errors.New("table can't be synced")
 
+// tableEntry is a table, or what looks like one, as SQLite lists it.
+type tableEntry struct {
+	name, kind string
+	strict     bool
+}
+
+// listTables lists the app's tables.
+func listTables(ctx context.Context, c *Conn) (entries []tableEntry, err error) {
+	rows, err := c.Query(ctx, `SELECT name, type, strict FROM pragma_table_list
+		WHERE schema = 'main' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT GLOB 'sqlitesync_*' ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e tableEntry
+		if err := rows.Scan(&e.name, &e.kind, &e.strict); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
+}
+
+// read reads the table's definition. It says why, if nothing can be merged into
+// it; the table is nil if it can't take part at all.
+func (e tableEntry) read(ctx context.Context, c *Conn) (*Table, Unsynced, error) {
+	switch e.kind {
+	case "view":
+		return nil, Unsynced{e.name, "it is a view", "sync the tables that it shows"}, nil
+	case "virtual":
+		return nil, Unsynced{e.name, "it is a virtual table", "sync the table that it indexes"}, nil
+	case "shadow":
+		return nil, Unsynced{e.name, "it belongs to a virtual table", "sync the table that the virtual table indexes"}, nil
+	}
+	table, unsynced, err := readTable(ctx, c, e.name, e.strict)
+	if err != nil {
+		err = fmt.Errorf("table %q: %w", e.name, err)
+	}
+	return table, unsynced, err
+}
+
 // readTables reads the app's tables and decides which take part. Tables named
 // in the selection that can't are an error, others are listed in Unsynced.
 func (db *Database) readTables(ctx context.Context, selection Selection) error {
@@ -237,26 +279,8 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
-	changed := version != db.version
-	type entry struct {
-		name, kind string
-		strict     bool
-	}
-	rows, err := db.Conn.Query(ctx, `SELECT name, type, strict FROM pragma_table_list
-		WHERE schema = 'main' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT GLOB 'sqlitesync_*' ORDER BY name`)
+	entries, err := listTables(ctx, db.Conn)
 	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var entries []entry
-	for rows.Next() {
-		var e entry
-		if err := rows.Scan(&e.name, &e.kind, &e.strict); err != nil {
-			return err
-		}
-		entries = append(entries, e)
-	}
-	if err := rows.Err(); err != nil {
 		return err
 	}
 	before := db.byName
@@ -271,35 +295,22 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		if excluded || selection.Tables != nil && !asked[canonical] {
 			continue
 		}
-		var table *Table
-		var unsynced Unsynced
-		switch e.kind {
-		case "view":
-			unsynced = Unsynced{e.name, "it is a view", "sync the tables that it shows"}
-		case "virtual":
-			unsynced = Unsynced{e.name, "it is a virtual table", "sync the table that it indexes"}
-		case "shadow":
-			unsynced = Unsynced{e.name, "it belongs to a virtual table", "sync the table that the virtual table indexes"}
-		default:
-			if table, unsynced, err = readTable(ctx, db.Conn, e.name, e.strict); err != nil {
-				return fmt.Errorf("table %q: %w", e.name, err)
+		table, unsynced, err := e.read(ctx, db.Conn)
+		if err != nil {
+			return err
+		}
+		if unsynced.Reason != "" && asked[canonical] {
+			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, unsynced.Table, unsynced.Reason, unsynced.Hint)
+		}
+		if unsynced.Reason != "" {
+			db.Unsynced = append(db.Unsynced, unsynced)
+		}
+		if table != nil {
+			if was := before[canonical]; was != nil && version == db.version {
+				table.Silent = was.Silent
 			}
-		}
-		if was := before[canonical]; table != nil && was != nil && !changed {
-			table.Silent = was.Silent
-		}
-		switch {
-		case table != nil && table.Unwritable == "":
 			db.Tables = append(db.Tables, table)
 			db.byName[canonical] = table
-		case asked[canonical]:
-			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, unsynced.Table, unsynced.Reason, unsynced.Hint)
-		default:
-			db.Unsynced = append(db.Unsynced, unsynced)
-			if table != nil {
-				db.Tables = append(db.Tables, table)
-				db.byName[canonical] = table
-			}
 		}
 		delete(asked, canonical)
 	}

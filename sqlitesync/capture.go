@@ -178,6 +178,28 @@ func nullKeys(table *changelog.Table) Unsynced {
 	return Unsynced{Table: table.Name, Reason: "some rows have NULL in their key", Hint: "give them a key, and declare the key NOT NULL"}
 }
 
+// dropNullKeys takes those tables from the list of what stays on this device
+// whose rows all have keys by now.
+func (s *Syncer) dropNullKeys(ctx context.Context) error {
+	for _, table := range s.db.Tables {
+		listed := nullKeys(table)
+		if !slices.Contains(s.state.snapshot().Unsynced, listed) {
+			continue
+		}
+		null, err := s.db.NullKeys(ctx, table)
+		if err != nil {
+			return err
+		}
+		if table.NullKeys = null; null {
+			continue
+		}
+		s.state.update(func(st *Status) {
+			st.Unsynced = slices.DeleteFunc(slices.Clone(st.Unsynced), func(u Unsynced) bool { return u == listed })
+		})
+	}
+	return nil
+}
+
 // stays tells what stays on this device, once.
 func (s *Syncer) stays(u Unsynced) {
 	if slices.Contains(s.state.snapshot().Unsynced, u) {

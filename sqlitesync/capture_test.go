@@ -234,6 +234,23 @@ func TestADeleteCrossesAnotherTypeOfTheKey(t *testing.T) {
 	}
 }
 
+// Rows with NULL in their key are listed as long as there are any.
+func TestRowsWithNullInTheirKeyAreListed(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY, v)")
+	a.exec("INSERT INTO t VALUES (NULL, 'x')")
+	settle(a, b)
+	if len(a.syncer.Status().Unsynced) != 1 {
+		t.Errorf("listed: %v", a.syncer.Status().Unsynced)
+	}
+	a.exec("UPDATE t SET id = '1'")
+	settle(a, b)
+	wantEverywhere("x", "SELECT v FROM t", a, b)
+	if len(a.syncer.Status().Unsynced) != 0 {
+		t.Errorf("still listed: %v", a.syncer.Status().Unsynced)
+	}
+}
+
 // Names that differ only in what stands between table and key are two.
 func TestTablesWhoseNamesLookAlike(t *testing.T) {
 	t.Parallel()

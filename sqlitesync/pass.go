@@ -137,6 +137,9 @@ func (s *Syncer) prepare(ctx context.Context) error {
 	if err := s.foldInSteps(ctx); err != nil {
 		return err
 	}
+	if err := s.dropNullKeys(ctx); err != nil {
+		return err
+	}
 	return s.countPending(ctx) // they may stay where they are, if the folder is not there
 }
 
