@@ -86,10 +86,8 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 	if err != nil {
 		return nil, Unsynced{}, err
 	}
-	for _, text := range append([]string{name}, names(columns)...) {
-		if text == "" || len(text) > maxName {
-			return refuse(fmt.Sprintf("a name is empty or longer than %d bytes", maxName), "use a shorter name")
-		}
+	if reason, hint := beyond(name, columns); reason != "" {
+		return refuse(reason, hint)
 	}
 	table := &Table{Name: name}
 	var keyNames, columnNames []string
@@ -118,18 +116,9 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 			columnNames = append(columnNames, row.name)
 		}
 	}
-	if len(keys) == 0 {
-		return refuse("it has no declared PRIMARY KEY", "declare one, best a TEXT or BLOB column with a UUID")
-	}
 	for i := 1; i <= len(keys); i++ {
 		table.Key = append(table.Key, keys[i])
 		keyNames = append(keyNames, keys[i].Name)
-	}
-	if len(columns)+3*len(keys) > maxColumns {
-		return refuse(fmt.Sprintf("it has more than %d columns", maxColumns), "use several tables")
-	}
-	if len(keys) > maxKeyColumns {
-		return refuse(fmt.Sprintf("its key has more than %d columns", maxKeyColumns), "use a key of fewer columns")
 	}
 	if reason, hint, err := readIndexes(ctx, c, table, columns); err != nil || reason != "" {
 		if err != nil {
@@ -152,6 +141,30 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		return strings.Compare(CanonicalName(a.Name), CanonicalName(b.Name))
 	})
 	return table, unwritable, nil
+}
+
+// beyond says why a table of such columns can't be synced, whatever else it has.
+func beyond(name string, columns []columnRow) (reason, hint string) {
+	keys := 0
+	for _, text := range append([]string{name}, names(columns)...) {
+		if text == "" || len(text) > maxName {
+			return fmt.Sprintf("a name is empty or longer than %d bytes", maxName), "use a shorter name"
+		}
+	}
+	for i := range columns {
+		if columns[i].key > 0 {
+			keys++
+		}
+	}
+	switch {
+	case keys == 0:
+		return "it has no declared PRIMARY KEY", "declare one, best a TEXT or BLOB column with a UUID"
+	case len(columns)+3*keys > maxColumns:
+		return fmt.Sprintf("it has more than %d columns", maxColumns), "use several tables"
+	case keys > maxKeyColumns:
+		return fmt.Sprintf("its key has more than %d columns", maxKeyColumns), "use a key of fewer columns"
+	}
+	return "", ""
 }
 
 // Writes returns statements that fire every trigger of the table. They are to

@@ -85,7 +85,13 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		p.add(err)
 		return
 	}
-	// What cannot be published now is tried again by the next pass, but reading goes on.
+	s.exchange(ctx, f, p)
+}
+
+// exchange publishes what there is, reads what others have published, and
+// publishes what came of it. What cannot be published now is tried again by the
+// next pass, but reading goes on.
+func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	published := s.confirm(ctx, f, p)
 	if published == nil {
 		published = s.publish(ctx, f)
