@@ -166,7 +166,7 @@ func (s *Syncer) resolve(ctx context.Context, id ConflictID, keep Resolution) er
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM sqlitesync_conflicts WHERE id = ?", int64(id)); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM sqlitesync_inbox WHERE id = ?", int64(id)); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -14,8 +14,10 @@ type Result struct {
 	// Rows counts, per table name as the app declared it, the rows that show
 	// something else than before.
 	Rows map[string]int
-	// Conflicts counts the conflicts that were recorded.
-	Conflicts int
+	// Conflicts counts the conflicts that were recorded, Collisions, by table,
+	// those among them that are two rows with one key.
+	Conflicts  int
+	Collisions map[string]int
 	// Silenced holds the tables whose triggers failed, by name: the rows were
 	// written without what the triggers do.
 	Silenced []string
@@ -53,7 +55,7 @@ type hold struct {
 }
 
 func newMerger(db *changelog.Database) *merger {
-	return &merger{db: db, result: Result{Rows: make(map[string]int)}}
+	return &merger{db: db, result: Result{Rows: make(map[string]int), Collisions: make(map[string]int)}}
 }
 
 // Apply merges a batch of another device. Conflicts are recorded if witness is
@@ -170,7 +172,7 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 		case !known && (change.Shape.Kind == changelog.Delete || change.Shape.Equal(table.Put)):
 			simple = append(simple, *change)
 		case known && m.overrules(table, change, &clock):
-			if m.concurrent(change, &clock) {
+			if m.concurrent(change, clock.Stamp, &clock) {
 				if err := m.recordLoser(ctx, table, change, &clock); err != nil {
 					return err
 				}

@@ -2,75 +2,101 @@ package merge
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
 )
 
-// Conflict is a change that lost against one that its author had not seen, and
-// the change that won.
-type Conflict struct {
-	ID            int64
-	Found         time.Time
-	Winner, Loser changelog.Change
-}
-
-// recordConflict keeps the loser's image. Equal images are no conflict: both
-// sides wrote the same.
+// recordConflict keeps the loser's image, unless nothing of it is lost.
 func (m *merger) recordConflict(ctx context.Context, winner, loser *changelog.Change) error {
-	if winner.Image() == loser.Image() {
+	if !contradict(winner, loser, winner.Shape.Columns) {
 		return nil
 	}
-	_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_conflicts (tbl, winner, loser, found) VALUES (?, ?, ?, ?)",
-		winner.Shape.Table,
-		changelog.AppendChange(nil, winner), changelog.AppendChange(nil, loser), time.Now().UnixMilli())
+	conflict := &Conflict{Found: time.Now(), Winner: *winner, Loser: *loser}
 	m.result.Conflicts++
-	return err
+	if conflict.Collision() {
+		m.result.Collisions[winner.Shape.Table]++
+	}
+	return enter(ctx, m.db.Conn, conflict)
+}
+
+// recordUnseen records which of a row's versions, newest first, the author of
+// a change had not seen and contradicts.
+func (m *merger) recordUnseen(ctx context.Context, change *changelog.Change, versions []changelog.Change, before *changelog.Clock) error {
+	lost := false // a change loses once, to the newest
+	for _, version := range contradicted(change, versions) {
+		winner, loser := change, &version
+		if loser.Compare(winner) > 0 {
+			winner, loser = loser, winner
+		}
+		if !m.concurrent(change, version.Stamp, before) || loser == change && lost {
+			continue
+		}
+		lost = lost || loser == change
+		if err := m.recordConflict(ctx, winner, loser); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contradicted returns those of a row's versions, newest first, that a change
+// contradicts in what they decide of the row: what newer versions say has been
+// lost before.
+func contradicted(change *changelog.Change, versions []changelog.Change) (found []changelog.Change) {
+	decided := make(map[string]bool)
+	existence := false
+	for i := range versions {
+		version := &versions[i]
+		decides := version.Shape.Kind != changelog.Partial && !existence
+		existence = existence || decides
+		var columns []string
+		for _, column := range version.Shape.Columns {
+			if !decided[column] {
+				decided[column] = true
+				columns = append(columns, column)
+			}
+		}
+		if (decides || columns != nil) && contradict(change, version, columns) {
+			found = append(found, *version)
+		}
+	}
+	return found
+}
+
+// contradict reports whether two changes of one row can't both hold, as far as
+// these columns go: one deletes it and the other is an edit of a person, or they
+// give a column, or the key, different values. What only one of them speaks of
+// shows whichever of them is newer. A migration's change says nothing about
+// whether the row exists.
+func contradict(a, b *changelog.Change, columns []string) bool {
+	if a.Shape.Kind == changelog.Delete || b.Shape.Kind == changelog.Delete {
+		return a.Shape.Kind != b.Shape.Kind && a.Shape.Kind != changelog.Partial && b.Shape.Kind != changelog.Partial
+	}
+	for i := range a.Key { // equal, but perhaps not alike: 'a' and 'A'
+		if !changelog.Equal(a.Key[i], b.Key[i]) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(columns, func(column string) bool {
+		i, inA := slices.BinarySearch(a.Shape.Columns, column)
+		j, inB := slices.BinarySearch(b.Shape.Columns, column)
+		return inA && inB && !changelog.Equal(a.Values[i], b.Values[j])
+	})
 }
 
 // concurrent reports whether the author of the batch that is being merged had
-// not seen what is known of a row here.
-func (m *merger) concurrent(change *changelog.Change, before *changelog.Clock) bool {
+// not seen the version of the row with this stamp.
+func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, before *changelog.Clock) bool {
 	switch {
-	case before == nil || !m.witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
+	case !m.witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
 	case before.State == changelog.Unsent:
 		return true // nobody has seen it
-	case change.Stamp.Baseline() && before.Stamp.Baseline():
+	case change.Stamp.Baseline() && stamp.Baseline():
 		return true // two databases had the row before they met
-	case change.Stamp.Baseline() && before.Stamp.Baseline():
-		return true // both stood in their databases before anything was seen
 	default:
-		return before.Stamp.Device != m.author && !m.seen.Covers(before.Stamp)
+		return stamp.Device != m.author && !m.seen.Covers(stamp)
 	}
-}
-
-// Conflicts returns up to limit conflicts whose id is above after.
-func Conflicts(ctx context.Context, c *changelog.Conn, after int64, limit int) ([]Conflict, error) {
-	rows, err := c.Query(ctx, "SELECT id, winner, loser, found FROM sqlitesync_conflicts WHERE id > ? ORDER BY id LIMIT ?", after, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var conflicts []Conflict
-	for rows.Next() {
-		var conflict Conflict
-		var winner, loser []byte
-		var found int64
-		if err := rows.Scan(&conflict.ID, &winner, &loser, &found); err != nil {
-			return nil, err
-		}
-		w, err := changelog.ParseChange(winner)
-		if err != nil {
-			return nil, fmt.Errorf("conflict %d: %w", conflict.ID, err)
-		}
-		l, err := changelog.ParseChange(loser)
-		if err != nil {
-			return nil, fmt.Errorf("conflict %d: %w", conflict.ID, err)
-		}
-		conflict.Winner, conflict.Loser, conflict.Found = *w, *l, time.UnixMilli(found)
-		conflicts = append(conflicts, conflict)
-	}
-	return conflicts, rows.Err()
 }

@@ -338,8 +338,10 @@ func (h *history) fold(m *member) {
 	var conflicts []string
 	for identity, c := range folded {
 		h.checkStamp(m, c, rows[identity], before.shown)
-		if row, held := before.held[identity]; held && row.newest.Image() != c.Image() {
-			conflicts = append(conflicts, pair(&c, &row.newest))
+		if _, held := before.held[identity]; held {
+			for _, version := range contradicted(c, rows[identity]) {
+				conflicts = append(conflicts, pair(&c, &version))
+			}
 		}
 		delete(m.unsent, identity)
 	}
@@ -451,8 +453,8 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	var conflicts []string
 	rows := m.model.of(m.known)
 	for _, c := range batch.Changes {
-		if conflict := m.expectConflict(batch, c, rows[m.model.identity(c.Key)]); causal && !m.absent && conflict != "" {
-			conflicts = append(conflicts, conflict)
+		if causal && !m.absent {
+			conflicts = append(conflicts, m.expectConflicts(batch, c, rows[m.model.identity(c.Key)])...)
 		}
 	}
 	made := len(m.made)
@@ -480,24 +482,61 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 	}
 }
 
-// expectConflict decides whether a change conflicts with what is known of its row.
-func (m *member) expectConflict(batch *changelog.Batch, c changelog.Change, versions []changelog.Change) string {
+// expectConflicts decides what a change conflicts with of the versions that are known of its row, newest first. Each version
+// that it overrules is lost; it is lost itself once, to the newest.
+func (m *member) expectConflicts(batch *changelog.Batch, c changelog.Change, versions []changelog.Change) (list []string) {
 	if len(versions) == 0 {
-		return ""
+		return nil
 	}
-	present := versions[0]
 	own, unsent := m.unsent[m.model.identity(c.Key)]
-	unsent = unsent && own.Image() == present.Image() && present.Stamp.Baseline()
-	unseen := present.Stamp.Baseline() && c.Stamp.Baseline() ||
-		!present.Stamp.Baseline() && present.Stamp.Device != batch.Device && batch.Seen[present.Stamp.Device] < present.Stamp.Batch
-	switch {
-	case present.Image() == c.Image() || !unsent && !unseen:
-		return ""
-	case newerFirst(c, present) < 0:
-		return pair(&c, &present)
-	default:
-		return pair(&present, &c)
+	unsent = unsent && own.Image() == versions[0].Image() && versions[0].Stamp.Baseline()
+	lost := false
+	for _, version := range contradicted(c, versions) {
+		unseen := version.Stamp.Baseline() && c.Stamp.Baseline() ||
+			!version.Stamp.Baseline() && version.Stamp.Device != batch.Device && batch.Seen[version.Stamp.Device] < version.Stamp.Batch
+		switch {
+		case !unsent && !unseen:
+		case newerFirst(c, version) < 0:
+			list = append(list, pair(&c, &version))
+		case !lost:
+			list, lost = append(list, pair(&version, &c)), true
+		}
 	}
+	return list
+}
+
+// contradicted returns the versions of a row, newest first, with which a change can't hold together: each in what it has a say
+// in, which is what no newer version speaks of. Partial puts come of migrations, and have no say in whether a row exists.
+func contradicted(c changelog.Change, versions []changelog.Change) (found []changelog.Change) {
+	for i, version := range versions {
+		newer := versions[:i]
+		if slices.ContainsFunc(newer, func(n changelog.Change) bool { return n.Shape.Kind == changelog.Delete }) {
+			break
+		}
+		exists := version.Shape.Kind != changelog.Partial &&
+			!slices.ContainsFunc(newer, func(n changelog.Change) bool { return n.Shape.Kind != changelog.Partial })
+		said := func(column string) bool {
+			return slices.ContainsFunc(newer, func(n changelog.Change) bool { return slices.Contains(n.Shape.Columns, column) })
+		}
+		say, against := exists, false
+		for j, column := range version.Shape.Columns {
+			if k := slices.Index(c.Shape.Columns, column); !said(column) {
+				say = true
+				against = against || k >= 0 && printed(c.Values[k]) != printed(version.Values[j])
+			}
+		}
+		kinds := [2]changelog.Kind{c.Shape.Kind, version.Shape.Kind}
+		switch {
+		case slices.Contains(kinds[:], changelog.Delete):
+			against = say && slices.Contains(kinds[:], changelog.Full)
+		case say && printedKey(c.Key) != printedKey(version.Key):
+			against = true
+		}
+		if against {
+			found = append(found, version)
+		}
+	}
+	return found
 }
 
 // repeat merges a batch that was merged before, which must change nothing at all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // schema.sql
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -48,13 +49,33 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 		if err != nil {
 			return err
 		}
+		if held.reason != "" {
+			if err := m.describe(ctx, shape.Rows(), row, changes); err != nil {
+				return err
+			}
+		}
 		held = hold{}
 	}
 	return nil
 }
 
-// Rename goes on with what is kept of a table whose name, or a column of whose
-// key, was changed from what it was.
+// describe writes down what the view of held rows shows of one: what its
+// changes, newest first, amount to.
+func (m *merger) describe(ctx context.Context, rows, row string, changes []changelog.Change) error {
+	newest := &changes[0]
+	values := Combine(changes).Values
+	image := &changelog.Change{Shape: changelog.NewShape(changelog.Full, newest.Shape.Table, newest.Shape.Key, slices.Collect(maps.Keys(values)))}
+	for _, column := range image.Shape.Columns {
+		image.Values = append(image.Values, values[column])
+	}
+	_, err := m.db.Conn.Exec(ctx, `UPDATE sqlitesync_kept SET table_name = ?, row_key = ?, device = ?, time = ?, winner = ?
+		WHERE tbl = ? AND row = ? AND n = 0`, newest.Shape.Table, readableKey(newest), readableDevice(newest), readableTime(newest),
+		readableValues(image), rows, []byte(row))
+	return err
+}
+
+// Rename goes on with what is kept of a table, and with its conflicts, when its
+// name, or that of a column of its key, was changed from what it was.
 func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table, was string) error {
 	_, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE sqlitesync_kept SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was)
 	if err != nil {
@@ -79,8 +100,13 @@ func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table,
 				return err
 			}
 		}
+		if len(changes) > 0 {
+			if err := m.describe(ctx, table.Put.Rows(), row, changes); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return m.renameConflicts(ctx, table, was)
 }
 
 // Held is a row whose winner can't be shown here just now.

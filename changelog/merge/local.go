@@ -158,16 +158,17 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 // unseen returns those versions of a row that the author of an edit could not
 // see and overrules all the same.
 func (m *merger) unseen(ctx context.Context, edit *changelog.Edit, versions []changelog.Change) ([]changelog.Change, error) {
+	lost := contradicted(&edit.Change, versions)
 	switch {
 	case edit.Before.State == changelog.Held && Combine(versions).Exists:
-		return versions[:1], nil
+		return lost, nil
 	case edit.Before.State == changelog.Combined && edit.Before.Shape != edit.Table.PutNumber:
 		// The table has gained columns, but does not show yet what was kept of them.
 		then, err := m.db.Shape(ctx, edit.Before.Shape)
 		if err != nil {
 			return nil, err
 		}
-		return slices.DeleteFunc(slices.Clone(versions), func(c changelog.Change) bool { return within(c.Shape, then) }), nil
+		return slices.DeleteFunc(lost, func(c changelog.Change) bool { return within(c.Shape, then) }), nil
 	}
 	return nil, nil
 }

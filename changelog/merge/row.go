@@ -22,14 +22,8 @@ func (m *merger) row(ctx context.Context, table *changelog.Table, change *change
 		}
 		return nil
 	}
-	if len(versions) > 0 && m.concurrent(change, before) {
-		winner, loser := change, &versions[0]
-		if loser.Compare(winner) > 0 {
-			winner, loser = loser, winner
-		}
-		if err := m.recordConflict(ctx, winner, loser); err != nil {
-			return err
-		}
+	if err := m.recordUnseen(ctx, change, versions, before); err != nil {
+		return err
 	}
 	w := Combine(append(versions, *change))
 	if !slices.ContainsFunc(w.Needed, func(c changelog.Change) bool { return c.Compare(change) == 0 }) {
