@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -40,16 +38,57 @@ type Conflict struct {
 	Columns []string
 	// Collision: these are not two edits of a row but two rows that were given
 	// one key, as happens with integer keys that two devices hand out.
-	Collision     bool
+	Collision bool
+	// Hint is a sentence for the person where there is more to do than to
+	// choose: what to do about a collision. Else it is empty.
+	Hint          string
 	Winner, Loser Version
 }
+
+const hintCollision = "Two devices gave one key to two rows. Bring the other row back under a key of its own with Resolve and BringBackAs, " +
+	"and look whether rows of other tables that name the key mean it; give new rows keys that no two devices make, such as those of NewKey."
 
 // pageSize is how many conflicts are read at a time; the caller may write to
 // the database between two of them.
 const pageSize = 100
 
-// Conflicts yields what is kept of changes that lost, the oldest first. After
-// an error it ends.
+// An inbox keeps its newest conflicts for some time, so that one that nobody
+// looks at does not grow for ever.
+const (
+	// keepDays counts days on which a pass ran, see [merge.Prune].
+	keepDays = 90
+	// keepConflicts is how many are kept.
+	keepConflicts = 10_000
+	// pruneInterval is how often the date is looked at.
+	pruneInterval = 10 * time.Minute
+)
+
+// pruneConflicts forgets conflicts that are old or too many, and counts those
+// that are left for Status. It is the last step of a pass, and has nothing to do
+// in most.
+func (s *Syncer) pruneConflicts(ctx context.Context) error {
+	if !s.conflicted && time.Since(s.pruned) < pruneInterval {
+		return nil
+	}
+	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		return merge.Prune(ctx, s.handle.conn, s.options.wall().UTC().Format(time.DateOnly), keepDays, keepConflicts)
+	})
+	if err != nil {
+		return err
+	}
+	s.conflicted, s.pruned = false, time.Now()
+	return s.countConflicts(ctx)
+}
+
+func (s *Syncer) countConflicts(ctx context.Context) error {
+	conflicts, collisions, err := merge.CountConflicts(ctx, s.handle.conn)
+	s.state.update(func(st *Status) { st.Conflicts, st.Collisions = conflicts, collisions })
+	return err
+}
+
+// Conflicts yields what is kept of changes that lost, the oldest first: the
+// newest 10,000, for 90 days on which the database was synced. After an error it
+// ends. Programs in other languages read the view sqlitesync_conflicts.
 func (s *Syncer) Conflicts(ctx context.Context) iter.Seq2[Conflict, error] {
 	return func(yield func(Conflict, error) bool) {
 		for after := int64(0); ; {
@@ -78,21 +117,10 @@ func (s *Syncer) Conflicts(ctx context.Context) iter.Seq2[Conflict, error] {
 func conflictOf(c *merge.Conflict) Conflict {
 	conflict := Conflict{
 		ID: ConflictID(c.ID), Found: c.Found, Table: c.Winner.Shape.Table, Key: c.Winner.Key,
-		Winner: versionOf(&c.Winner), Loser: versionOf(&c.Loser),
+		Columns: c.Columns(), Collision: c.Collision(), Winner: versionOf(&c.Winner), Loser: versionOf(&c.Loser),
 	}
-	if !conflict.Winner.Deleted && !conflict.Loser.Deleted {
-		conflict.Collision = c.Winner.Birth != c.Loser.Birth
-		for i, column := range c.Winner.Shape.Columns {
-			j, found := slices.BinarySearch(c.Loser.Shape.Columns, column)
-			if !found || !changelog.Equal(c.Winner.Values[i], c.Loser.Values[j]) {
-				conflict.Columns = append(conflict.Columns, column)
-			}
-		}
-		for _, column := range c.Loser.Shape.Columns {
-			if !c.Winner.Shape.Contains(column) {
-				conflict.Columns = append(conflict.Columns, column)
-			}
-		}
+	if conflict.Collision {
+		conflict.Hint = hintCollision
 	}
 	return conflict
 }
@@ -109,93 +137,6 @@ func versionOf(c *changelog.Change) Version {
 		}
 	}
 	return v
-}
-
-// Resolution says what shall become of a conflict.
-type Resolution int
-
-// The resolutions.
-const (
-	// KeepWinner leaves the row as it is and forgets the loser.
-	KeepWinner Resolution = iota + 1
-	// TakeLoser writes the loser's version over the row: an ordinary new edit,
-	// which travels to all devices. Then the conflict is forgotten.
-	TakeLoser
-)
-
-// Resolve decides a conflict, in one transaction. Other devices that recorded
-// the same conflict keep their record of it.
-func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) error {
-	if keep != KeepWinner && keep != TakeLoser {
-		return fmt.Errorf("sqlitesync: resolve conflict %d: resolution %d is not known", id, keep)
-	}
-	ctx, done, err := s.turn(ctx, "resolve")
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := s.resolve(ctx, id, keep); err != nil {
-		return fmt.Errorf("sqlitesync: resolve conflict %d: %w", id, err)
-	}
-	return nil
-}
-
-// resolve writes on the app's own handle: its triggers, and ours, shall see
-// this write as they see any other.
-func (s *Syncer) resolve(ctx context.Context, id ConflictID, keep Resolution) error {
-	found, err := merge.Conflicts(ctx, s.handle.conn, int64(id)-1, 1)
-	if err != nil {
-		return err
-	}
-	if len(found) == 0 || found[0].ID != int64(id) {
-		return fmt.Errorf("there is no such conflict")
-	}
-	tx, err := s.app.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if keep == TakeLoser {
-		loser := &found[0].Loser
-		table := s.db.Table(loser.Shape.Table)
-		if table == nil || len(table.Key) != len(loser.Key) {
-			return fmt.Errorf("%w: table %q is not here, or has another key", ErrSchema, loser.Shape.Table)
-		}
-		text, args := assertion(table, loser)
-		if _, err := tx.ExecContext(ctx, text, args...); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM sqlitesync_inbox WHERE id = ?", int64(id)); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// assertion returns the statement that makes the row what the change says.
-// Columns that the table does not have any more are left out.
-func assertion(table *changelog.Table, change *changelog.Change) (text string, args []any) {
-	if change.Shape.Kind == changelog.Delete {
-		return "DELETE FROM " + changelog.Quote(table.Name) + " WHERE " + changelog.KeyParameters(table), change.Key
-	}
-	var all, set []string
-	for _, column := range table.Key {
-		all = append(all, changelog.Quote(column.Name))
-	}
-	args = slices.Clone([]any(change.Key))
-	for i, column := range change.Shape.Columns {
-		if at, found := slices.BinarySearch(table.Put.Columns, column); found {
-			name := changelog.Quote(table.Columns[at].Name)
-			all, args = append(all, name), append(args, change.Values[i])
-			set = append(set, name+" = excluded."+name)
-		}
-	}
-	action := "NOTHING"
-	if len(set) > 0 {
-		action = "UPDATE SET " + strings.Join(set, ", ")
-	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s ON CONFLICT %s DO %s", changelog.Quote(table.Name),
-		strings.Join(all, ", "), changelog.Placeholders(1, len(all)), table.ConflictTarget(), action), args
 }
 
 // Held is a row that this database can't show just now. It is kept, counts as

@@ -3,7 +3,10 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -222,10 +225,23 @@ func TestResolveRefusesWhatItDoesNotKnow(t *testing.T) {
 	settle(a, b)
 	id := a.conflicts()[0].ID
 	before := a.dump()
-	for _, keep := range []Resolution{-1, 0, 3, 99} {
-		if err := a.syncer.Resolve(context.Background(), id, keep); err == nil {
-			t.Errorf("Resolution %d was accepted", keep)
-		}
+	for _, test := range []struct {
+		keep Resolution
+		says string
+	}{
+		{nil, "not known"},
+		{choice(-1), "not known"},
+		{choice(0), "not known"},
+		{choice(3), "not known"},
+		{TakeValues(map[string]any{"id": "y"}), `no column "id"`},
+		{TakeValues(map[string]any{"name": "y", "nope": 1}), `no column "nope"`},
+		{TakeValues(map[string]any{"name": "y", "n": func() {}}), "unsupported"},
+		{BringBackAs(), "key of 1 columns"},
+		{BringBackAs("y", "z"), "key of 1 columns"},
+		{BringBackAs(nil), "contains NULL"},
+		{BringBackAs("x"), "UNIQUE constraint failed"},
+	} {
+		wantText(t, a.syncer.Resolve(context.Background(), id, test.keep), test.says)
 	}
 	if len(a.conflicts()) != 1 || a.dump() != before {
 		t.Error("the conflict is gone, or the row has changed")
@@ -282,4 +298,193 @@ func TestAnEditOverAHeldRowKeepsTheHeldOne(t *testing.T) {
 	if len(list) != 1 || list[0].Loser.Values["mail"] != "x@" || list[0].Winner.Values["mail"] != "other@" {
 		t.Errorf("conflicts %+v, want the row that was held", list)
 	}
+}
+
+func TestResolveWritesGivenValues(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const schema = "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, n INTEGER, b BLOB DEFAULT x'01')"
+	for _, test := range []struct {
+		name   string
+		a, b   string // concurrent writes, b's the later one
+		values map[string]any
+		shows  string // name, n and b of row x
+	}{
+		{"over an edit", "UPDATE item SET name = 'a'", "UPDATE item SET name = 'b'", map[string]any{"NAME": "both", "b": []byte{}}, "both|1|"},
+		{"columns that are not named stay", "UPDATE item SET name = 'a'", "UPDATE item SET name = 'b'", map[string]any{"n": nil}, "b||01"},
+		{"over a row that was deleted", "UPDATE item SET name = 'a'", "DELETE FROM item", map[string]any{"name": "back"}, "back||01"},
+		{"nothing", "UPDATE item SET name = 'a'", "UPDATE item SET name = 'b'", nil, "b|1|01"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t, schema)
+			a.exec("INSERT INTO item (id, name, n) VALUES ('x', 'start', 1)")
+			settle(a, b)
+			a.exec(test.a)
+			tick()
+			b.exec(test.b)
+			settle(a, b)
+			must(t, a.syncer.Resolve(ctx, a.conflicts()[0].ID, TakeValues(test.values)))
+			settle(a, b)
+			wantEverywhere(test.shows, "SELECT name || '|' || ifnull(n, '') || '|' || hex(b) FROM item WHERE id = 'x'", a, b)
+			if len(a.conflicts()) != 0 {
+				t.Error("the conflict is still listed")
+			}
+			wantQuiet(t, a, b)
+		})
+	}
+}
+
+// A put of an app that does not know a column without a default can still be taken.
+func TestTheLoserOfAnOldAppIsTakenBack(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, name TEXT)")
+	a.exec("INSERT INTO item VALUES ('x', 'start')")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'old app'")
+	tick()
+	b.exec("ALTER TABLE item ADD COLUMN n INTEGER NOT NULL DEFAULT 7")
+	b.exec("UPDATE item SET name = 'new app', n = 8")
+	settle(a, b)
+	must(t, b.syncer.Resolve(context.Background(), b.conflicts()[0].ID, TakeLoser))
+	b.wantValue("old app 8", "SELECT name || ' ' || n FROM item")
+	settle(a, b)
+	a.wantValue("old app", "SELECT name FROM item")
+}
+
+// Both devices had handed out the number; the older row comes back under another, and nothing of either is lost.
+func TestARowThatCollidedComesBackUnderANewKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const schema = "CREATE TABLE task (id INTEGER PRIMARY KEY, name TEXT, mail TEXT UNIQUE)"
+	devices := newSpace(t, schema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for i, d := range devices {
+		events := d.syncer.events.subscribe()
+		defer d.syncer.events.unsubscribe(events)
+		d.exec("INSERT INTO task (name, mail) VALUES (?, ?)", fmt.Sprint("of ", i), fmt.Sprint(i))
+		tick()
+	}
+	settle(devices...)
+	wantSame(t, devices)
+	wantEverywhere("of 2", "SELECT name FROM task WHERE id = 1", devices...)
+	for _, conflict := range c.conflicts() {
+		if !conflict.Collision || conflict.Hint == "" {
+			t.Errorf("conflict %+v is no collision, or has no hint", conflict)
+		}
+		number, err := strconv.Atoi(fmt.Sprint(conflict.Loser.Values["mail"]))
+		must(t, err)
+		must(t, c.syncer.Resolve(ctx, conflict.ID, BringBackAs(10+number)))
+	}
+	settle(c, a, b)
+	wantSame(t, devices)
+	wantEverywhere("1 of 2 2,10 of 0 0,11 of 1 1", "SELECT group_concat(id || ' ' || name || ' ' || mail) FROM task", devices...)
+	if n := len(c.conflicts()); n != 0 {
+		t.Errorf("%d conflicts are left", n)
+	}
+	wantQuiet(t, devices...)
+}
+
+func TestCollisionsAreReportedAsSuch(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE task (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE day (date TEXT PRIMARY KEY NOT NULL, name TEXT)"
+	for _, test := range []struct {
+		name                           string
+		a, b                           string
+		conflicts, collisions, warning int
+	}{
+		{"numbers", "INSERT INTO task (name) VALUES ('a')", "INSERT INTO task (name) VALUES ('b')", 1, 1, 1},
+		{"keys with a meaning", "INSERT INTO day VALUES ('2026-01-01', 'a')", "INSERT INTO day VALUES ('2026-01-01', 'b')", 1, 1, 0},
+		{"an edit", "UPDATE task SET name = 'a'", "UPDATE task SET name = 'b'", 1, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t, schema)
+			a.exec("INSERT INTO task VALUES (100, 'start')")
+			settle(a, b)
+			events := b.syncer.events.subscribe()
+			a.exec(test.a)
+			b.exec(test.b)
+			settle(a, b)
+			status := b.syncer.Status()
+			if status.Conflicts != test.conflicts || status.Collisions != test.collisions || len(status.Warnings) != test.warning {
+				t.Errorf("status counts %d conflicts, %d collisions, and warns %q", status.Conflicts, status.Collisions, status.Warnings)
+			}
+			told := 0
+			for event, ok := events.take(); ok; event, ok = events.take() {
+				if event.Kind == EventConflict && event.Count == test.conflicts && event.Collisions == test.collisions {
+					told++
+				}
+			}
+			if told != 1 {
+				t.Errorf("%d events tell of it, want 1", told)
+			}
+			b.reopen()
+			if status := b.syncer.Status(); status.Conflicts != test.conflicts || status.Collisions != test.collisions {
+				t.Errorf("after a restart status counts %d conflicts, %d collisions", status.Conflicts, status.Collisions)
+			}
+			must(t, b.syncer.Resolve(context.Background(), b.conflicts()[0].ID, KeepWinner))
+			if status := b.syncer.Status(); status.Conflicts != 0 || status.Collisions != 0 {
+				t.Errorf("resolved, and status counts %d conflicts, %d collisions", status.Conflicts, status.Collisions)
+			}
+		})
+	}
+}
+
+// The inbox forgets what was there for 90 days on which a pass ran, whatever the clock does.
+func TestTheInboxForgets(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	day := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+	b.options.wall = func() time.Time { return day }
+	b.reopen()
+	b.sync()
+	a.exec("INSERT INTO item VALUES ('x', 'a', 1)")
+	b.exec("INSERT INTO item VALUES ('x', 'b', 1)")
+	settle(a, b)
+	nextDay := func() {
+		day = day.AddDate(0, 0, 1)
+		b.syncer.pruned = time.Time{} // the date is looked at every ten minutes
+		b.sync()
+	}
+	day = day.AddDate(100, 0, 0)
+	for range keepDays + 1 { // the day on which it was found is not counted
+		if len(b.conflicts()) != 1 {
+			t.Fatalf("on %v the conflict is forgotten", day)
+		}
+		nextDay()
+	}
+	if status := b.syncer.Status(); len(b.conflicts()) != 0 || status.Conflicts != 0 {
+		t.Errorf("after %d days the conflict is still there; status counts %d", keepDays, status.Conflicts)
+	}
+}
+
+// Another program reads conflicts and held rows with SQL, and writes what was lost back.
+func TestTheInboxIsReadWithNothingButSQLite(t *testing.T) {
+	t.Parallel()
+	shell, err := exec.LookPath("sqlite3")
+	if err != nil {
+		t.Skip("there is no sqlite3 on this machine: ", err)
+	}
+	a, b := newPair(t, "CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT UNIQUE, n REAL)")
+	a.exec("INSERT INTO person VALUES ('x', 'x@', 1), ('y', 'y@', 1)")
+	settle(a, b)
+	a.exec("UPDATE person SET n = 2.5 WHERE id = 'x'")
+	a.exec("INSERT INTO person VALUES ('a', 'same@', 1)")
+	tick()
+	b.exec("UPDATE person SET n = 3 WHERE id = 'x'")
+	b.exec("INSERT INTO person VALUES ('b', 'same@', 1)")
+	settle(a, b)
+	b.close()
+	for script, want := range map[string]string{
+		"SELECT table_name, row_key, winner_values, loser_values, differs, collision FROM sqlitesync_conflicts":     `person|{"id":"x"}|{"mail":"x@","n":3.0}|{"mail":"x@","n":2.5}|["n"]|0`,
+		`SELECT table_name, row_key, reason, "values" FROM sqlitesync_held`:                                         `person|{"id":"a"}|UNIQUE constraint failed: person.mail|{"mail":"same@","n":1.0}`,
+		"UPDATE person SET n = (SELECT json_extract(loser_values, '$.n') FROM sqlitesync_conflicts) WHERE id = 'x'": "",
+	} {
+		output, err := exec.Command(shell, "-bail", b.path, script).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(output)) != want {
+			t.Errorf("%s: %v, %s, want %s", script, err, output, want)
+		}
+	}
+	b.open()
+	settle(b, a)
+	a.wantValue("2.5", "SELECT n FROM person WHERE id = 'x'")
 }

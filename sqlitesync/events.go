@@ -48,8 +48,11 @@ type Event struct {
 	Tables []string // EventApplied: the tables that changed, sorted
 	Rows   int      // EventPublished, EventApplied: how many changes
 	Count  int      // EventConflict: how many
-	Device DeviceID // EventApplied, EventConflict, EventMember: whose
-	Err    error    // EventProblem
+	// Collisions says, of an EventConflict, how many of Count are two rows that
+	// were given one key; see [Conflict].Hint.
+	Collisions int
+	Device     DeviceID // EventApplied, EventConflict, EventMember: whose
+	Err        error    // EventProblem
 	// Missed is how many events this reader lost before this one because it
 	// was slow. A reader that sees a number above 0 reads everything again.
 	Missed int

@@ -41,6 +41,10 @@ type Options struct {
 	PollInterval time.Duration
 	// Logger receives what happens: no values of rows, no secrets. Default: discard.
 	Logger *slog.Logger
+
+	// wall is the clock that the days of [keepDays] go by. Default:
+	// [time.Now].
+	wall func() time.Time
 }
 
 // Existing says what [Join] does with rows that the database has already.
@@ -115,6 +119,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.wall == nil {
+		c.wall = time.Now
 	}
 	return &c, nil
 }

@@ -45,6 +45,7 @@ func (s *Syncer) run(ctx context.Context) error {
 		s.once(ctx, &p)
 		return errors.Join(p.list...)
 	})
+	p.add(s.pruneConflicts(ctx))
 	if s.isClosed() {
 		return ErrClosed
 	}

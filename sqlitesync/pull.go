@@ -314,9 +314,25 @@ func (s *Syncer) announce() {
 		if rows > 0 {
 			s.events.send(Event{Kind: EventApplied, Device: o.device, Rows: rows, Tables: slices.Sorted(maps.Keys(o.result.Rows))})
 		}
-		if o.result.Conflicts > 0 {
-			s.events.send(Event{Kind: EventConflict, Device: o.device, Count: o.result.Conflicts})
-		}
+		s.announceConflicts(o)
 	}
 	s.outcomes = nil
+}
+
+// announceConflicts tells of the conflicts of a merge, and the author of the app
+// of numbers that were handed out twice.
+func (s *Syncer) announceConflicts(o outcome) {
+	if o.result.Conflicts == 0 {
+		return
+	}
+	s.conflicted = true
+	collisions := 0
+	for name, n := range o.result.Collisions {
+		collisions += n
+		if table := s.db.Table(name); table != nil && len(table.Key) == 1 && table.Key[0].Affinity == "INTEGER" {
+			s.warn(fmt.Sprintf("two devices gave one number to two rows of table %q: both rows are kept, see Conflicts; "+
+				"bring the other one back with Resolve, and use keys that no two devices make, such as those of NewKey", table.Name))
+		}
+	}
+	s.events.send(Event{Kind: EventConflict, Device: o.device, Count: o.result.Conflicts, Collisions: collisions})
 }

@@ -61,6 +61,8 @@ type Syncer struct {
 	headTime   time.Time // when this device's head was last written
 	headOwn    uint64    // the newest own batch that it names
 	foldSize   int       // how many entries of the log to fold at once
+	conflicted bool      // the inbox has grown since it was pruned
+	pruned     time.Time // when
 
 	state state // what Status returns, behind its own mutex
 }
@@ -195,7 +197,10 @@ func (s *Syncer) open(ctx context.Context) error {
 	if err := s.loadRoster(ctx); err != nil {
 		return err
 	}
-	return s.capture(ctx)
+	if err := s.capture(ctx); err != nil {
+		return err
+	}
+	return s.countConflicts(ctx)
 }
 
 // Sync does one full pass: it publishes what the database has, reads what the

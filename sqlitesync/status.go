@@ -35,6 +35,9 @@ type Status struct {
 	LastPublished, LastApplied time.Time
 	// Held counts rows that this database can't show just now, see [Syncer.Held].
 	Held int
+	// Conflicts counts what is kept of changes that lost, see [Syncer.Conflicts];
+	// Collisions those among them that are two rows that were given one key.
+	Conflicts, Collisions int
 	// Waiting lists what is known to be missing.
 	Waiting []Waiting
 	// Unsynced lists tables, and rows of tables, that stay on this device.
