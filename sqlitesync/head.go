@@ -68,7 +68,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	content.Time = time.Now().UnixMilli()
+	content.Time = s.options.wall().UnixMilli()
 	plain, err := json.Marshal(content)
 	if err != nil {
 		return err
@@ -82,6 +82,12 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 		return s.publishFault(err, 0)
 	}
 	s.headTime, s.headOwn = time.Now(), own
+	if own != s.told.batch {
+		s.told = told{own, time.UnixMilli(content.Time)}
+		if err := s.told.save(ctx, s.handle.conn); err != nil {
+			return err
+		}
+	}
 	return save(ctx, s.handle.conn, "head", string(said)) // only now: what was not written is written again
 }
 

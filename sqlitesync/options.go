@@ -42,7 +42,7 @@ type Options struct {
 	// Logger receives what happens: no values of rows, no secrets. Default: discard.
 	Logger *slog.Logger
 
-	// wall is the clock that the days of [keepDays] go by. Default:
+	// wall is the clock that heads, and the days of [keepDays], go by. Default:
 	// [time.Now].
 	wall func() time.Time
 }

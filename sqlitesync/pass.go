@@ -122,6 +122,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // edits made during the pass were folded before each merge
 		published = s.publish(ctx, f)
 	}
+	s.lookAtClocks(ctx, f)
 	if published == nil { // the head follows the segments that it names
 		published = s.publishHead(ctx, f)
 	}

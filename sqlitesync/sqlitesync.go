@@ -61,6 +61,8 @@ type Syncer struct {
 	headTime   time.Time // when this device's head was last written
 	headOwn    uint64    // the newest own batch that it names
 	foldSize   int       // how many entries of the log to fold at once
+	told       told      // of which batch the others were told, and when
+	clocks     map[DeviceID]clockReading
 	conflicted bool      // the inbox has grown since it was pruned
 	pruned     time.Time // when
 

@@ -38,6 +38,13 @@ type Status struct {
 	// Conflicts counts what is kept of changes that lost, see [Syncer.Conflicts];
 	// Collisions those among them that are two rows that were given one key.
 	Conflicts, Collisions int
+	// Clocks lists the devices, this one too, whose clocks are off by more than a
+	// day, as far as the heads that were read say: those of a space of two can't
+	// tell which of them is right, and the later one is listed. A clock that is
+	// off costs no write, and decides only who wins between edits whose authors
+	// had not seen each other. A device is listed until it has written its
+	// head anew.
+	Clocks []ClockOff
 	// Waiting lists what is known to be missing.
 	Waiting []Waiting
 	// Unsynced lists tables, and rows of tables, that stay on this device.
@@ -86,7 +93,7 @@ func (st *state) snapshot() Status {
 	defer st.mu.Unlock()
 	c := st.status
 	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
-	c.Warnings = slices.Clone(c.Warnings)
+	c.Warnings, c.Clocks = slices.Clone(c.Warnings), slices.Clone(c.Clocks)
 	switch {
 	case st.isPause:
 		c.State = StatePaused
