@@ -57,6 +57,9 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 		}
 	}()
 	waiting := make(waits)
+	if s.overdue == nil {
+		s.overdue = make(waits)
+	}
 	for progress := true; progress; {
 		progress = false
 		clear(waiting)
@@ -74,6 +77,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 		}
 	}
 	s.waiting = waiting
+	maps.DeleteFunc(s.overdue, func(_ DeviceID, w Waiting) bool { return s.seen[changelog.DeviceID(w.Device)] >= w.Batch })
 	behind := 0
 	for _, r := range readings {
 		for _, name := range r.names {
@@ -85,9 +89,8 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	held, err := merge.CountHeld(ctx, s.handle.conn)
 	s.state.update(func(st *Status) {
 		st.Behind, st.Held = behind, held
-		st.Waiting = slices.SortedFunc(maps.Values(waiting), func(a, b Waiting) int {
-			return cmp.Compare(a.For.String(), b.For.String())
-		})
+		st.Waiting = slices.AppendSeq(slices.Collect(maps.Values(waiting)), maps.Values(s.overdue))
+		slices.SortFunc(st.Waiting, func(a, b Waiting) int { return cmp.Compare(a.For.String(), b.For.String()) })
 	})
 	return behind == 0 && len(waiting) == 0, err
 }
@@ -173,10 +176,14 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	}
 	witness := true
 	if blocked := s.uncovered(r, next.segments[0]); blocked != nil {
-		if since := s.wait(waiting, *blocked); time.Since(since) < causalWait {
+		blocked.Since = s.wait(waiting, *blocked)
+		if time.Since(blocked.Since) < causalWait {
 			return false, nil
 		}
 		delete(waiting, r.device)
+		s.log.Warn("merging a batch without what its author had seen", "device", r.device, "missing", blocked.Device, "batch", blocked.Batch)
+		blocked.Overdue = true
+		s.overdue[blocked.Device] = *blocked
 		witness = false
 	}
 	r.next = nil

@@ -63,6 +63,7 @@ type Syncer struct {
 	foldSize   int       // how many entries of the log to fold at once
 	told       told      // of which batch the others were told, and when
 	clocks     map[DeviceID]clockReading
+	overdue    waits     // what batches were merged without, although their authors had seen it
 	conflicted bool      // the inbox has grown since it was pruned
 	pruned     time.Time // when
 

@@ -74,6 +74,9 @@ type Waiting struct {
 	Batch  uint64
 	For    DeviceID // who needs it: Device itself if its own next file is missing
 	Since  time.Time
+	// Overdue: a batch of For was merged without it after a minute. It is merged
+	// when it comes, and all devices come to the same rows.
+	Overdue bool
 }
 
 // Status returns how things stand. It does no I/O and is safe to call from a

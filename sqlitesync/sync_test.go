@@ -357,3 +357,45 @@ func TestSyncEndsWithItsContext(t *testing.T) {
 	b.wantValue("kept", "SELECT name FROM item")
 	a.wantHealthy()
 }
+
+// The batch that others wait for is lost. After a bounded time they go on without it, say so, and count no conflict where
+// nobody can know of one; when it comes after all, everybody has the same.
+func TestAMissingBatchIsWaitedForAMinuteOnly(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	a.exec("INSERT INTO item VALUES ('x', 'a', 1), ('y', 'a', 1)")
+	a.sync()
+	hidden := a.lastSegment()
+	b.sync()
+	b.exec("UPDATE item SET name = 'b' WHERE id = 'x'")
+	b.sync()
+	away := filepath.Join(t.TempDir(), "away")
+	must(t, os.Rename(hidden, away))
+	c.exec("INSERT INTO item VALUES ('x', 'c', 1)")
+	c.sync()
+	c.wantValue("c", "SELECT name FROM item")
+	waiting := c.syncer.Status().Waiting
+	if len(waiting) != 1 || waiting[0].Overdue {
+		t.Fatalf("waiting %+v, want b for a", waiting)
+	}
+	waiting[0].Since = waiting[0].Since.Add(-causalWait)
+	c.syncer.waiting[b.id()] = waiting[0]
+	c.sync()
+	if got := c.syncer.Status().Waiting; len(got) != 1 || !got[0].Overdue || got[0].Device != a.id() || got[0].For != b.id() || !got[0].Since.Equal(waiting[0].Since) {
+		t.Errorf("waiting %+v, want a, overdue", got)
+	}
+	if conflicts := c.conflicts(); len(conflicts) != 0 {
+		t.Errorf("conflicts %+v of a batch whose author's knowledge is not known here", conflicts)
+	}
+	c.sync()
+	if got := c.syncer.Status().Waiting; len(got) != 1 {
+		t.Errorf("waiting %+v, want a still", got)
+	}
+	must(t, os.Rename(away, hidden))
+	settle(devices...)
+	wantSame(t, devices)
+	wantEverywhere("2", "SELECT count(*) FROM item", devices...)
+	c.wantHealthy()
+	wantQuiet(t, devices...)
+}
