@@ -237,3 +237,26 @@ func TestConflictsOfARenamedTable(t *testing.T) {
 	}
 	b.expectLost(`"a" < "b"`)
 }
+
+// A device was cloned: two changes of one row have one stamp. What they say decides, in either order.
+func TestEqualStampsAreDecidedByContent(t *testing.T) {
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
+	var twins []*changelog.Batch
+	for _, value := range []string{"one", "other"} {
+		d := newDevice(t, "twin", schema)
+		d.at(10, "INSERT INTO t VALUES (1, ?)", value)
+		twins = append(twins, d.fold())
+	}
+	if twins[0].Changes[0].Stamp != twins[1].Changes[0].Stamp {
+		t.Fatal("the twins have different stamps")
+	}
+	var shown []string
+	permutations(twins, func(order []*changelog.Batch) {
+		d := newDevice(t, "d", schema)
+		d.deliver(order...)
+		shown = append(shown, d.rows("SELECT * FROM t")...)
+	})
+	if len(shown) != 2 || shown[0] != shown[1] {
+		t.Errorf("the two orders show %q", shown)
+	}
+}
