@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -195,5 +196,30 @@ func TestATransactionIsWholeOrAbsent(t *testing.T) {
 		must(t, os.WriteFile(path, whole, 0o600))
 		b.sync()
 		b.wantValue(fmt.Sprint(7*i+7), "SELECT cents FROM account WHERE id = 'two'")
+	}
+}
+
+// A device was lost for good, with what it had read and what it had not published. The others go on as without it.
+func TestADeviceThatNeverReturnsHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, lost := devices[0], devices[1], devices[2]
+	lost.exec("INSERT INTO item VALUES ('published', 'lost', 1)")
+	settle(devices...)
+	head := filepath.Join(lost.directory(), "head")
+	lost.close()
+	lost.exec("INSERT INTO item VALUES ('unpublished', 'lost', 1)")
+	must(t, os.Remove(head))
+	a.exec("UPDATE item SET name = 'a'")
+	settle(a, b)
+	b.exec("INSERT INTO item VALUES ('new', 'b', 1)")
+	settle(a, b)
+	newcomer := newTestDevice(t, itemSchema)
+	newcomer.join(a.folder, a.invite())
+	settle(a, b, newcomer)
+	wantSame(t, []*testDevice{a, b, newcomer})
+	wantEverywhere("a,b", "SELECT group_concat(name) FROM (SELECT name FROM item ORDER BY name)", a, b, newcomer)
+	for _, d := range []*testDevice{a, b, newcomer} {
+		d.wantHealthy()
 	}
 }
