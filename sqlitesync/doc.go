@@ -38,11 +38,40 @@
 // that this database can't show, because of a constraint or because its table
 // is not there yet, is held until it can: see [Syncer.Held].
 //
+// When two devices give one key to two rows, as happens with numbers that are
+// counted up, that is a conflict with [Conflict].Collision set: the newer row
+// shows, and [BringBackAs] brings the other one back under a key of its own.
+//
+// No clock has to be right for this. One that is off decides wrongly between
+// edits whose authors had not seen each other, and nothing else; [Status].Clocks
+// names its device.
+//
 // A limit: a form that is loaded before a merge and saved after it counts as
 // having seen what the merge brought.
 //
 // Foreign keys are not looked at in a merge yet: a row can arrive whose parent
 // was deleted elsewhere, and shows without it.
+//
+// # Conflicts and held rows in SQL
+//
+// Any program can read them from two views, with nothing but SQLite:
+//
+//	sqlitesync_conflicts: id, table_name, row_key, differs, collision,
+//		winner_device, winner_time, winner_values, loser_device, loser_time, loser_values, found_time
+//	sqlitesync_held: table_name, row_key, reason, device, time, "values"
+//
+// row_key and values are JSON objects of columns in lower case, differs is a
+// JSON array of columns, and NULL if one side is a delete, as are the values of
+// that side. An INTEGER has no point and no exponent and a REAL has one, infinity
+// is 9e999, a BLOB is {"blob": "00ff"} in hexadecimal, and TEXT that is not UTF-8
+// {"text": "ff"}. Times are UTC, as SQLite's functions write them; device and time
+// are NULL for a row that stood there before its database entered the space. So
+//
+//	SELECT json_extract(loser_values, '$.title') FROM sqlitesync_conflicts WHERE id = 7
+//
+// yields what was lost, to be written back with an ordinary UPDATE. The views are
+// part of the API; the tables below them, like all others whose names begin with
+// sqlitesync_, are not.
 //
 // # What can be synced
 //

@@ -62,15 +62,15 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 // describe writes down what the view of held rows shows of one: what its
 // changes, newest first, amount to.
 func (m *merger) describe(ctx context.Context, rows, row string, changes []changelog.Change) error {
-	newest := &changes[0]
-	values := Combine(changes).Values
-	image := &changelog.Change{Shape: changelog.NewShape(changelog.Full, newest.Shape.Table, newest.Shape.Key, slices.Collect(maps.Keys(values)))}
-	for _, column := range image.Shape.Columns {
-		image.Values = append(image.Values, values[column])
+	newest, winner := &changes[0], Combine(changes).Values
+	columns := slices.Sorted(maps.Keys(winner))
+	values := make([]changelog.Value, len(columns))
+	for i, column := range columns {
+		values[i] = winner[column]
 	}
 	_, err := m.db.Conn.Exec(ctx, `UPDATE sqlitesync_kept SET table_name = ?, row_key = ?, device = ?, time = ?, winner = ?
 		WHERE tbl = ? AND row = ? AND n = 0`, newest.Shape.Table, readableKey(newest), readableDevice(newest), readableTime(newest),
-		readableValues(image), rows, []byte(row))
+		readableObject(columns, values), rows, []byte(row))
 	return err
 }
 
