@@ -33,9 +33,37 @@ func (m *merger) recordUnseen(ctx context.Context, change *changelog.Change, ver
 		if !m.concurrent(change, version.Stamp, before) || loser == change && lost {
 			continue
 		}
-		lost = lost || loser == change
+		if loser == change {
+			lost = true
+			if err := m.supersede(ctx, change); err != nil {
+				return err
+			}
+		}
 		if err := m.recordConflict(ctx, winner, loser); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// supersede takes those conflicts out of the inbox that earlier edits of the same
+// author lost against a winner that the author has still not seen: with this
+// change, which has lost too, the author has overruled them. A program that saves
+// as people type makes dozens of them while its device is offline.
+func (m *merger) supersede(ctx context.Context, change *changelog.Change) error {
+	earlier, err := lostBy(ctx, m.db.Conn, change)
+	if err != nil {
+		return err
+	}
+	for i := range earlier {
+		winner, loser := &earlier[i].Winner, &earlier[i].Loser
+		if m.seen.Covers(winner.Stamp) || loser.Compare(change) >= 0 || !within(loser.Shape, change.Shape) {
+			continue
+		}
+		for _, statement := range Forget {
+			if _, err := m.db.Conn.Exec(ctx, statement, earlier[i].ID); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

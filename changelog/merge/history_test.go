@@ -297,7 +297,7 @@ func (h *history) fold(m *member) {
 	before := m.model.look(m.known)
 	rows := m.model.of(m.known)
 	shown, table := m.model.print(before), m.table()
-	recorded := len(m.conflicts())
+	recorded := m.lastConflict()
 	made := len(m.made)
 	m.pageSize = h.random.IntN(4)
 	m.device.fold()
@@ -406,7 +406,7 @@ func pair(winner, loser *changelog.Change) string {
 }
 
 // checkConflicts compares the conflicts recorded since with those that had to be.
-func (h *history) checkConflicts(m *member, since int, want []string) {
+func (h *history) checkConflicts(m *member, since int64, want []string) {
 	h.t.Helper()
 	got := m.pairs(since)
 	slices.Sort(got)
@@ -416,11 +416,21 @@ func (h *history) checkConflicts(m *member, since int, want []string) {
 	}
 }
 
-func (m *member) pairs(since int) (list []string) {
-	for _, c := range m.conflicts()[since:] {
-		list = append(list, pair(&c.Winner, &c.Loser))
+func (m *member) pairs(since int64) (list []string) {
+	for _, c := range m.conflicts() {
+		if c.ID > since {
+			list = append(list, pair(&c.Winner, &c.Loser))
+		}
 	}
 	return list
+}
+
+// lastConflict returns the newest id of a conflict that was ever recorded and is still there.
+func (m *member) lastConflict() (id int64) {
+	for _, c := range m.conflicts() {
+		id = c.ID
+	}
+	return id
 }
 
 // anyBatch picks a batch that m has not merged: the next of some other device.
@@ -449,7 +459,7 @@ func (h *history) deliver(m *member, batch *changelog.Batch) {
 		causal = causal && (device == m.id || m.seen[device] >= number)
 	}
 	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], described(batch.Changes))
-	recorded := len(m.conflicts())
+	recorded := m.lastConflict()
 	var conflicts []string
 	rows := m.model.of(m.known)
 	for _, c := range batch.Changes {

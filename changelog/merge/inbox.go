@@ -91,6 +91,17 @@ func scanConflicts(rows *sql.Rows) (conflicts []Conflict, err error) {
 	return conflicts, rows.Err()
 }
 
+// lostBy returns the conflicts that the author of a change has lost about its row.
+func lostBy(ctx context.Context, c *changelog.Conn, change *changelog.Change) ([]Conflict, error) {
+	rows, err := c.Query(ctx, "SELECT id, winner, loser, found FROM sqlitesync_inbox WHERE tbl = ? AND row_key = ? AND loser_device = ?",
+		change.Shape.Rows(), readableKey(change), change.Stamp.Device.String())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return scanConflicts(rows)
+}
+
 // CountConflicts returns how many conflicts the inbox holds, and how many of
 // them are collisions.
 func CountConflicts(ctx context.Context, c *changelog.Conn) (conflicts, collisions int, err error) {

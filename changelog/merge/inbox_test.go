@@ -260,3 +260,41 @@ func TestEqualStampsAreDecidedByContent(t *testing.T) {
 		t.Errorf("the two orders show %q", shown)
 	}
 }
+
+// A device saves every few seconds while it is offline. Its author has seen each of these edits when making the next, so only
+// the last one is lost; one that lost against something that its author had seen by then stays.
+func TestOnlyTheLastOfSeveralEditsIsLost(t *testing.T) {
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
+	a, b, c := newDevice(t, "a", schema), newDevice(t, "b", schema), newDevice(t, "c", schema)
+	a.at(1, "INSERT INTO t VALUES (1, 'start'), (2, 'start')")
+	first := a.fold()
+	b.deliver(first)
+	c.deliver(first)
+	b.at(50, "UPDATE t SET a = 'b'")
+	winner := b.fold()
+	var saved []*changelog.Batch
+	for i := range 3 {
+		a.at(int64(10+i), "UPDATE t SET a = ? WHERE id = 1", fmt.Sprint("draft ", i))
+		saved = append(saved, a.fold())
+	}
+	a.at(20, "UPDATE t SET a = 'other row' WHERE id = 2")
+	saved = append(saved, a.fold())
+	c.deliver(winner)
+	for _, d := range []*device{b, c} {
+		d.deliver(saved...)
+		d.expectLost(`"draft 2" < "b"`, `"other row" < "b"`)
+	}
+	a.deliver(winner)
+	a.expectLost(`"draft 2" < "b"`, `"other row" < "b"`)
+
+	// Now a has seen what won. What it loses next is another conflict.
+	b.at(100, "UPDATE t SET a = 'b again' WHERE id = 1")
+	winner = b.fold()
+	a.at(90, "UPDATE t SET a = 'a again' WHERE id = 1")
+	last := a.fold()
+	c.deliver(winner)
+	for _, d := range []*device{b, c} {
+		d.deliver(last)
+		d.expectLost(`"draft 2" < "b"`, `"other row" < "b"`, `"a again" < "b again"`)
+	}
+}

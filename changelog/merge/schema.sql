@@ -40,6 +40,8 @@ CREATE TABLE sqlitesync_inbox (
 	loser_values  TEXT
 );
 
+CREATE INDEX sqlitesync_inbox_rows ON sqlitesync_inbox (tbl, row_key);
+
 -- The last days on which conflicts could be looked at. Those up to the one named
 -- here were found before that day, or are gone.
 CREATE TABLE sqlitesync_days (
@@ -47,6 +49,7 @@ CREATE TABLE sqlitesync_days (
 	date     TEXT NOT NULL UNIQUE,
 	conflict INTEGER NOT NULL
 );
+INSERT INTO sqlitesync_days (date, conflict) VALUES ('', 0); -- before the first
 
 -- The views are for everybody (doc.go of package sqlitesync). They use nothing
 -- that SQLite 3.24 does not have: a view that can't be compiled would stand in
