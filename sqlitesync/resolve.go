@@ -63,7 +63,7 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 	if err := s.resolve(ctx, id, keep); err != nil {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: %w", id, err)
 	}
-	return s.countConflicts(ctx)
+	return nil
 }
 
 // resolve writes on the app's own handle: its triggers, and ours, shall see
@@ -91,12 +91,19 @@ func (s *Syncer) resolve(ctx context.Context, id ConflictID, keep Resolution) er
 			return err
 		}
 	}
-	for _, statement := range merge.Forget {
-		if _, err := tx.ExecContext(ctx, statement, int64(id)); err != nil {
-			return err
-		}
+	if err := merge.Forget(ctx, tx.ExecContext, int64(id)); err != nil {
+		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.state.update(func(st *Status) {
+		st.Conflicts--
+		if found[0].Collision() {
+			st.Collisions--
+		}
+	})
+	return nil
 }
 
 func (c choice) write(ctx context.Context, tx *sql.Tx, table *changelog.Table, loser *changelog.Change) error {

@@ -60,10 +60,8 @@ func (m *merger) supersede(ctx context.Context, change *changelog.Change) error 
 		if m.seen.Covers(winner.Stamp) || loser.Compare(change) >= 0 || !within(loser.Shape, change.Shape) {
 			continue
 		}
-		for _, statement := range Forget {
-			if _, err := m.db.Conn.Exec(ctx, statement, earlier[i].ID); err != nil {
-				return err
-			}
+		if err := Forget(ctx, m.db.Conn.Exec, earlier[i].ID); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -109,11 +109,15 @@ func CountConflicts(ctx context.Context, c *changelog.Conn) (conflicts, collisio
 	return conflicts, collisions, err
 }
 
-// The statements that take a conflict, its only parameter, out of the inbox. The
-// first sees to it that the newest id is not handed out again.
-var Forget = [2]string{
-	"UPDATE sqlitesync_days SET conflict = max(conflict, ?) WHERE number = (SELECT max(number) FROM sqlitesync_days)",
-	"DELETE FROM sqlitesync_inbox WHERE id = ?",
+// Forget takes a conflict out of the inbox, and sees to it that its id is not
+// handed out again. It writes, with the Exec of a [changelog.Conn] or an [sql.Tx].
+func Forget(ctx context.Context, exec func(context.Context, string, ...any) (sql.Result, error), id int64) error {
+	_, err := exec(ctx, "UPDATE sqlitesync_days SET conflict = max(conflict, ?) WHERE number = (SELECT max(number) FROM sqlitesync_days)", id)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, "DELETE FROM sqlitesync_inbox WHERE id = ?", id)
+	return err
 }
 
 // Prune takes conflicts out of the inbox that were found before the last days,

@@ -209,9 +209,7 @@ func TestConflictsAreKeptForDaysOfUse(t *testing.T) {
 	want(4, 5, 6) // no id comes back
 	d.prune("2026-01-05", 3, 2)
 	want(5, 6)
-	for _, statement := range merge.Forget {
-		d.exec(statement, 6)
-	}
+	d.check(merge.Forget(context.Background(), d.conn.Exec, 6))
 	d.collide(1)
 	want(5, 7)
 }
