@@ -488,3 +488,28 @@ func TestTheInboxIsReadWithNothingButSQLite(t *testing.T) {
 	settle(b, a)
 	a.wantValue("2.5", "SELECT n FROM person WHERE id = 'x'")
 }
+
+// The table got another name since, and the other app too: what was lost is taken back under the new one.
+func TestAConflictOfARenamedTableIsResolved(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'start', 1)")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'a'")
+	tick()
+	b.exec("UPDATE item SET name = 'b'")
+	settle(a, b)
+	for _, d := range []*testDevice{a, b} {
+		d.exec("ALTER TABLE item RENAME TO thing; ALTER TABLE thing RENAME COLUMN id TO uid")
+	}
+	settle(a, b)
+	settle(a, b)
+	list := a.conflicts()
+	if len(list) != 1 || list[0].Table != "thing" {
+		t.Fatalf("conflicts %+v, want one of thing", list)
+	}
+	must(t, a.syncer.Resolve(context.Background(), list[0].ID, TakeLoser))
+	settle(a, b)
+	wantEverywhere("x a", "SELECT uid || ' ' || name FROM thing", a, b)
+	wantQuiet(t, a, b)
+}
