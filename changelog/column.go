@@ -20,6 +20,7 @@ type Column struct {
 	// must look the same on every device, so nothing that is computed counts.
 	Default Value
 
+	computed bool // the default is no literal
 	// substitute is the default, in SQL, if REPLACE puts it in the place of
 	// NULL, else "".
 	substitute string

@@ -21,8 +21,17 @@ type Database struct {
 	Self DeviceID
 	// Tables holds the tables that take part, by number.
 	Tables []*Table
+	// Components holds the tables that take part, each after those that its
+	// rows refer to.
+	Components []Component
 	// Unsynced holds what stays on this device.
 	Unsynced []Unsynced
+	// ForeignKeys is whether this space enforces foreign keys.
+	ForeignKeys bool
+	// Local holds the foreign keys between tables that do not take part,
+	// Unchecked those of tables that do and that nothing can be said about: their
+	// parents do not take part, or their columns are generated.
+	Local, Unchecked []*Reference
 	// Stale holds the tables that Reconcile is to look at.
 	Stale []Stale
 
@@ -183,7 +192,8 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 
 // Unsettled returns the tables whose definition is not the one for which
 // [Database.SetSettled] was called last. Indexes count that can refuse a row:
-// unique ones, and those that compute something.
+// unique ones, and those that compute something. So does whether the parents
+// of its foreign keys take part.
 func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) {
 	for _, table := range db.Tables {
 		var settled string
@@ -205,6 +215,9 @@ func (db *Database) definition(ctx context.Context, table *Table) (text string, 
 	err = db.Conn.Get(ctx, `SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema
 		WHERE tbl_name = ? COLLATE NOCASE AND (type = 'table' OR type = 'index' AND
 			(sql LIKE 'CREATE UNIQUE%' OR sql LIKE '%(%(%' OR sql LIKE '%)%WHERE%' OR sql LIKE '%->%' OR sql LIKE '%||%')) ORDER BY type, name)`, []any{table.Name}, &text)
+	for _, r := range table.References {
+		text += fmt.Sprintf(";%s %t", r.ID(), r.Parent != nil)
+	}
 	return text, err
 }
 
@@ -285,7 +298,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	}
 	before := db.byName
 	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
-	asked := make(map[string]bool)
+	asked, others := make(map[string]bool), make(map[string]bool)
 	for _, name := range selection.Tables {
 		asked[CanonicalName(name)] = true
 	}
@@ -293,6 +306,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		canonical := CanonicalName(e.name)
 		excluded := slices.ContainsFunc(selection.Exclude, func(name string) bool { return CanonicalName(name) == canonical })
 		if excluded || selection.Tables != nil && !asked[canonical] {
+			others[canonical] = true
 			continue
 		}
 		table, unsynced, err := e.read(ctx, db.Conn)
@@ -311,13 +325,15 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 			}
 			db.Tables = append(db.Tables, table)
 			db.byName[canonical] = table
+		} else {
+			others[canonical] = true
 		}
 		delete(asked, canonical)
 	}
 	for name := range asked {
 		return fmt.Errorf("%w: there is no table %q, or it is excluded too", ErrSchema, name)
 	}
-	return nil
+	return db.readReferences(ctx, others)
 }
 
 // Preview returns the tables that would take part, in a database that may not

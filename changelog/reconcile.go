@@ -175,6 +175,16 @@ func (db *Database) noteGone(ctx context.Context, table *Table, at string) error
 // maxGained is for how many columns a condition is no deeper than SQLite allows.
 const maxGained = 200
 
+// Note notes in the log that a row was written now. It writes.
+func (db *Database) Note(ctx context.Context, table *Table, key Key) error {
+	query := table.Statement("note", 1, func() string {
+		return fmt.Sprintf("INSERT INTO sqlitesync_log (%s) VALUES (%d, julianday('now')%s)",
+			logColumns(table), table.Number, strings.Repeat(", ?", len(table.Key)))
+	})
+	_, err := db.Conn.Exec(ctx, query, key...)
+	return err
+}
+
 // differs returns the condition that a row may differ from what is known, and
 // its parameters.
 func (s *Stale) differs() (condition string, defaults []any) {

@@ -81,6 +81,28 @@ func (db *Database) Values(ctx context.Context, n int, query string, args ...any
 	return scannedValues(row)
 }
 
+// Rows returns all rows of a query that selects n columns.
+func (db *Database) Rows(ctx context.Context, n int, query string, args ...any) (list [][]Value, err error) {
+	rows, err := db.Conn.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var row []Value
+	dest := pointers(&row, n)
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return nil, err
+		}
+		values, err := scannedValues(row)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, values)
+	}
+	return list, rows.Err()
+}
+
 // Read returns the row with this key as a full put without stamps, or nil if
 // there is none.
 func (db *Database) Read(ctx context.Context, table *Table, key Key) (*Change, error) {

@@ -20,6 +20,10 @@ type Table struct {
 	Key, Columns []Column
 	// Unique holds the UNIQUE constraints and indexes other than the key.
 	Unique []Unique
+	// References holds the foreign keys of this table, Referrers those that
+	// refer to it, Local those of tables that do not take part in sync. All are
+	// empty in a space that does not enforce foreign keys.
+	References, Referrers, Local []*Reference
 	// Put and Gone are the shapes of a full put and of a delete.
 	Put, Gone *Shape
 
@@ -39,6 +43,10 @@ type Table struct {
 	// Touched holds the rows, by Identity, whose unique values edits may have
 	// made free. Package merge looks which held rows can show.
 	Touched map[string]bool
+	// Written holds the rows, by Identity, whose references, or whose children,
+	// have not been looked at since they were written. Only tables that are
+	// Bound have any.
+	Written map[string]Key
 	// Silent: a trigger of the app has rolled back a merge, and none runs in
 	// merges any more.
 	Silent bool
@@ -106,6 +114,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		case row.key > 0:
 			keys[row.key] = *column
 		default:
+			column.computed = row.constant != nil && !literalPattern.MatchString(*row.constant) && CanonicalName(*row.constant) != "null"
 			if row.constant != nil && literalPattern.MatchString(*row.constant) {
 				if column.Default, err = stored(ctx, c, column.Affinity, *row.constant); err != nil {
 					return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)

@@ -26,6 +26,13 @@ type Result struct {
 	// show them as they were. The caller makes a batch of them in the same
 	// transaction: other devices need them for the same answer.
 	Unsent []changelog.Change
+	// PutAgain counts the rows that were written again because children of this
+	// device need them. They stand in the log; the caller folds it in the same
+	// transaction, after it has recorded that the batch is merged.
+	PutAgain int
+	// Local says what became of rows of tables that do not take part in sync,
+	// and whose parents are gone, where that is not what they declare.
+	Local []string
 }
 
 // merger does one merge.
@@ -34,11 +41,19 @@ type merger struct {
 	author  changelog.DeviceID
 	seen    changelog.Vector
 	witness bool
+	fresh   bool // the batch was not merged before
 	result  Result
+
+	work        queue                                    // rows that references make settle look at
+	looked      queue                                    // those of a component that were looked at
+	whole       map[*changelog.Table]bool                // tables whose rows all have to be looked at
+	seenLocally queue                                    // rows that rows of local tables may refer to
+	lost        map[*changelog.Table][]*changelog.Change // rows that the batch deletes
 }
 
-// touch notes that a row of a table with unique values shows something else.
+// touch notes that a row shows something else: unique values may be free now.
 func touch(table *changelog.Table, key changelog.Key) {
+	wrote(table, key)
 	if len(table.Unique) == 0 {
 		return
 	}
@@ -48,6 +63,18 @@ func touch(table *changelog.Table, key changelog.Key) {
 	table.Touched[table.Identity(key)] = true
 }
 
+// wrote notes that the references of a row, and its children, have to be
+// looked at.
+func wrote(table *changelog.Table, key changelog.Key) {
+	if !table.Bound() {
+		return
+	}
+	if table.Written == nil {
+		table.Written = make(map[string]changelog.Key)
+	}
+	table.Written[table.Identity(key)] = key
+}
+
 // hold says why a row is held; the zero hold is that of a row that is not.
 type hold struct {
 	reason string
@@ -55,7 +82,11 @@ type hold struct {
 }
 
 func newMerger(db *changelog.Database) *merger {
-	return &merger{db: db, result: Result{Rows: make(map[string]int), Collisions: make(map[string]int)}}
+	return &merger{
+		db: db, result: Result{Rows: make(map[string]int), Collisions: make(map[string]int)},
+		work: make(queue), looked: make(queue), whole: make(map[*changelog.Table]bool), seenLocally: make(queue),
+		lost: make(map[*changelog.Table][]*changelog.Change),
+	}
 }
 
 // Apply merges a batch of another device. Conflicts are recorded if witness is
@@ -73,7 +104,8 @@ func Apply(ctx context.Context, db *changelog.Database, batch *changelog.Batch, 
 	}
 	m := newMerger(db)
 	// What a batch conflicts with was recorded when it came for the first time.
-	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness && batch.Number > merged
+	m.fresh = batch.Number > merged
+	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness && m.fresh
 	// Changes of one shape are written in groups.
 	rest := batch.Changes
 	for len(rest) > 0 {
@@ -86,7 +118,13 @@ func Apply(ctx context.Context, db *changelog.Database, batch *changelog.Batch, 
 		}
 		rest = rest[n:]
 	}
-	return m.result, m.settle(ctx)
+	if err := m.settle(ctx); err != nil {
+		return m.result, err
+	}
+	if err := m.putAgain(ctx); err != nil {
+		return m.result, err
+	}
+	return m.result, m.followLocally(ctx)
 }
 
 // lookUp bounds how many clocks are in memory at once.
@@ -250,6 +288,9 @@ func (m *merger) write(ctx context.Context, table *changelog.Table, changes []ch
 	var err error
 	if changes[0].Shape.Kind == changelog.Delete {
 		for i := range changes {
+			if err := m.lose(ctx, table, changes[i].Key, nil); err != nil {
+				return err
+			}
 			if err := m.remove(ctx, table, changes[i].Key); err != nil {
 				return err
 			}

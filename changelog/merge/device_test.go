@@ -37,6 +37,9 @@ type device struct {
 	pageSize int // how many entries of the log are folded together; 0: all
 
 	recursiveTriggers bool
+
+	foreignKeys    bool // the space enforces foreign keys
+	appForeignKeys bool // the app's handle does
 }
 
 // newDevice makes a database with the schema, and the triggers and tables of sync in it. Rows that the schema script
@@ -77,6 +80,7 @@ func (d *device) capture(ctx context.Context) (err error) {
 		if d.db, err = changelog.Open(ctx, d.conn, d.id); err != nil {
 			return err
 		}
+		d.db.ForeignKeys = d.foreignKeys
 	}
 	if err := d.db.Capture(ctx, changelog.Selection{}); err != nil {
 		return err
@@ -123,7 +127,7 @@ func (d *device) open() {
 		d.check(err)
 		return db
 	}
-	d.app = handle("synchronous(OFF)", fmt.Sprintf("recursive_triggers(%t)", d.recursiveTriggers))
+	d.app = handle("synchronous(OFF)", fmt.Sprintf("recursive_triggers(%t)", d.recursiveTriggers), fmt.Sprintf("foreign_keys(%t)", d.appForeignKeys))
 	d.app.SetMaxOpenConns(1) // so that BEGIN and COMMIT may be statements like any other
 	d.engine = handle("synchronous(OFF)", "foreign_keys(0)")
 	conn, err := d.engine.Conn(context.Background())
@@ -220,6 +224,9 @@ func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err er
 		}
 		edits, err := d.db.Pending(ctx, page, d.number+1)
 		if err != nil {
+			return nil, err
+		}
+		if err := merge.Restore(ctx, d.db, edits); err != nil {
 			return nil, err
 		}
 		if err := merge.Predate(ctx, d.db, edits); err != nil {
@@ -323,10 +330,14 @@ func (d *device) applyAs(batch *changelog.Batch, witness bool) (folded *changelo
 			return err
 		}
 		number, _, err := d.db.Position(ctx, batch.Device)
-		if err != nil || number >= batch.Number {
+		if err == nil && number < batch.Number {
+			err = d.db.SetPosition(ctx, batch.Device, batch.Number, [32]byte{})
+		}
+		if err != nil || result.PutAgain == 0 {
 			return err
 		}
-		return d.db.SetPosition(ctx, batch.Device, batch.Number, [32]byte{})
+		_, err = d.foldInside(ctx)
+		return err
 	})
 	return folded, result
 }

@@ -77,9 +77,10 @@ func (m *merger) describe(ctx context.Context, rows, row string, changes []chang
 // Rename goes on with what is kept of a table, and with its conflicts, when its
 // name, or that of a column of its key, was changed from what it was.
 func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table, was string) error {
-	_, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE sqlitesync_kept SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was)
-	if err != nil {
-		return err
+	for _, name := range []string{"sqlitesync_kept", "sqlitesync_parents"} {
+		if _, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE "+name+" SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was); err != nil {
+			return err
+		}
 	}
 	m := newMerger(db)
 	rows, err := m.keptRows(ctx, table, "", -1)

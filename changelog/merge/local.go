@@ -17,7 +17,10 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 	if err := m.local(ctx, edits); err != nil {
 		return m.result, err
 	}
-	return m.result, m.settle(ctx)
+	if err := m.settle(ctx); err != nil {
+		return m.result, err
+	}
+	return m.result, m.followLocally(ctx)
 }
 
 // LocalPart records edits while the log has further pages. It settles nothing:
@@ -91,7 +94,14 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, hold{})
+	v := view{}
+	if len(edit.Table.References) > 0 && w.Exists { // the row may show without a parent still, until settle looks at it
+		if v.row, err = m.db.Read(ctx, edit.Table, edit.Change.Key); err != nil {
+			return err
+		}
+		v.derived = v.row != nil && v.row.Image() != m.image(edit.Table, w).Image()
+	}
+	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, v)
 }
 
 // overrule shows the winner in the place of what a migration made of a row.
@@ -101,7 +111,7 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
 			return err
 		}
-		return m.record(ctx, table, w, before, false, hold{})
+		return m.record(ctx, table, w, before, false, view{})
 	}
 	held, err := m.place(ctx, table, &w, m.image(table, w))
 	if err != nil {
@@ -112,7 +122,7 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 			return err
 		}
 	}
-	return m.record(ctx, table, w, before, held.reason == "", held)
+	return m.record(ctx, table, w, before, held.reason == "", view{held: held})
 }
 
 // Predate dates what migrations made of rows just behind what these rows
@@ -202,7 +212,8 @@ func each(ctx context.Context, db *changelog.Database, table *changelog.Table, r
 	return m.result, nil
 }
 
-// Settle shows held rows of a table whose unique values have become free.
+// Settle shows held rows of a table whose unique values have become free, and
+// looks at the references of all of its rows.
 func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table) (Result, error) {
 	m := newMerger(db)
 	rivals, err := m.rivalries(ctx, table)
@@ -213,7 +224,11 @@ func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table)
 	for rival := range rivals {
 		table.Touched[rival] = true
 	}
-	return m.result, m.settle(ctx)
+	m.whole[table] = len(table.References) > 0
+	if err := m.settle(ctx); err != nil {
+		return m.result, err
+	}
+	return m.result, m.followLocally(ctx)
 }
 
 // adopt brings the changes that were kept while their table was not here
@@ -254,7 +269,7 @@ func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) 
 	if err := m.keep(ctx, table.Put, row, nil, hold{}); err != nil {
 		return err
 	}
-	return m.record(ctx, table, Combine(append(changes, known...)), before, false, hold{})
+	return m.record(ctx, table, Combine(append(changes, known...)), before, false, view{})
 }
 
 // retryRow shows a row of which changes are kept.
@@ -268,13 +283,19 @@ func (m *merger) retryRow(ctx context.Context, table *changelog.Table, row strin
 		return err
 	}
 	w := Combine(changes)
+	if len(table.References) > 0 && w.Exists {
+		v, err := m.view(ctx, table, &w, true)
+		if err != nil || v.missing() { // that is for Settle, which looks at the parents too
+			return err
+		}
+	}
 	if before.Visible() && w.Exists { // most rows are as they should be, and need not be written
 		row, err := m.db.Read(ctx, table, before.Key)
 		if err != nil {
 			return err
 		}
 		if row != nil && row.Image() == m.image(table, w).Image() {
-			return m.record(ctx, table, w, before, true, hold{})
+			return m.record(ctx, table, w, before, true, view{})
 		}
 	}
 	return m.show(ctx, table, w, before)

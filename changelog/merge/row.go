@@ -50,19 +50,26 @@ func (m *merger) versions(ctx context.Context, table *changelog.Table, before *c
 	}
 }
 
-// show makes the table show the winner, or holds it.
+// show makes the table show the winner, or holds it. References are for settle
+// to look at, when all parents are there.
 func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
 	if !w.Exists {
 		m.result.Rows[table.Name]++
 		touch(table, w.Newest().Key)
+		if err := m.lose(ctx, table, w.Newest().Key, before); err != nil {
+			return err
+		}
 		if err := m.hide(ctx, table, before); err != nil {
 			return err
 		}
-		return m.record(ctx, table, w, before, false, hold{})
+		return m.record(ctx, table, w, before, false, view{})
 	}
 	row := m.image(table, w)
 	if before.Visible() && before.Shape == table.PutNumber && before.Image == row.Image() {
-		return m.record(ctx, table, w, before, true, hold{}) // nobody's trigger needs to hear of it
+		if len(table.References) > 0 { // it may have shown so for want of a parent
+			touch(table, row.Key)
+		}
+		return m.record(ctx, table, w, before, true, view{}) // nobody's trigger needs to hear of it
 	}
 	m.result.Rows[table.Name]++
 	touch(table, row.Key)
@@ -75,7 +82,7 @@ func (m *merger) show(ctx context.Context, table *changelog.Table, w Winner, bef
 			return err
 		}
 	}
-	return m.record(ctx, table, w, before, held.reason == "", held)
+	return m.record(ctx, table, w, before, held.reason == "", view{held: held})
 }
 
 // image returns the row that a winner amounts to in this table. A column that
@@ -102,12 +109,15 @@ func (m *merger) hide(ctx context.Context, table *changelog.Table, before *chang
 
 // record writes down what is known of a row from now on: its clock, and the
 // changes that the table and the clock can't hold.
-func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock, visible bool, held hold) error {
+func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock, visible bool, v view) error {
 	newest := w.Newest()
 	clock := changelog.Clock{Key: newest.Key, Stamp: newest.Stamp, Birth: w.Birth()}
 	kept := w.Needed
+	if v.row == nil {
+		v.row = m.image(table, w)
+	}
 	switch {
-	case visible && len(kept) == 1 && within(newest.Shape, table.Put):
+	case visible && len(kept) == 1 && within(newest.Shape, table.Put) && !v.derived:
 		number, err := m.db.ShapeNumber(ctx, newest.Shape)
 		if err != nil {
 			return err
@@ -115,7 +125,7 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 		clock.State, clock.Shape, clock.Image = changelog.Shown, number, newest.Image()
 		kept = nil
 	case visible:
-		clock.State, clock.Shape, clock.Image = changelog.Combined, table.PutNumber, m.image(table, w).Image()
+		clock.State, clock.Shape, clock.Image = changelog.Combined, table.PutNumber, v.row.Image()
 	case newest.Shape.Kind == changelog.Delete:
 		clock.State, clock.Image = changelog.Deleted, newest.Image()
 		kept = nil
@@ -126,7 +136,11 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 		m.noteUnsent(w, before)
 	}
 	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
-		if err := m.keep(ctx, table.Put, table.Identity(newest.Key), kept, held); err != nil {
+		row := table.Identity(newest.Key)
+		if err := m.keep(ctx, table.Put, row, kept, v.held); err != nil {
+			return err
+		}
+		if err := m.keepLinks(ctx, table, row, m.worthKeeping(table, w, clock.State, v)); err != nil {
 			return err
 		}
 	}

@@ -64,3 +64,18 @@ CREATE VIEW sqlitesync_conflicts AS
 CREATE VIEW sqlitesync_held AS
 	SELECT table_name, row_key, reason, device, strftime('%Y-%m-%d %H:%M:%f', time / 1000.0, 'unixepoch') AS time, winner AS "values"
 	FROM sqlitesync_kept WHERE reason <> '';
+
+-- Which parents the rows refer to that are held, or that show without a parent:
+-- the parent's table and columns, and what its values have in common with all
+-- that SQLite could hold equal to them. missing: the parent does not show.
+CREATE TABLE sqlitesync_parents (
+	tbl       TEXT NOT NULL,
+	row       BLOB NOT NULL,
+	n         INTEGER NOT NULL,
+	reference TEXT NOT NULL,
+	parent    TEXT NOT NULL,
+	value     BLOB NOT NULL,
+	missing   INTEGER NOT NULL,
+	PRIMARY KEY (tbl, row, n)
+) WITHOUT ROWID;
+CREATE INDEX sqlitesync_parents_value ON sqlitesync_parents (parent, value);

@@ -75,13 +75,13 @@ func (m *merger) displace(ctx context.Context, table *changelog.Table, rival *ch
 	}
 	m.result.Rows[table.Name]++
 	touch(table, rival.Key)
-	return m.record(ctx, table, Combine(versions), rival, false, held)
+	return m.record(ctx, table, Combine(versions), rival, false, view{held: held})
 }
 
 // rivals returns the clocks of the rows other than row that have one of the
 // unique values that it claims.
 func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *changelog.Change) ([]changelog.Clock, error) {
-	claims, err := m.claims(ctx, table, row)
+	claims, _, err := m.claims(ctx, table, row)
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +128,11 @@ func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *change
 var errProbed = errors.New("probed")
 
 // claims returns the values that row has in each unique index, nil for a
-// partial index that it is not in. Only SQLite can tell, since an index can be
+// partial index that it is not in, or says by which rule that is not about
+// other rows the table refuses it. Only SQLite can tell, since an index can be
 // on expressions and generated columns: the row takes its place by force, is
 // looked at, and leaves it again.
-func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, err error) {
+func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, refusal, err error) {
 	width := len(table.Key) + len(table.Columns)
 	force := table.Statement("force", 1, func() string { return forceText(table, width) })
 	claims = make([][]any, len(table.Unique))
@@ -160,25 +161,11 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 	})
 	switch {
 	case errors.Is(err, errProbed):
-		return claims, nil
-	case changelog.Refused(err): // by a rule that is not about other rows
-		return make([][]any, len(table.Unique)), nil
+		return claims, nil, nil
+	case changelog.Refused(err):
+		return make([][]any, len(table.Unique)), err, nil
 	}
-	return nil, err
-}
-
-// settle shows held rows whose unique values have become free.
-func (m *merger) settle(ctx context.Context) error {
-	for _, table := range m.db.Tables {
-		for len(table.Touched) > 0 {
-			touched := table.Touched
-			table.Touched = nil // showing a row may take others out of sight, and so on
-			if err := m.retry(ctx, table, touched); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return nil, nil, err
 }
 
 // retry looks at the held rows of a table in whose way one of these rows was,
@@ -197,14 +184,7 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table, touched map[
 		if before == nil || before.State != changelog.Held {
 			continue // shown meanwhile, or waiting for Retry
 		}
-		again, err := m.place(ctx, table, &held[i], m.image(table, held[i]))
-		if err != nil {
-			return err
-		}
-		if again.reason == "" {
-			m.result.Rows[table.Name]++
-		}
-		if err := m.record(ctx, table, held[i], before, again.reason == "", again); err != nil {
+		if err := m.present(ctx, table, &held[i], before); err != nil {
 			return err
 		}
 	}

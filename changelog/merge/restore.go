@@ -1,0 +1,207 @@
+package merge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// Restore gives the edits of rows that show no parent, or a default one, for
+// want of theirs, what the winners say of these columns: what the app has found
+// there and left alone is not what a person wrote. It is called after
+// [changelog.Database.Pending], before the edits are encoded.
+//
+// A reference is left alone if all of its columns are as they were.
+func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
+	m := newMerger(db)
+	for i := range edits {
+		edit := &edits[i]
+		if len(edit.Table.References) == 0 || edit.Before == nil || edit.Before.State != changelog.Combined || edit.Change.Shape != edit.Table.Put {
+			continue
+		}
+		lacking, err := m.lacking(ctx, edit.Table, edit.Before.Key)
+		if err != nil {
+			return err
+		}
+		if len(lacking) == 0 {
+			continue
+		}
+		versions, err := m.versions(ctx, edit.Table, edit.Before)
+		if err != nil {
+			return err
+		}
+		winner, was := m.image(edit.Table, Combine(versions)), edit.Change
+		edit.Change.Values = slices.Clone(edit.Change.Values)
+		for _, r := range lacking {
+			if slices.EqualFunc(r.Get(&was), r.Substitute(), changelog.Equal) {
+				r.Set(&edit.Change, r.Get(winner))
+			}
+		}
+	}
+	return nil
+}
+
+// lacking returns the references whose parents a row shows without.
+func (m *merger) lacking(ctx context.Context, table *changelog.Table, key changelog.Key) (lacking []*changelog.Reference, err error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT reference FROM sqlitesync_parents WHERE tbl = ? AND row = ? AND missing",
+		table.Put.Rows(), []byte(table.Identity(key)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(table.References, func(r *changelog.Reference) bool { return r.ID() == id })
+		if at >= 0 && (table.References[at].Action == changelog.SetNull || table.References[at].Action == changelog.SetDefault) {
+			lacking = append(lacking, table.References[at])
+		}
+	}
+	return lacking, rows.Err()
+}
+
+// lose keeps in memory what is known of a row that the batch deletes: a child
+// that was written here may need it again. That is at most a batch.
+func (m *merger) lose(ctx context.Context, table *changelog.Table, key changelog.Key, before *changelog.Clock) error {
+	restricts := func(r *changelog.Reference) bool { return r.Action == changelog.Restrict }
+	if !m.fresh || !slices.ContainsFunc(table.Referrers, restricts) {
+		return nil
+	}
+	row, err := m.db.Read(ctx, table, key)
+	if err != nil || row == nil {
+		return err
+	}
+	if before != nil && before.State == changelog.Combined { // it may show less than is known
+		versions, err := m.versions(ctx, table, before)
+		if err != nil {
+			return err
+		}
+		row = m.image(table, Combine(versions))
+	}
+	m.lost[table] = append(m.lost[table], row)
+	return nil
+}
+
+// putAgain writes the rows that the batch has deleted although children that
+// this device wrote refer to them, with RESTRICT or NO ACTION: had the author
+// of the batch known the children, it could not have deleted the parents. They
+// are ordinary new writes, for the caller to fold in the same transaction; so
+// the device that wrote a child does it, once, and no other does.
+func (m *merger) putAgain(ctx context.Context) error {
+	for _, table := range m.db.Tables {
+		for _, parent := range m.lost[table] {
+			for _, r := range table.Referrers {
+				if r.Action != changelog.Restrict {
+					continue
+				}
+				if err := m.putParentAgain(ctx, r, parent); err != nil {
+					return fmt.Errorf("table %q: put a row again: %w", table.Name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// errUnsupported takes back what support has written.
+var errUnsupported = errors.New("unsupported")
+
+// putParentAgain puts a row again for a child that this device wrote, if the
+// child shows then.
+func (m *merger) putParentAgain(ctx context.Context, r *changelog.Reference, parent *changelog.Change) error {
+	values := r.ParentValues(parent)
+	if values == nil {
+		return nil
+	}
+	found, err := m.linked(ctx, r.Child, "parent = ? AND value = ? AND missing", r.Target(), bucket(values))
+	if err != nil {
+		return err
+	}
+	for _, row := range found {
+		before, w, err := m.winner(ctx, r.Child, row, nil)
+		if err != nil {
+			return err
+		}
+		if before == nil || before.State != changelog.Held || before.Stamp.Device != m.db.Self {
+			continue
+		}
+		put := m.result.PutAgain
+		err = m.db.Conn.Attempt(ctx, func() error { return m.support(ctx, r.Child, m.image(r.Child, *w), nil) })
+		if errors.Is(err, errUnsupported) || changelog.Refused(err) {
+			m.result.PutAgain = put
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// support puts the rows again that a row needs to be shown, and those that they
+// need. It fails with errUnsupported if that can't be done.
+func (m *merger) support(ctx context.Context, table *changelog.Table, row *changelog.Change, needing []*changelog.Change) error {
+	for _, r := range table.References {
+		values := r.Values(row)
+		if values == nil || r.Action == changelog.SetNull || r.Action == changelog.SetDefault {
+			continue
+		}
+		met, err := m.shows(ctx, r, values)
+		if err != nil {
+			return err
+		}
+		if met {
+			continue
+		}
+		parent, err := m.lostParent(ctx, r, values)
+		switch {
+		case err != nil:
+			return err
+		case parent == nil || r.Action != changelog.Restrict:
+			return errUnsupported
+		case slices.Contains(needing, parent): // a circle, of which each row comes back
+			continue
+		}
+		if err := m.support(ctx, r.Parent, parent, append(needing, parent)); err != nil {
+			return err
+		}
+		if err := m.putRowAgain(ctx, r.Parent, parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lostParent returns the row with these values that the batch deletes, nil if it
+// does not delete any.
+func (m *merger) lostParent(ctx context.Context, r *changelog.Reference, values []changelog.Value) (*changelog.Change, error) {
+	wanted := bucket(values)
+	for _, parent := range m.lost[r.Parent] {
+		has := r.ParentValues(parent)
+		if has == nil || !bytes.Equal(bucket(has), wanted) {
+			continue
+		}
+		var same bool
+		query := r.Child.Statement("same parent "+r.ID(), 1, r.Same)
+		err := m.db.Conn.Get(ctx, query, slices.Concat(has, values), &same)
+		if err != nil || same {
+			return parent, err
+		}
+	}
+	return nil, nil
+}
+
+// putRowAgain writes a row and notes it in the log as if the app had.
+func (m *merger) putRowAgain(ctx context.Context, table *changelog.Table, row *changelog.Change) error {
+	if err := m.upsert(ctx, table, []changelog.Change{*row}); err != nil {
+		return err
+	}
+	m.result.PutAgain++
+	return m.db.Note(ctx, table, row.Key)
+}

@@ -1,0 +1,593 @@
+package merge_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// TestWorlds runs random histories over tables that refer to one another and holds every device against the oracle after
+// every step, in a space that enforces foreign keys.
+func TestWorlds(t *testing.T) {
+	if *seedFlag != 0 {
+		runWorld(t, *seedFlag)
+		return
+	}
+	for seed := range uint64(*historiesFlag) {
+		t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) { runWorld(t, seed+1) })
+	}
+}
+
+// A worldRun is one random history.
+type worldRun struct {
+	t       *testing.T
+	random  *rand.Rand
+	kind    worldKind
+	members []*worldMember
+	logs    map[changelog.DeviceID][]*changelog.Batch
+}
+
+type worldMember struct {
+	*device
+	known []changelog.Change
+	seen  changelog.Vector
+}
+
+func runWorld(t *testing.T, seed uint64) {
+	h := &worldRun{t: t, random: rand.New(rand.NewPCG(seed, 2)), logs: make(map[changelog.DeviceID][]*changelog.Batch)}
+	defer func() {
+		if t.Failed() {
+			t.Logf("to run this history alone: go test -run TestWorlds -seed %d -steps %d -v", seed, *stepsFlag)
+		}
+	}()
+	h.kind = worldKinds[h.random.IntN(len(worldKinds))]
+	h.logf("%s", h.kind.create)
+	for i := range 2 + h.random.IntN(4) {
+		h.join(string(rune('a' + i)))
+	}
+	for range *stepsFlag {
+		h.step()
+		if t.Failed() {
+			return
+		}
+	}
+	h.finish()
+}
+
+func (h *worldRun) logf(format string, args ...any) {
+	h.t.Helper()
+	if testing.Verbose() {
+		h.t.Logf(format, args...)
+	}
+}
+
+func (h *worldRun) join(name string) {
+	d := newApp(h.t, name, h.kind.create)
+	d.foreignKeys = true
+	d.recursiveTriggers, d.appForeignKeys = h.random.IntN(2) == 0, true
+	m := &worldMember{device: d, seen: make(changelog.Vector)}
+	d.restartApp()
+	for range h.random.IntN(6) {
+		h.write(m)
+	}
+	for _, table := range h.kind.world.tables() {
+		for _, row := range m.scan(table) {
+			m.known = append(m.known, asBaseline(table, row))
+		}
+	}
+	d.setUp()
+	// Some apps do not care.
+	d.appForeignKeys = h.random.IntN(5) != 0
+	m.restart()
+	m.retry() // a REPLACE can leave a child without its parent, in SQLite itself
+	h.members = append(h.members, m)
+	h.publish(m)
+	h.verify(m)
+}
+
+// restartApp opens the handles again before sync is there.
+func (d *device) restartApp() { d.close(); d.open() }
+
+// asBaseline makes a change of a row as scan returns it.
+func asBaseline(table *model, row map[string]any) changelog.Change {
+	var names []string
+	for _, column := range table.column {
+		names = append(names, column.name)
+	}
+	slices.Sort(names)
+	c := changelog.Change{Shape: changelog.NewShape(changelog.Full, table.table, table.key, names)}
+	for _, name := range table.key {
+		c.Key = append(c.Key, row[name])
+	}
+	for _, name := range names {
+		c.Values = append(c.Values, row[name])
+	}
+	return c
+}
+
+func (m *worldMember) name() string { return strings.TrimRight(string(m.id[:]), "\x00") }
+
+// scan reads a table.
+func (m *worldMember) scan(table *model) (found []map[string]any) {
+	names := slices.Clone(table.key)
+	for _, column := range table.column {
+		names = append(names, column.name)
+	}
+	rows, err := m.app.Query(`SELECT +"` + strings.Join(names, `", +"`) + `" FROM "` + table.table + `"`)
+	m.check(err)
+	defer rows.Close()
+	for rows.Next() {
+		values := make([]any, len(names))
+		dest := make([]any, len(names))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		m.check(rows.Scan(dest...))
+		row := make(map[string]any)
+		for i, name := range names {
+			row[name] = values[i]
+		}
+		found = append(found, row)
+	}
+	m.check(rows.Err())
+	return found
+}
+
+func keyIn(table *model, row map[string]any) changelog.Key {
+	var key changelog.Key
+	for _, name := range table.key {
+		key = append(key, row[name])
+	}
+	return key
+}
+
+func (h *worldRun) step() {
+	m := h.members[h.random.IntN(len(h.members))]
+	switch n := h.random.IntN(100); {
+	case n < 40:
+		h.write(m)
+	case n < 55:
+		h.fold(m)
+	case n < 88:
+		h.deliver(m, h.anyBatch(m))
+	case n < 91:
+		h.repeat(m)
+	case n < 94:
+		h.logf("%s restarts", m.name())
+		m.restart()
+	case n < 96:
+		h.fold(m)
+		m.device.baseline()
+		h.publish(m)
+		h.verify(m)
+	default:
+		h.logf("%s looks at all again", m.name())
+		h.fold(m)
+		m.retry()
+		h.publish(m)
+		h.verify(m)
+	}
+}
+
+func (h *worldRun) write(m *worldMember) {
+	m.now = 1 + h.random.Int64N(40)
+	for _, statement := range h.kind.statements(h.random) {
+		err := m.try(statement)
+		h.logf("%s at %d: %s; %v", m.name(), m.now, statement, err)
+	}
+	m.try("ROLLBACK") // a COMMIT can be refused
+}
+
+// fold makes a batch of what the app wrote and compares it with what the app did.
+func (h *worldRun) fold(m *worldMember) {
+	h.t.Helper()
+	before := h.kind.world.look(m.known)
+	got, want := make(map[string]string), make(map[string]string)
+	for _, table := range h.kind.world.tables() {
+		h.expectEdits(m, table, before.shown[table.table], want)
+	}
+	made := len(m.made)
+	m.pageSize = h.random.IntN(4)
+	m.device.fold()
+	for _, batch := range m.made[made:] {
+		for _, c := range batch.Changes {
+			table := h.kind.model(c.Shape.Table)
+			name := table.table + " " + table.identity(c.Key)
+			switch {
+			case c.Stamp.Baseline(): // handed over, not folded
+			case c.Shape.Kind == changelog.Delete:
+				got[name] = "deleted"
+			default:
+				row, _ := table.winner([]changelog.Change{c})
+				got[name] = table.line(row)
+			}
+		}
+	}
+	h.compare(m, "edits", got, want)
+	h.publish(m)
+	h.verify(m)
+}
+
+// expectEdits says what the app made of a table that showed these rows. A column that shows what stands there for want of a
+// parent is not the app's doing.
+func (h *worldRun) expectEdits(m *worldMember, table *model, shown map[string]*worldRow, want map[string]string) {
+	there := make(map[string]bool)
+	for _, row := range m.scan(table) {
+		key := keyIn(table, row)
+		there[table.identity(key)] = true
+		was := shown[table.identity(key)]
+		line := table.line(modelRow{key: key, values: row})
+		if was != nil && line == table.line(modelRow{key: was.key, values: was.now}) {
+			continue
+		}
+		restored := maps.Clone(row)
+		if was != nil {
+			for _, r := range was.absent {
+				if !slices.ContainsFunc(r.columns, func(name string) bool { return !changelog.Equal(row[name], was.now[name]) }) {
+					for _, name := range r.columns {
+						restored[name] = was.values[name]
+					}
+				}
+			}
+		}
+		want[table.table+" "+table.identity(key)] = table.line(modelRow{key: key, values: restored})
+	}
+	for identity := range shown {
+		if !there[identity] {
+			want[table.table+" "+identity] = "deleted"
+		}
+	}
+}
+
+func (h *worldRun) publish(m *worldMember) {
+	for _, batch := range m.made[len(h.logs[m.id]):] {
+		h.logf("%s publishes batch %d: %s", m.name(), batch.Number, describedIn(batch.Changes))
+		m.known = append(m.known, batch.Changes...)
+		h.logs[m.id] = append(h.logs[m.id], batch)
+	}
+}
+
+func describedIn(changes []changelog.Change) string {
+	var parts []string
+	for _, c := range changes {
+		parts = append(parts, fmt.Sprintf("%s %s@%s kind %d %s", c.Shape.Table, printedKey(c.Key), c.Stamp, c.Shape.Kind, printedKey(c.Values)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// verify holds all tables, the list of held rows and SQLite's own opinion of foreign keys against the oracle.
+func (h *worldRun) verify(m *worldMember) {
+	h.t.Helper()
+	view := h.kind.world.look(m.known)
+	held, wantHeld := make(map[string]string), make(map[string]string)
+	for _, table := range h.kind.world.tables() {
+		got, want := make(map[string]string), make(map[string]string)
+		for _, row := range m.scan(table) {
+			key := keyIn(table, row)
+			got[table.identity(key)] = table.line(modelRow{key: key, values: row})
+		}
+		for identity, row := range view.shown[table.table] {
+			want[identity] = table.line(modelRow{key: row.key, values: row.now})
+		}
+		h.compare(m, "rows of "+table.table, got, want)
+		for identity, row := range view.held[table.table] {
+			wantHeld[table.table+identity] = row.newest.Stamp.String()
+		}
+	}
+	for _, row := range m.heldRows() {
+		held[row.Change.Shape.Table+h.kind.model(row.Change.Shape.Table).identity(row.Change.Key)] = row.Change.Stamp.String()
+	}
+	h.compare(m, "held rows", held, wantHeld)
+	if orphans := m.rows("PRAGMA foreign_key_check"); len(orphans) > 0 {
+		h.t.Errorf("%s has rows without parents: %v", m.name(), orphans)
+	}
+}
+
+func (h *worldRun) compare(m *worldMember, what string, got, want map[string]string) {
+	h.t.Helper()
+	if maps.Equal(got, want) {
+		return
+	}
+	h.t.Errorf("%s has other %s than the oracle", m.name(), what)
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		if got[key] != want[key] {
+			h.t.Errorf("\t%q: %s, want %q", key, got[key], want[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if _, there := got[key]; !there {
+			h.t.Errorf("\t%q: missing, want %s", key, want[key])
+		}
+	}
+}
+
+// anyBatch picks a batch that m has not merged: the next of some other device.
+func (h *worldRun) anyBatch(m *worldMember) *changelog.Batch {
+	var next []*changelog.Batch
+	for _, device := range slices.SortedFunc(maps.Keys(h.logs), func(a, b changelog.DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
+		if log := h.logs[device]; device != m.id && m.seen[device] < uint64(len(log)) {
+			next = append(next, log[m.seen[device]])
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return next[h.random.IntN(len(next))]
+}
+
+func (h *worldRun) deliver(m *worldMember, batch *changelog.Batch) {
+	h.t.Helper()
+	if batch == nil {
+		return
+	}
+	h.fold(m)
+	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], describedIn(batch.Changes))
+	m.applyAs(batch, h.random.IntN(2) == 0)
+	m.seen[batch.Device] = batch.Number
+	m.known = append(m.known, batch.Changes...)
+	h.publish(m)
+	h.verify(m)
+	if folded := m.device.fold(); folded != nil {
+		h.t.Errorf("%s echoes a merge: %s", m.name(), describedIn(folded.Changes))
+	}
+}
+
+// repeat merges a batch that was merged before, which must change nothing at all.
+func (h *worldRun) repeat(m *worldMember) {
+	var merged []*changelog.Batch
+	for _, other := range h.members {
+		merged = append(merged, h.logs[other.id][:min(m.seen[other.id], uint64(len(h.logs[other.id])))]...)
+	}
+	if len(merged) == 0 {
+		return
+	}
+	batch := merged[h.random.IntN(len(merged))]
+	h.fold(m)
+	before := (&member{device: m.device}).everything()
+	m.apply(batch)
+	if after := (&member{device: m.device}).everything(); after != before {
+		h.t.Errorf("merging batch %d of %.1s again at %s changed\n%s\nto\n%s", batch.Number, batch.Device[:], m.name(), before, after)
+	}
+}
+
+// finish delivers everything everywhere: all devices must be equal.
+func (h *worldRun) finish() {
+	for _, m := range h.members {
+		h.fold(m)
+		m.device.baseline()
+		h.publish(m)
+	}
+	for working := true; working; {
+		working = false
+		for _, m := range h.members {
+			for batch := h.anyBatch(m); batch != nil && !h.t.Failed(); batch = h.anyBatch(m) {
+				h.deliver(m, batch)
+				working = true
+			}
+		}
+	}
+	for _, m := range h.members {
+		for _, table := range h.kind.world.tables() {
+			query := fmt.Sprintf("SELECT * FROM %q ORDER BY 1, 2", table.table)
+			if got, want := m.rows(query), h.members[0].rows(query); !slices.Equal(got, want) {
+				h.t.Errorf("%s shows %v in %s, %s shows %v", m.name(), got, table.table, h.members[0].name(), want)
+			}
+		}
+		m.integrity()
+		m.restart()
+		m.transact(func(ctx context.Context) error { return nil })
+		h.verify(m)
+	}
+}
+
+// A worldKind is a schema for histories, as SQL and as the oracle knows it, and the values that its columns take.
+type worldKind struct {
+	create string
+	world  world
+	values map[string][]any // by column
+}
+
+func (k *worldKind) model(name string) *model {
+	tables := k.world.tables()
+	return tables[slices.IndexFunc(tables, func(m *model) bool { return m.table == name })]
+}
+
+func (k *worldKind) statements(random *rand.Rand) []string {
+	if random.IntN(5) != 0 {
+		return []string{k.statement(random)}
+	}
+	list := []string{"BEGIN"}
+	for range 1 + random.IntN(4) {
+		list = append(list, k.statement(random))
+	}
+	return append(list, "COMMIT")
+}
+
+func (k *worldKind) statement(random *rand.Rand) string {
+	tables := k.world.tables()
+	table := tables[random.IntN(len(tables))]
+	names := slices.Clone(table.key)
+	for _, column := range table.column {
+		names = append(names, column.name)
+	}
+	literal := func(name string) string {
+		pool := k.values[name]
+		if pool == nil {
+			pool = []any{nil, int64(1), int64(2), int64(3), int64(4)}
+		}
+		if v := pool[random.IntN(len(pool))]; v != nil {
+			return strings.ReplaceAll(printed(v), `"`, "'")
+		}
+		return "NULL"
+	}
+	key := func(name string) string {
+		for {
+			if text := literal(name); text != "NULL" {
+				return text
+			}
+		}
+	}
+	var where, all, set []string
+	for _, name := range table.key {
+		text := key(name)
+		where, all = append(where, name+" = "+text), append(all, text)
+	}
+	for _, name := range names[len(table.key):] {
+		all = append(all, literal(name))
+		if random.IntN(len(names)) == 0 {
+			set = append(set, name+" = "+literal(name))
+		}
+	}
+	if len(set) == 0 {
+		name := names[random.IntN(len(names))]
+		set = append(set, name+" = "+key(name))
+	}
+	switch n := random.IntN(20); {
+	case n < 9:
+		or := []string{"", "", "OR REPLACE ", "OR IGNORE "}[random.IntN(4)]
+		return fmt.Sprintf("INSERT %sINTO %s (%s) VALUES (%s)", or, table.table, strings.Join(names, ", "), strings.Join(all, ", "))
+	case n < 13:
+		return fmt.Sprintf("DELETE FROM %s WHERE %s", table.table, strings.Join(where, " AND "))
+	case n < 14:
+		return "DELETE FROM " + table.table
+	default:
+		return fmt.Sprintf("UPDATE %s SET %s WHERE %s", table.table, strings.Join(set, ", "), strings.Join(where, " AND "))
+	}
+}
+
+func plainColumns(names ...string) (columns []modelColumn) {
+	for _, name := range names {
+		columns = append(columns, modelColumn{name: name})
+	}
+	return columns
+}
+
+var worldKinds = []worldKind{
+	{ // a chain of three tables
+		create: `CREATE TABLE a (id INTEGER PRIMARY KEY, x);
+			CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a ON DELETE CASCADE, u INTEGER UNIQUE);
+			CREATE TABLE c (id INTEGER PRIMARY KEY, b INTEGER REFERENCES b ON DELETE SET NULL, n INTEGER NOT NULL DEFAULT 7, UNIQUE (b, n));
+			CREATE INDEX children ON b (a)`,
+		world: world{
+			components: [][]*model{
+				{{table: "a", key: []string{"id"}, column: plainColumns("x")}},
+				{{table: "b", key: []string{"id"}, column: plainColumns("a", "u"), unique: []modelUnique{{columns: []string{"u"}}}}},
+				{{table: "c", key: []string{"id"}, column: []modelColumn{{name: "b"}, {name: "n", notNull: true, constant: int64(7)}},
+					unique: []modelUnique{{columns: []string{"b", "n"}}}}},
+			},
+			references: []modelReference{
+				{child: "b", columns: []string{"a"}, parent: "a", to: []string{"id"}, action: "CASCADE"},
+				{child: "c", columns: []string{"b"}, parent: "b", to: []string{"id"}, action: "SET NULL"},
+			},
+		},
+		values: map[string][]any{"n": {int64(1), int64(2)}},
+	},
+	{ // every action, parents called by their key and by another column, keys that fold
+		create: `CREATE TABLE p (id TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, code INTEGER UNIQUE, x);
+			CREATE TABLE q (id INTEGER PRIMARY KEY, r TEXT REFERENCES p ON DELETE RESTRICT, s TEXT DEFAULT 'b' REFERENCES p ON DELETE SET DEFAULT,
+				t TEXT NOT NULL REFERENCES p ON DELETE SET NULL, k INTEGER REFERENCES p (code) ON DELETE NO ACTION, l INTEGER REFERENCES p (code) ON DELETE SET NULL,
+				x, UNIQUE (s, x))`,
+		world: world{
+			components: [][]*model{
+				{{table: "p", key: []string{"id"}, column: plainColumns("code", "x"), unique: []modelUnique{{columns: []string{"code"}}}, fold: strings.ToLower}},
+				{{table: "q", key: []string{"id"}, column: []modelColumn{{name: "r"}, {name: "s", constant: "b"}, {name: "t", notNull: true}, {name: "k"}, {name: "l"}, {name: "x"}},
+					unique: []modelUnique{{columns: []string{"s", "x"}}}}},
+			},
+			references: []modelReference{
+				{child: "q", columns: []string{"r"}, parent: "p", to: []string{"id"}, action: "RESTRICT", same: sameText},
+				{child: "q", columns: []string{"s"}, parent: "p", to: []string{"id"}, action: "SET DEFAULT", same: sameText},
+				{child: "q", columns: []string{"t"}, parent: "p", to: []string{"id"}, action: "SET NULL", same: sameText},
+				{child: "q", columns: []string{"k"}, parent: "p", to: []string{"code"}, action: "NO ACTION"},
+				{child: "q", columns: []string{"l"}, parent: "p", to: []string{"code"}, action: "SET NULL"},
+			},
+		},
+		values: map[string][]any{
+			"id": {"a", "b", "A", "c", int64(1), int64(2), int64(3)}, "code": {nil, int64(1), int64(2)}, "r": {nil, nil, "a", "A"}, "s": {nil, "a", "b", "c"},
+			"t": {"a", "b", "B", "c"}, "k": {nil, nil, int64(1)}, "l": {nil, nil, int64(1), int64(2)},
+		},
+	},
+	{ // a tree
+		create: `CREATE TABLE f (id INTEGER PRIMARY KEY, up INTEGER REFERENCES f ON DELETE CASCADE, name TEXT, UNIQUE (up, name))`,
+		world: world{
+			components: [][]*model{{{table: "f", key: []string{"id"}, column: plainColumns("up", "name"), unique: []modelUnique{{columns: []string{"up", "name"}}}}}},
+			references: []modelReference{{child: "f", columns: []string{"up"}, parent: "f", to: []string{"id"}, action: "CASCADE"}},
+		},
+		values: map[string][]any{"name": {"x", "y"}},
+	},
+	{ // a tree in which children stay, and a table below it
+		create: `CREATE TABLE g (id INTEGER PRIMARY KEY, pa INTEGER REFERENCES g ON DELETE SET NULL, ma INTEGER REFERENCES g ON DELETE SET NULL,
+				n INTEGER, u INTEGER UNIQUE, CHECK (pa IS NULL OR ma IS NOT NULL OR n IS NULL));
+			CREATE UNIQUE INDEX roots ON g (n) WHERE pa IS NULL AND ma IS NULL;
+			CREATE TABLE pet (id INTEGER PRIMARY KEY, owner INTEGER DEFAULT 1 REFERENCES g ON DELETE SET DEFAULT)`,
+		world: world{
+			components: [][]*model{
+				{{table: "g", key: []string{"id"}, column: plainColumns("pa", "ma", "n", "u"), unique: []modelUnique{
+					{columns: []string{"u"}},
+					{columns: []string{"n"}, in: func(row map[string]any) bool { return row["pa"] == nil && row["ma"] == nil }},
+				}, check: func(row map[string]any) bool { return row["pa"] == nil || row["ma"] != nil || row["n"] == nil }}},
+				{{table: "pet", key: []string{"id"}, column: []modelColumn{{name: "owner", constant: int64(1)}}}},
+			},
+			references: []modelReference{
+				{child: "g", columns: []string{"pa"}, parent: "g", to: []string{"id"}, action: "SET NULL"},
+				{child: "g", columns: []string{"ma"}, parent: "g", to: []string{"id"}, action: "SET NULL"},
+				{child: "pet", columns: []string{"owner"}, parent: "g", to: []string{"id"}, action: "SET DEFAULT"},
+			},
+		},
+		values: map[string][]any{"n": {nil, int64(1), int64(2)}},
+	},
+	{ // two tables in a circle, one above and one below
+		create: `CREATE TABLE o (id INTEGER PRIMARY KEY, x);
+			CREATE TABLE d (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES e ON DELETE SET NULL, o INTEGER REFERENCES o ON DELETE SET NULL, u INTEGER UNIQUE);
+			CREATE TABLE e (id INTEGER PRIMARY KEY, dep INTEGER REFERENCES d ON DELETE RESTRICT, o INTEGER REFERENCES o ON DELETE CASCADE, v INTEGER, UNIQUE (dep, v));
+			CREATE TABLE h (id INTEGER PRIMARY KEY, e INTEGER REFERENCES e ON DELETE CASCADE, d INTEGER REFERENCES d (u) ON DELETE SET NULL)`,
+		world: world{
+			components: [][]*model{
+				{{table: "o", key: []string{"id"}, column: plainColumns("x")}},
+				{
+					{table: "d", key: []string{"id"}, column: plainColumns("boss", "o", "u"), unique: []modelUnique{{columns: []string{"u"}}}},
+					{table: "e", key: []string{"id"}, column: plainColumns("dep", "o", "v"), unique: []modelUnique{{columns: []string{"dep", "v"}}}},
+				},
+				{{table: "h", key: []string{"id"}, column: plainColumns("e", "d")}},
+			},
+			references: []modelReference{
+				{child: "d", columns: []string{"boss"}, parent: "e", to: []string{"id"}, action: "SET NULL"},
+				{child: "d", columns: []string{"o"}, parent: "o", to: []string{"id"}, action: "SET NULL"},
+				{child: "e", columns: []string{"dep"}, parent: "d", to: []string{"id"}, action: "RESTRICT"},
+				{child: "e", columns: []string{"o"}, parent: "o", to: []string{"id"}, action: "CASCADE"},
+				{child: "h", columns: []string{"e"}, parent: "e", to: []string{"id"}, action: "CASCADE"},
+				{child: "h", columns: []string{"d"}, parent: "d", to: []string{"u"}, action: "SET NULL"},
+			},
+		},
+	},
+	{ // references of two columns that share one, and types that differ
+		create: `CREATE TABLE t (org INTEGER, id TEXT, PRIMARY KEY (org, id)) WITHOUT ROWID;
+			CREATE TABLE s (id INTEGER PRIMARY KEY, org INTEGER, x INTEGER, y TEXT, up INTEGER, FOREIGN KEY (x, org) REFERENCES t (id, org) ON DELETE SET NULL,
+				FOREIGN KEY (org, y) REFERENCES t ON DELETE CASCADE, FOREIGN KEY (up) REFERENCES s (id) ON DELETE SET NULL)`,
+		world: world{
+			components: [][]*model{
+				{{table: "t", key: []string{"org", "id"}}},
+				{{table: "s", key: []string{"id"}, column: plainColumns("org", "up", "x", "y")}},
+			},
+			references: []modelReference{
+				{child: "s", columns: []string{"x", "org"}, parent: "t", to: []string{"id", "org"}, action: "SET NULL",
+					same: func(child, parent any) bool { return fmt.Sprint(child) == fmt.Sprint(parent) }},
+				{child: "s", columns: []string{"org", "y"}, parent: "t", to: []string{"org", "id"}, action: "CASCADE"},
+				{child: "s", columns: []string{"up"}, parent: "s", to: []string{"id"}, action: "SET NULL"},
+			},
+		},
+		values: map[string][]any{"org": {nil, int64(1), int64(2)}, "x": {nil, int64(1), int64(2)}, "y": {nil, "1", "2"}, "id": {"1", "2", int64(1), int64(2), int64(3)}},
+	},
+}
+
+// sameText is how NOCASE compares.
+func sameText(child, parent any) bool {
+	a, aText := child.(string)
+	b, bText := parent.(string)
+	return aText && bText && strings.EqualFold(a, b)
+}
