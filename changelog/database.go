@@ -193,9 +193,9 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 // Unsettled returns the tables whose definition is not the one for which
 // [Database.SetSettled] was called last. Indexes count that can refuse a row:
 // unique ones, and those that compute something. So does whether the parents
-// of its foreign keys take part.
+// of its foreign keys take part. Parents come before their children.
 func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) {
-	for _, table := range db.Tables {
+	for _, table := range db.parentsFirst() {
 		var settled string
 		if table.definition, err = db.definition(ctx, table); err != nil {
 			return nil, err
@@ -209,6 +209,14 @@ func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) 
 		}
 	}
 	return tables, nil
+}
+
+// parentsFirst returns the tables in the order of their components.
+func (db *Database) parentsFirst() (tables []*Table) {
+	for i := range db.Components {
+		tables = append(tables, db.Components[i].Tables...)
+	}
+	return tables
 }
 
 func (db *Database) definition(ctx context.Context, table *Table) (text string, err error) {

@@ -39,6 +39,8 @@ type Reference struct {
 	Action        Action
 	// Inside: parent and child are in one [Component].
 	Inside bool
+	// Obstacle says why nothing can be said about it, "" if something can.
+	Obstacle string
 
 	places []int // of Columns in a put: from 0 in its values, ^0, ^1 … in its key
 	key    []int // which of Columns refer to the parent's key, in its order; nil if they do not
@@ -301,8 +303,9 @@ func (db *Database) readReference(ctx context.Context, key *foreignKey, others m
 	if r.absent = r.Parent == nil && !local; r.absent && r.ParentColumns == nil {
 		r.ParentColumns = slices.Clone(r.Columns)
 	}
+	const mismatch = "SQLite does not accept it, because what it refers to is not unique"
 	switch {
-	case len(r.ParentColumns) != len(r.Columns): // SQLite refuses to write to the child
+	case r.Child == nil && len(r.ParentColumns) != len(r.Columns): // SQLite does not let anybody write to it
 	case r.Child == nil && r.Parent != nil:
 		r.unique() // looks whether the key is meant
 		r.Parent.Local = append(r.Parent.Local, r)
@@ -310,15 +313,22 @@ func (db *Database) readReference(ctx context.Context, key *foreignKey, others m
 		db.Local = append(db.Local, r)
 	case r.Child == nil: // the parent is not there
 	case local:
-		db.Unchecked = append(db.Unchecked, r)
-	case !r.locate() || r.Parent != nil && !r.unique():
-		db.Unchecked = append(db.Unchecked, r)
+		r.Obstacle = fmt.Sprintf("%q, which it refers to, is not synced", r.ParentName)
+	case len(r.ParentColumns) != len(r.Columns):
+		r.Obstacle = mismatch
+	case !r.locate():
+		r.Obstacle = "it has a generated column"
+	case r.Parent != nil && !r.unique():
+		r.Obstacle = mismatch
 	default:
 		r.Child.References = append(r.Child.References, r)
 		if r.Parent != nil {
 			r.Parent.Referrers = append(r.Parent.Referrers, r)
 			return db.compareAlike(ctx, r)
 		}
+	}
+	if r.Obstacle != "" {
+		db.Unchecked = append(db.Unchecked, r)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -66,6 +67,7 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 	if err := merge.Guard(ctx, s.db, s.guarded); err != nil {
 		return err
 	}
+	s.warnings = append(s.warnings, s.referenceWarnings()...)
 	synced := make(map[string]bool)
 	for _, table := range s.db.Tables {
 		synced[table.Put.Table] = true
@@ -86,6 +88,21 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 		}
 	}
 	return s.db.Forget(ctx)
+}
+
+// referenceWarnings tells what the author of the app should know of its foreign
+// keys.
+func (s *Syncer) referenceWarnings() (warnings []string) {
+	switch {
+	case s.enforces && !s.identity.foreignKeys:
+		warnings = append(warnings, "the handle has foreign_keys on, and the space does not enforce foreign keys: merges can bring rows without parents")
+	case !s.enforces && s.identity.foreignKeys:
+		warnings = append(warnings, "the handle has foreign_keys off, and the space enforces foreign keys: rows that the app writes without parents are held; OpenDB turns them on")
+	}
+	for _, r := range s.db.Unchecked {
+		warnings = append(warnings, fmt.Sprintf("the foreign key (%s) of table %q is not looked at in merges: %s", strings.Join(r.Columns, ", "), r.Name, r.Obstacle))
+	}
+	return warnings
 }
 
 // captured follows a capture: it gives clocks to rows that have none, and shows

@@ -35,10 +35,7 @@ func (s *Syncer) create(ctx context.Context) error {
 	if len(ids) > 0 {
 		return fmt.Errorf("%w: the folder holds devices but no sqlitesync.json; it may not have been downloaded yet: wait, or use an empty folder", ErrAlreadySetUp)
 	}
-	s.identity.foreignKeys, err = s.foreignKeys(ctx)
-	if err != nil {
-		return err
-	}
+	s.identity.foreignKeys = s.options.ForeignKeys == ForeignKeysOn || s.options.ForeignKeys == ForeignKeysAsHandle && s.enforces
 	device, err := crypto.NewDeviceKeys()
 	if err != nil {
 		return err
@@ -76,15 +73,6 @@ func (s *Syncer) openNewcomer(ctx context.Context) (*folder.Folder, error) {
 	return s.openFolder()
 }
 
-// foreignKeys decides whether the new space enforces foreign keys.
-func (s *Syncer) foreignKeys(ctx context.Context) (enforced bool, err error) {
-	if s.options.ForeignKeys != ForeignKeysAsHandle {
-		return s.options.ForeignKeys == ForeignKeysOn, nil
-	}
-	err = s.app.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced)
-	return enforced, err
-}
-
 // enter makes this database a device of a space: the part that create and join
 // share. The rows of the tables in replaced are removed.
 func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.DeviceKeys, space crypto.SpaceID,
@@ -114,6 +102,7 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
 			return err
 		}
+		s.db.ForeignKeys = s.identity.foreignKeys
 		return s.captureNow(ctx)
 	})
 	if err != nil {

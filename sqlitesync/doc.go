@@ -49,8 +49,11 @@
 // A limit: a form that is loaded before a merge and saved after it counts as
 // having seen what the merge brought.
 //
-// Foreign keys are not looked at in a merge yet: a row can arrive whose parent
-// was deleted elsewhere, and shows without it.
+// In a space that enforces foreign keys ([Options].ForeignKeys) a merge leaves
+// no row without its parent. If one device deletes a row while another writes a
+// child of it, the child shows with NULL or its default where the foreign key
+// says so (SET NULL, SET DEFAULT). With CASCADE it is held. With RESTRICT or NO
+// ACTION the device that wrote the child puts the parent again, and both show.
 //
 // # Conflicts and held rows in SQL
 //

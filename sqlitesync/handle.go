@@ -94,6 +94,12 @@ func warnings(ctx context.Context, db *sql.DB) []string {
 	return found
 }
 
+// enforces reports whether the app's handle enforces foreign keys.
+func enforces(ctx context.Context, db *sql.DB) (enforced bool, err error) {
+	err = db.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced)
+	return enforced, err
+}
+
 // handle is the engine's own handle on the database file, apart from the app's.
 type handle struct {
 	path    string

@@ -56,9 +56,6 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	if err := f.RemoveInvite(inviteID(keys)); err != nil {
 		s.log.Debug("spent invite not removed", "err", err)
 	}
-	if enforced, err := s.foreignKeys(ctx); err == nil && enforced != s.identity.foreignKeys {
-		s.log.Warn("the app's handle and the space differ in whether foreign keys are enforced", "space", s.identity.foreignKeys)
-	}
 	if err := s.run(ctx); err != nil {
 		// We are a member; what could not be read yet is read later.
 		s.log.Info("joined, reading goes on", "err", err)

@@ -27,8 +27,8 @@ type Options struct {
 	// Default: RefuseExisting.
 	Existing Existing
 	// ForeignKeys says, at Create, whether the apps of this space enforce
-	// foreign keys. It is written into the space for ever; merges do not look
-	// at foreign keys yet. Default: as they are on the handle given to Create.
+	// foreign keys, and so whether merges look at them. It is written into the
+	// space for ever. Default: as they are on the handle given to Create.
 	ForeignKeys ForeignKeys
 	// Manual turns all background work off: data moves only in Sync. For tests
 	// and scripts. Default: false.

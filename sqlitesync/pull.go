@@ -241,7 +241,13 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 		if err := s.mergeGroup(ctx, next, witness, nil); err != nil {
 			return err
 		}
-		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail)
+		if err := s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.outcomes, func(o outcome) bool { return o.result.PutAgain > 0 }) {
+			return nil
+		}
+		return s.fold(ctx) // parents that children of this device need: an edit that has seen the batch
 	})
 	if err != nil {
 		return err
@@ -313,6 +319,9 @@ func (s *Syncer) announce() {
 	for _, o := range s.outcomes {
 		for _, table := range o.result.Silenced {
 			s.warn(fmt.Sprintf("a trigger on table %q failed in a merge: rows were written without what it writes", table))
+		}
+		for _, what := range o.result.Local {
+			s.warn(what)
 		}
 		rows := 0
 		for _, n := range o.result.Rows {

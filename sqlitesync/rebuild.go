@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
 	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
@@ -51,9 +52,21 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		}
 	}
 	return s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
 		for _, table := range tables {
 			if err := s.db.SetIncomplete(ctx, table, false); err != nil {
 				return err
+			}
+		}
+		for _, table := range tables {
+			for _, r := range table.Referrers { // whose parents may not have come back
+				result, err := merge.Settle(ctx, s.db, r.Child)
+				s.merged(s.identity.device, result)
+				if err != nil {
+					return err
+				}
 			}
 		}
 		return nil

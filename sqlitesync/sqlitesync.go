@@ -49,6 +49,7 @@ type Syncer struct {
 	guarded    map[string]bool // tables that triggers of the app delete from or update
 	quiet      map[string]bool // triggers of the app that do not run in merges
 	settings   []string        // what warnings said of the app's handle
+	enforces   bool            // it enforces foreign keys
 	warnings   []string
 	whole      bool // capture is what the schema asks for, and was followed up
 	seen       changelog.Vector
@@ -141,6 +142,10 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 		return err
 	}
 	s.settings = warnings(ctx, s.app)
+	s.enforces, err = enforces(ctx, s.app)
+	if err != nil {
+		return err
+	}
 	if err := enter(s, ctx); err != nil {
 		return err
 	}
@@ -194,6 +199,7 @@ func (s *Syncer) open(ctx context.Context) error {
 	if s.db, err = changelog.Open(ctx, s.handle.conn, s.self()); err != nil {
 		return err
 	}
+	s.db.ForeignKeys = s.identity.foreignKeys
 	if err := s.checkRestored(ctx); err != nil { // before anything gets a number
 		return err
 	}

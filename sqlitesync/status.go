@@ -59,8 +59,8 @@ type Status struct {
 	// WatchErr says why changes in the folder are noticed only every
 	// PollInterval, or is nil.
 	WatchErr error
-	// ForeignKeys is whether the apps of the space enforce foreign keys. Merges
-	// do not look at them yet.
+	// ForeignKeys is whether the space enforces foreign keys, see Options. A
+	// handle that does not do as the space does stands in Warnings.
 	ForeignKeys bool
 }
 

@@ -168,7 +168,12 @@ func KeptRows(ctx context.Context, db *changelog.Database, table *changelog.Tabl
 // called there. A limit below 0 is none.
 func (m *merger) keptRows(ctx context.Context, table *changelog.Table, condition string, limit int, args ...any) ([]string, error) {
 	args = slices.Concat([]any{table.Put.Rows()}, args, []any{limit})
-	rows, err := m.db.Conn.Query(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row LIMIT ?", args...)
+	return m.rowsOf(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row LIMIT ?", args...)
+}
+
+// rowsOf returns the rows that a query selects, as they are called in our tables.
+func (m *merger) rowsOf(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := m.db.Conn.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

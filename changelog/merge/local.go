@@ -224,7 +224,11 @@ func Settle(ctx context.Context, db *changelog.Database, table *changelog.Table)
 	for rival := range rivals {
 		table.Touched[rival] = true
 	}
-	m.whole[table] = len(table.References) > 0
+	if m.whole[table] = len(table.References) > 0; !m.whole[table] { // it may have had some
+		if _, err := db.Conn.Exec(ctx, "DELETE FROM sqlitesync_parents WHERE tbl = ?", table.Put.Rows()); err != nil {
+			return m.result, err
+		}
+	}
 	if err := m.settle(ctx); err != nil {
 		return m.result, err
 	}

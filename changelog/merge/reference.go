@@ -43,7 +43,8 @@ func (m *merger) view(ctx context.Context, table *changelog.Table, w *Winner, in
 		if values == nil {
 			continue
 		}
-		met := r.Inside && !inside
+		// While rows of the parent are missing that others know, nobody is an orphan.
+		met := r.Inside && !inside || r.Parent != nil && r.Parent.Incomplete
 		if !met {
 			var err error
 			if met, err = m.shows(ctx, r, values); err != nil {
@@ -185,19 +186,6 @@ func (m *merger) keepLinks(ctx context.Context, table *changelog.Table, row stri
 }
 
 // linked returns the rows of a table whose kept links meet the condition.
-func (m *merger) linked(ctx context.Context, table *changelog.Table, condition string, args ...any) (found []string, err error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT DISTINCT row FROM sqlitesync_parents WHERE tbl = ? AND "+condition,
-		slices.Concat([]any{table.Put.Rows()}, args)...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var row []byte
-		if err := rows.Scan(&row); err != nil {
-			return nil, err
-		}
-		found = append(found, string(row))
-	}
-	return found, rows.Err()
+func (m *merger) linked(ctx context.Context, table *changelog.Table, condition string, args ...any) ([]string, error) {
+	return m.rowsOf(ctx, "SELECT DISTINCT row FROM sqlitesync_parents WHERE tbl = ? AND "+condition, slices.Concat([]any{table.Put.Rows()}, args)...)
 }

@@ -121,12 +121,14 @@ func (m *merger) enqueueWritten(ctx context.Context, table *changelog.Table) err
 		if err := m.enqueue(ctx, m.work, table, query); err != nil {
 			return err
 		}
-		kept, err := m.linked(ctx, table, "true")
-		for _, row := range kept {
-			m.work.add(table, row, nil)
-		}
-		if err != nil {
-			return err
+		for _, source := range []string{"kept WHERE tbl = ? AND reason <> ''", "parents WHERE tbl = ?"} {
+			found, err := m.rowsOf(ctx, "SELECT DISTINCT row FROM sqlitesync_"+source, table.Put.Rows())
+			if err != nil {
+				return err
+			}
+			for _, row := range found {
+				m.work.add(table, row, nil)
+			}
 		}
 	}
 	return changelog.Groups(keysOf(table.Written), len(table.Key), func(group []changelog.Key) error {
