@@ -166,6 +166,8 @@ func (h *worldRun) step() {
 		m.device.baseline()
 		h.publish(m)
 		h.verify(m)
+	case n < 98:
+		h.phantom(m)
 	default:
 		h.logf("%s looks at all again", m.name())
 		h.fold(m)
@@ -356,6 +358,43 @@ func (h *worldRun) repeat(m *worldMember) {
 	}
 }
 
+// phantom publishes changes of a device with another schema, which writes partial puts too, and saw what m has seen.
+func (h *worldRun) phantom(m *worldMember) {
+	id := changelog.DeviceID{'p'}
+	batch := &changelog.Batch{Device: id, Number: uint64(len(h.logs[id])) + 1, Seen: maps.Clone(m.seen)}
+	delete(batch.Seen, id)
+	for _, table := range h.kind.world.tables() {
+		rows := table.of(m.known)
+		for _, identity := range slices.Sorted(maps.Keys(rows)) {
+			if h.random.IntN(4) != 0 {
+				continue
+			}
+			newest, kind := rows[identity][0], changelog.Kind(h.random.IntN(3))
+			var names []string
+			for _, column := range table.column {
+				if kind != changelog.Delete && h.random.IntN(2) == 0 {
+					names = append(names, column.name)
+				}
+			}
+			if kind == changelog.Partial && len(names) == 0 {
+				continue
+			}
+			slices.Sort(names)
+			c := changelog.Change{Shape: changelog.NewShape(kind, table.table, table.key, names), Key: newest.Key}
+			for _, name := range names {
+				c.Values = append(c.Values, h.kind.value(h.random, name))
+			}
+			c.Stamp = changelog.Stamp{Time: max(1+h.random.Int64N(40), newest.Stamp.Time+1), Device: id, Batch: batch.Number}
+			if kind != changelog.Delete {
+				c.Birth = c.Stamp
+			}
+			batch.Changes = append(batch.Changes, c)
+		}
+	}
+	h.logf("p publishes batch %d: %s", batch.Number, describedIn(batch.Changes))
+	h.logs[id] = append(h.logs[id], batch)
+}
+
 // finish delivers everything everywhere: all devices must be equal.
 func (h *worldRun) finish() {
 	for _, m := range h.members {
@@ -398,6 +437,15 @@ func (k *worldKind) model(name string) *model {
 	return tables[slices.IndexFunc(tables, func(m *model) bool { return m.table == name })]
 }
 
+// value returns a random value for a column, as its table stores it.
+func (k *worldKind) value(random *rand.Rand, column string) any {
+	pool := k.values[column]
+	if pool == nil {
+		pool = []any{nil, int64(1), int64(2), int64(3), int64(4)}
+	}
+	return pool[random.IntN(len(pool))]
+}
+
 func (k *worldKind) statements(random *rand.Rand) []string {
 	if random.IntN(5) != 0 {
 		return []string{k.statement(random)}
@@ -417,11 +465,7 @@ func (k *worldKind) statement(random *rand.Rand) string {
 		names = append(names, column.name)
 	}
 	literal := func(name string) string {
-		pool := k.values[name]
-		if pool == nil {
-			pool = []any{nil, int64(1), int64(2), int64(3), int64(4)}
-		}
-		if v := pool[random.IntN(len(pool))]; v != nil {
+		if v := k.value(random, name); v != nil {
 			return strings.ReplaceAll(printed(v), `"`, "'")
 		}
 		return "NULL"
@@ -564,6 +608,19 @@ var worldKinds = []worldKind{
 				{child: "h", columns: []string{"d"}, parent: "d", to: []string{"u"}, action: "SET NULL"},
 			},
 		},
+	},
+	{ // a tree with defaults
+		create: `CREATE TABLE m (id INTEGER PRIMARY KEY, up INTEGER DEFAULT 1 REFERENCES m ON DELETE SET DEFAULT, w INTEGER NOT NULL DEFAULT 2 REFERENCES m ON DELETE SET NULL,
+				v INTEGER, UNIQUE (up, v))`,
+		world: world{
+			components: [][]*model{{{table: "m", key: []string{"id"}, column: []modelColumn{{name: "up", constant: int64(1)}, {name: "v"}, {name: "w", notNull: true, constant: int64(2)}},
+				unique: []modelUnique{{columns: []string{"up", "v"}}}}}},
+			references: []modelReference{
+				{child: "m", columns: []string{"up"}, parent: "m", to: []string{"id"}, action: "SET DEFAULT"},
+				{child: "m", columns: []string{"w"}, parent: "m", to: []string{"id"}, action: "SET NULL"},
+			},
+		},
+		values: map[string][]any{"v": {nil, nil, int64(1), int64(2)}},
 	},
 	{ // references of two columns that share one, and types that differ
 		create: `CREATE TABLE t (org INTEGER, id TEXT, PRIMARY KEY (org, id)) WITHOUT ROWID;
