@@ -516,21 +516,21 @@ var worldKinds = []worldKind{
 	{ // a chain of three tables
 		create: `CREATE TABLE a (id INTEGER PRIMARY KEY, x);
 			CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a ON DELETE CASCADE, u INTEGER UNIQUE);
-			CREATE TABLE c (id INTEGER PRIMARY KEY, b INTEGER REFERENCES b ON DELETE SET NULL, n INTEGER NOT NULL DEFAULT 7, UNIQUE (b, n));
+			CREATE TABLE c (id INTEGER PRIMARY KEY, b INTEGER REFERENCES b ON DELETE SET NULL, n INTEGER NOT NULL DEFAULT 7, UNIQUE (b, n), CHECK (b IS NULL OR n <> 3));
 			CREATE INDEX children ON b (a)`,
 		world: world{
 			components: [][]*model{
 				{{table: "a", key: []string{"id"}, column: plainColumns("x")}},
 				{{table: "b", key: []string{"id"}, column: plainColumns("a", "u"), unique: []modelUnique{{columns: []string{"u"}}}}},
 				{{table: "c", key: []string{"id"}, column: []modelColumn{{name: "b"}, {name: "n", notNull: true, constant: int64(7)}},
-					unique: []modelUnique{{columns: []string{"b", "n"}}}}},
+					unique: []modelUnique{{columns: []string{"b", "n"}}}, check: func(row map[string]any) bool { return row["b"] == nil || row["n"] != int64(3) }}},
 			},
 			references: []modelReference{
 				{child: "b", columns: []string{"a"}, parent: "a", to: []string{"id"}, action: "CASCADE"},
 				{child: "c", columns: []string{"b"}, parent: "b", to: []string{"id"}, action: "SET NULL"},
 			},
 		},
-		values: map[string][]any{"n": {int64(1), int64(2)}},
+		values: map[string][]any{"n": {int64(1), int64(2), int64(3)}},
 	},
 	{ // every action, parents called by their key and by another column, keys that fold
 		create: `CREATE TABLE p (id TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, code INTEGER UNIQUE, x);
@@ -557,22 +557,22 @@ var worldKinds = []worldKind{
 		},
 	},
 	{ // a tree
-		create: `CREATE TABLE f (id INTEGER PRIMARY KEY, up INTEGER REFERENCES f ON DELETE CASCADE, name TEXT, UNIQUE (up, name))`,
+		create: `CREATE TABLE f (id INTEGER PRIMARY KEY, up INTEGER REFERENCES f ON DELETE CASCADE, name TEXT, u INTEGER UNIQUE, UNIQUE (up, name))`,
 		world: world{
-			components: [][]*model{{{table: "f", key: []string{"id"}, column: plainColumns("up", "name"), unique: []modelUnique{{columns: []string{"up", "name"}}}}}},
+			components: [][]*model{{{table: "f", key: []string{"id"}, column: plainColumns("name", "u", "up"), unique: []modelUnique{{columns: []string{"up", "name"}}, {columns: []string{"u"}}}}}},
 			references: []modelReference{{child: "f", columns: []string{"up"}, parent: "f", to: []string{"id"}, action: "CASCADE"}},
 		},
-		values: map[string][]any{"name": {"x", "y"}},
+		values: map[string][]any{"name": {"x", "y"}, "u": {nil, int64(1), int64(2)}},
 	},
 	{ // a tree in which children stay, and a table below it
 		create: `CREATE TABLE g (id INTEGER PRIMARY KEY, pa INTEGER REFERENCES g ON DELETE SET NULL, ma INTEGER REFERENCES g ON DELETE SET NULL,
-				n INTEGER, u INTEGER UNIQUE, CHECK (pa IS NULL OR ma IS NOT NULL OR n IS NULL));
+				n INTEGER, u INTEGER, UNIQUE (u, ma), CHECK (pa IS NULL OR ma IS NOT NULL OR n IS NULL));
 			CREATE UNIQUE INDEX roots ON g (n) WHERE pa IS NULL AND ma IS NULL;
 			CREATE TABLE pet (id INTEGER PRIMARY KEY, owner INTEGER DEFAULT 1 REFERENCES g ON DELETE SET DEFAULT)`,
 		world: world{
 			components: [][]*model{
 				{{table: "g", key: []string{"id"}, column: plainColumns("pa", "ma", "n", "u"), unique: []modelUnique{
-					{columns: []string{"u"}},
+					{columns: []string{"u", "ma"}},
 					{columns: []string{"n"}, in: func(row map[string]any) bool { return row["pa"] == nil && row["ma"] == nil }},
 				}, check: func(row map[string]any) bool { return row["pa"] == nil || row["ma"] != nil || row["n"] == nil }}},
 				{{table: "pet", key: []string{"id"}, column: []modelColumn{{name: "owner", constant: int64(1)}}}},
@@ -583,7 +583,7 @@ var worldKinds = []worldKind{
 				{child: "pet", columns: []string{"owner"}, parent: "g", to: []string{"id"}, action: "SET DEFAULT"},
 			},
 		},
-		values: map[string][]any{"n": {nil, int64(1), int64(2)}},
+		values: map[string][]any{"n": {nil, int64(1), int64(2)}, "u": {int64(1), int64(2)}},
 	},
 	{ // two tables in a circle, one above and one below
 		create: `CREATE TABLE o (id INTEGER PRIMARY KEY, x);
