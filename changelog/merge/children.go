@@ -1,0 +1,120 @@
+package merge
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// enqueueLinked finds the rows of which changes are kept that refer to rows that
+// were written.
+func (m *merger) enqueueLinked(ctx context.Context, r *changelog.Reference, written rows) error {
+	var waiting bool
+	err := m.db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_parents WHERE parent = ?)", []any{r.Target()}, &waiting)
+	if err != nil || !waiting {
+		return err
+	}
+	if !r.ToKey() { // what the rows had in these columns before nobody knows
+		found, err := m.linked(ctx, r.Child, "parent = ?", r.Target())
+		for _, row := range found {
+			m.work.add(r.Child, row, nil)
+		}
+		return err
+	}
+	for _, key := range written {
+		found, err := m.linked(ctx, r.Child, "parent = ? AND value = ?", r.Target(), bucket(r.KeyValues(key)))
+		if err != nil {
+			return err
+		}
+		for _, row := range found {
+			m.work.add(r.Child, row, nil)
+		}
+	}
+	return nil
+}
+
+// enqueueChildren finds the rows that show and refer to rows that do not.
+func (m *merger) enqueueChildren(ctx context.Context, to queue, r *changelog.Reference, written rows) error {
+	if !r.ToKey() {
+		query := r.Child.Statement("orphans "+r.ID(), 1, func() string {
+			return fmt.Sprintf("SELECT %s FROM %s c WHERE %s", keyList(r.Child, "c."), changelog.Quote(r.Child.Name), r.Unmet("c."))
+		})
+		return m.enqueue(ctx, to, r.Child, query)
+	}
+	gone, err := m.gone(ctx, r.Parent, written)
+	if err != nil {
+		return err
+	}
+	return changelog.Groups(gone, len(r.Columns), func(group []changelog.Key) error {
+		query := r.Child.Statement("children "+r.ID(), len(group), func() string {
+			return fmt.Sprintf("SELECT %s FROM %s", keyList(r.Child, "c."), r.Children(len(group)))
+		})
+		args := make([]any, 0, len(group)*len(r.Columns))
+		for _, key := range group {
+			args = append(args, r.KeyValues(key)...)
+		}
+		return m.enqueue(ctx, to, r.Child, query, args...)
+	})
+}
+
+// gone returns the keys of the rows that the table does not show.
+func (m *merger) gone(ctx context.Context, table *changelog.Table, written rows) (gone []changelog.Key, err error) {
+	err = changelog.Groups(keysOf(written), len(table.Key), func(group []changelog.Key) error {
+		query := table.Statement("gone", len(group), func() string {
+			return fmt.Sprintf("WITH wanted (%[1]s) AS (VALUES %[2]s) SELECT %[1]s FROM wanted w WHERE NOT EXISTS (SELECT 1 FROM %[3]s t WHERE %[4]s)",
+				numbered(table, ""), changelog.Placeholders(len(group), len(table.Key)), changelog.Quote(table.Name), changelog.MatchKey(table, "t.", "w."))
+		})
+		found, err := m.db.Keys(ctx, table, query, flat(group)...)
+		gone = append(gone, found...)
+		return err
+	})
+	return gone, err
+}
+
+// keysOf returns the keys of rows, in the order of their identities.
+func keysOf(written rows) []changelog.Key {
+	keys := make([]changelog.Key, 0, len(written))
+	for _, row := range slices.Sorted(maps.Keys(written)) {
+		keys = append(keys, written[row])
+	}
+	return keys
+}
+
+// flat returns the values of keys one after the other.
+func flat(keys []changelog.Key) (args []any) {
+	for _, key := range keys {
+		args = append(args, key...)
+	}
+	return args
+}
+
+// keyList lists the columns of the key, without their types.
+func keyList(table *changelog.Table, alias string) string {
+	names := make([]string, len(table.Key))
+	for i, column := range table.Key {
+		names[i] = "+" + alias + changelog.Quote(column.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// numbered lists k0, k1 … for the columns of the key.
+func numbered(table *changelog.Table, alias string) string {
+	names := make([]string, len(table.Key))
+	for i := range table.Key {
+		names[i] = fmt.Sprintf("%sk%d", alias, i)
+	}
+	return strings.Join(names, ", ")
+}
+
+// sameKey returns the condition that two rows of ours have one key.
+func sameKey(table *changelog.Table, a, b string) string {
+	terms := make([]string, len(table.Key))
+	for i := range table.Key {
+		terms[i] = fmt.Sprintf("%sk%d = %sk%d", a, i, b, i)
+	}
+	return strings.Join(terms, " AND ")
+}
