@@ -45,8 +45,9 @@ type Table struct {
 	Touched map[string]bool
 	// Written holds the rows, by Identity, whose references, or whose children,
 	// have not been looked at since they were written. Only tables that are
-	// Bound have any.
+	// Bound have any. Flooded: there were too many to remember, it can be any row.
 	Written map[string]Key
+	Flooded bool
 	// Silent: a trigger of the app has rolled back a merge, and none runs in
 	// merges any more.
 	Silent bool

@@ -63,10 +63,18 @@ func touch(table *changelog.Table, key changelog.Key) {
 	table.Touched[table.Identity(key)] = true
 }
 
+// maxWritten is how many rows of a table are remembered; beyond, to look at all
+// of its rows costs less memory, and not much more time.
+var maxWritten = 1 << 17
+
 // wrote notes that the references of a row, and its children, have to be
 // looked at.
 func wrote(table *changelog.Table, key changelog.Key) {
-	if !table.Bound() {
+	if !table.Bound() || table.Flooded {
+		return
+	}
+	if len(table.Written) >= maxWritten {
+		table.Flooded, table.Written = true, nil
 		return
 	}
 	if table.Written == nil {

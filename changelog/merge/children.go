@@ -11,14 +11,14 @@ import (
 )
 
 // enqueueLinked finds the rows of which changes are kept that refer to rows that
-// were written.
+// were written; nil: to any row.
 func (m *merger) enqueueLinked(ctx context.Context, r *changelog.Reference, written rows) error {
 	var waiting bool
 	err := m.db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_parents WHERE parent = ?)", []any{r.Target()}, &waiting)
 	if err != nil || !waiting {
 		return err
 	}
-	if !r.ToKey() { // what the rows had in these columns before nobody knows
+	if !r.ToKey() || written == nil { // what the rows had in other columns before nobody knows
 		found, err := m.linked(ctx, r.Child, "parent = ?", r.Target())
 		for _, row := range found {
 			m.work.add(r.Child, row, nil)
@@ -37,9 +37,10 @@ func (m *merger) enqueueLinked(ctx context.Context, r *changelog.Reference, writ
 	return nil
 }
 
-// enqueueChildren finds the rows that show and refer to rows that do not.
+// enqueueChildren finds the rows that show and refer to rows that do not, and
+// were written; nil: to any row.
 func (m *merger) enqueueChildren(ctx context.Context, to queue, r *changelog.Reference, written rows) error {
-	if !r.ToKey() {
+	if !r.ToKey() || written == nil {
 		query := r.Child.Statement("orphans "+r.ID(), 1, func() string {
 			return fmt.Sprintf("SELECT %s FROM %s c WHERE %s", keyList(r.Child, "c."), changelog.Quote(r.Child.Name), r.Unmet("c."))
 		})

@@ -17,7 +17,11 @@ import (
 func (m *merger) closeCircle(ctx context.Context, component *changelog.Component) error {
 	next := m.looked
 	for _, table := range component.Tables {
-		if err := m.enqueueInside(ctx, next, table, table.Written); err != nil {
+		written := rows(table.Written)
+		if written == nil && !table.Flooded {
+			continue
+		}
+		if err := m.enqueueInside(ctx, next, table, written); err != nil {
 			return err
 		}
 	}
@@ -45,11 +49,8 @@ func (m *merger) closeCircle(ctx context.Context, component *changelog.Component
 }
 
 // enqueueInside finds the rows inside the component that show and refer to rows
-// that do not.
+// that do not, and were written; nil: to any row.
 func (m *merger) enqueueInside(ctx context.Context, to queue, table *changelog.Table, written rows) error {
-	if len(written) == 0 {
-		return nil
-	}
 	for _, r := range table.Referrers {
 		if !r.Inside || r.Child.Unwritable != "" {
 			continue

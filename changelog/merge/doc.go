@@ -11,5 +11,7 @@
 // (FORMAT.md, chapter 10). [Combine] is that function for one row. Nearly every
 // change is newer than all that is known of its row and contains the columns
 // that the table has; such changes are written in groups (apply.go). All others
-// go through Combine, one row at a time (row.go).
+// go through Combine, one row at a time (row.go). Afterwards the rows are looked
+// at whose unique values became free, or whose parents came or went, parents
+// before children (settle.go).
 package merge

@@ -20,7 +20,7 @@ func (m *merger) followLocally(ctx context.Context) error {
 			return err
 		}
 		for _, r := range table.Local {
-			if !r.ToKey() { // what the rows had in these columns nobody knows
+			if !r.ToKey() || written == nil { // what the rows had in these columns nobody knows
 				err = m.orphan(ctx, r, r.Unmet(changelog.Quote(r.Name)+"."))
 			} else {
 				err = changelog.Groups(gone, len(r.Columns), func(group []changelog.Key) error {

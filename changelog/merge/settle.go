@@ -115,7 +115,7 @@ func (m *merger) enqueueWritten(ctx context.Context, table *changelog.Table) err
 		unmet[i] = r.Unmet("c.")
 	}
 	orphan := strings.Join(unmet, " OR ")
-	if m.whole[table] {
+	if m.whole[table] || table.Flooded {
 		delete(m.whole, table)
 		query := fmt.Sprintf("SELECT %s FROM %s c WHERE %s", keyList(table, "c."), changelog.Quote(table.Name), orphan)
 		if err := m.enqueue(ctx, m.work, table, query); err != nil {
@@ -269,8 +269,12 @@ func (m *merger) enqueueOrphans(ctx context.Context, table *changelog.Table, ask
 			asked.add(table, row, key)
 		}
 	}
+	if table.Flooded && asked[table][""] == nil {
+		fresh = nil
+		asked.add(table, "", changelog.Key{})
+	}
 	for _, r := range table.Referrers {
-		if !r.Inside || len(fresh) == 0 {
+		if !r.Inside || fresh != nil && len(fresh) == 0 {
 			continue
 		}
 		if err := m.enqueueLinked(ctx, r, fresh); err != nil {
@@ -284,14 +288,15 @@ func (m *merger) enqueueOrphans(ctx context.Context, table *changelog.Table, ask
 // their parents were written.
 func (m *merger) passOn(ctx context.Context, table *changelog.Table) error {
 	written := rows(table.Written)
-	table.Written = nil
-	if len(written) == 0 {
+	if len(written) == 0 && !table.Flooded {
 		return nil
 	}
+	if table.Flooded {
+		written = nil
+	}
+	table.Written, table.Flooded = nil, false
 	if len(table.Local) > 0 {
-		for row, key := range written {
-			m.seenLocally.add(table, row, key)
-		}
+		m.seenLocally[table] = written
 	}
 	for _, r := range table.Referrers {
 		if r.Inside || r.Child.Unwritable != "" {

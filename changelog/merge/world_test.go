@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
 )
 
 // TestWorlds runs random histories over tables that refer to one another and holds every device against the oracle after
@@ -48,6 +49,9 @@ func runWorld(t *testing.T, seed uint64) {
 	}()
 	h.kind = worldKinds[h.random.IntN(len(worldKinds))]
 	h.logf("%s", h.kind.create)
+	if h.random.IntN(4) == 0 {
+		defer merge.RememberWritten(h.random.IntN(3))()
+	}
 	for i := range 2 + h.random.IntN(4) {
 		h.join(string(rune('a' + i)))
 	}
