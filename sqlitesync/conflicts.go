@@ -140,13 +140,15 @@ func versionOf(c *changelog.Change) Version {
 }
 
 // Held is a row that this database can't show just now. It is kept, counts as
-// part of the space, and shows when it can.
+// part of the space, and shows when it can. If Shown is set, it shows already,
+// but without its parent: with NULL or the default in a foreign key.
 type Held struct {
 	Table  string // in lower case
 	Key    []any
 	Reason string    // in SQLite's words, without values
 	Device DeviceID  // as in Version
 	Time   time.Time // as in Version
+	Shown  bool
 }
 
 // Held yields the rows that are held, by table and key. After an error it ends.
@@ -166,7 +168,7 @@ func (s *Syncer) Held(ctx context.Context) iter.Seq2[Held, error] {
 			for i := range page {
 				c := &page[i].Change
 				version := versionOf(c)
-				held := Held{Table: c.Shape.Table, Key: c.Key, Reason: page[i].Reason, Device: version.Device, Time: version.Time}
+				held := Held{Table: c.Shape.Table, Key: c.Key, Reason: page[i].Reason, Device: version.Device, Time: version.Time, Shown: page[i].Shown}
 				if !yield(held, nil) {
 					return
 				}

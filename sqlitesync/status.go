@@ -33,7 +33,8 @@ type Status struct {
 	// LastPublished and LastApplied are when changes last went out and came
 	// in. Zero: not since the Syncer was opened.
 	LastPublished, LastApplied time.Time
-	// Held counts rows that this database can't show just now, see [Syncer.Held].
+	// Held counts rows that this database can't show just now, see
+	// [Syncer.Held], which also lists those that show without their parents.
 	Held int
 	// Conflicts counts what is kept of changes that lost, see [Syncer.Conflicts];
 	// Collisions those among them that are two rows that were given one key.

@@ -87,6 +87,7 @@ func wrote(table *changelog.Table, key changelog.Key) {
 type hold struct {
 	reason string
 	rival  []byte // the row in its way: nil if it is held for its own sake, empty if nobody knows
+	shown  bool   // it is not held, but shows without its parent for this reason
 }
 
 func newMerger(db *changelog.Database) *merger {

@@ -476,6 +476,9 @@ func (d *device) held() []string {
 	found, err := merge.HeldRows(context.Background(), d.conn, &after, 10000)
 	d.check(err)
 	for _, held := range found {
+		if held.Shown {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%s %s: %s", held.Change.Shape.Table, printedKey(held.Change.Key), held.Reason))
 	}
 	n, err := merge.CountHeld(context.Background(), d.conn)
@@ -486,7 +489,7 @@ func (d *device) held() []string {
 	return lines
 }
 
-// heldRows reads the held rows page by page.
+// heldRows reads the held rows, and those that show without their parents, page by page.
 func (d *device) heldRows() (rows []merge.Held) {
 	d.t.Helper()
 	for after := new(merge.Cursor); ; {

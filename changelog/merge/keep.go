@@ -44,8 +44,8 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 		return err
 	}
 	for n := range changes {
-		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason, rival) VALUES (?, ?, ?, ?, ?, ?)",
-			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), held.reason, held.rival)
+		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason, rival, shown) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), held.reason, held.rival, held.shown)
 		if err != nil {
 			return err
 		}
@@ -110,10 +110,12 @@ func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table,
 	return m.renameConflicts(ctx, table, was)
 }
 
-// Held is a row whose winner can't be shown here just now.
+// Held is a row whose winner can't be shown here just now, or, if Shown is set,
+// not with what it says of its parents.
 type Held struct {
 	Change changelog.Change // the newest of the row
 	Reason string
+	Shown  bool
 }
 
 // Cursor is the place after which a listing of held rows goes on; the zero
@@ -129,7 +131,7 @@ func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) 
 	if after.row == nil {
 		after.row = []byte{} // a nil slice would be bound as NULL
 	}
-	rows, err := c.Query(ctx, `SELECT tbl, row, change, reason FROM sqlitesync_kept
+	rows, err := c.Query(ctx, `SELECT tbl, row, change, reason, shown FROM sqlitesync_kept
 		WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, after.table, after.row, limit)
 	if err != nil {
 		return nil, err
@@ -139,7 +141,7 @@ func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) 
 	for rows.Next() {
 		var held Held
 		var encoded []byte
-		if err := rows.Scan(&after.table, &after.row, &encoded, &held.Reason); err != nil {
+		if err := rows.Scan(&after.table, &after.row, &encoded, &held.Reason, &held.Shown); err != nil {
 			return nil, err
 		}
 		change, err := changelog.ParseChange(encoded)
@@ -152,9 +154,9 @@ func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) 
 	return found, rows.Err()
 }
 
-// CountHeld returns how many rows are held.
+// CountHeld returns how many rows are held, and not shown.
 func CountHeld(ctx context.Context, c *changelog.Conn) (n int, err error) {
-	err = c.Get(ctx, "SELECT count(*) FROM sqlitesync_kept WHERE reason <> ''", nil, &n)
+	err = c.Get(ctx, "SELECT count(*) FROM sqlitesync_kept WHERE reason <> '' AND NOT shown", nil, &n)
 	return n, err
 }
 

@@ -94,14 +94,33 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	v := view{}
-	if len(edit.Table.References) > 0 && w.Exists { // the row may show without a parent still, until settle looks at it
-		if v.row, err = m.db.Read(ctx, edit.Table, edit.Change.Key); err != nil {
-			return err
-		}
-		v.derived = v.row != nil && v.row.Image() != m.image(edit.Table, w).Image()
+	v, err := m.asShown(ctx, edit.Table, w)
+	if err != nil {
+		return err
 	}
 	return m.record(ctx, edit.Table, w, edit.Before, w.Exists, v)
+}
+
+// asShown returns the view of a row as the table shows it after an edit, which
+// can be without a parent still, until settle looks at it.
+func (m *merger) asShown(ctx context.Context, table *changelog.Table, w Winner) (v view, err error) {
+	if len(table.References) == 0 || !w.Exists {
+		return v, nil
+	}
+	if v.row, err = m.db.Read(ctx, table, w.Newest().Key); err != nil || v.row == nil {
+		return v, err
+	}
+	own := m.image(table, w)
+	if v.derived = v.row.Image() != own.Image(); !v.derived {
+		return v, nil
+	}
+	lacking, err := m.lacking(ctx, table, w.Newest().Key)
+	for _, r := range lacking {
+		if values := r.Values(own); values != nil {
+			v.links, v.lacks = append(v.links, link{r, values, true}), missingParent(r)
+		}
+	}
+	return v, err
 }
 
 // overrule shows the winner in the place of what a migration made of a row.

@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type view struct {
 	row     *changelog.Change // nil: as the winner says
 	derived bool              // row says otherwise, for want of a parent
+	lacks   string            // the reason, then
 	held    hold              // with a reason if it can't be shown
 	links   []link
 }
@@ -61,7 +63,7 @@ func (m *merger) view(ctx context.Context, table *changelog.Table, w *Winner, in
 			fallthrough
 		case changelog.SetNull:
 			r.Set(v.row, r.Substitute())
-			v.derived = true
+			v.derived, v.lacks = true, cmp.Or(v.lacks, missingParent(r))
 		default:
 			v.hold(r)
 		}
@@ -85,9 +87,12 @@ func (m *merger) view(ctx context.Context, table *changelog.Table, w *Winner, in
 
 // hold holds the row because of a reference. Of several reasons the first is told.
 func (v *view) hold(r *changelog.Reference) {
-	if v.held.reason == "" {
-		v.held.reason = fmt.Sprintf("FOREIGN KEY (%s): the row of %s that it refers to is not shown", strings.Join(r.Columns, ", "), r.ParentName)
-	}
+	v.held.reason = cmp.Or(v.held.reason, missingParent(r))
+}
+
+// missingParent is the reason why a row is held, or shows otherwise than it says.
+func missingParent(r *changelog.Reference) string {
+	return fmt.Sprintf("FOREIGN KEY (%s): the row of %s that it refers to is not shown", strings.Join(r.Columns, ", "), r.ParentName)
 }
 
 // missing reports whether a parent does not show.

@@ -125,6 +125,9 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 		clock.State, clock.Shape, clock.Image = changelog.Shown, number, newest.Image()
 		kept = nil
 	case visible:
+		if v.derived {
+			v.held = hold{reason: v.lacks, shown: true}
+		}
 		clock.State, clock.Shape, clock.Image = changelog.Combined, table.PutNumber, v.row.Image()
 	case newest.Shape.Kind == changelog.Delete:
 		clock.State, clock.Image = changelog.Deleted, newest.Image()

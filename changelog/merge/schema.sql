@@ -3,7 +3,8 @@
 -- newest first (n = 0, 1, 2 …); the reason stands with the newest, and so does
 -- the row that is in the way of a held one: NULL if it is held for its own sake,
 -- empty if nobody knows; and, from table_name on, what the view shows of a held
--- row. Tables are named as in sqlitesync_tables.
+-- row. A row can have a reason and be shown all the same, but without its parent.
+-- Tables are named as in sqlitesync_tables.
 CREATE TABLE sqlitesync_kept (
 	tbl    TEXT NOT NULL,
 	row    BLOB NOT NULL,
@@ -11,6 +12,7 @@ CREATE TABLE sqlitesync_kept (
 	change BLOB NOT NULL,
 	reason TEXT NOT NULL,
 	rival  BLOB,
+	shown  INTEGER NOT NULL,
 	table_name TEXT,
 	row_key    TEXT,
 	device     TEXT,
@@ -62,7 +64,7 @@ CREATE VIEW sqlitesync_conflicts AS
 	FROM sqlitesync_inbox;
 
 CREATE VIEW sqlitesync_held AS
-	SELECT table_name, row_key, reason, device, strftime('%Y-%m-%d %H:%M:%f', time / 1000.0, 'unixepoch') AS time, winner AS "values"
+	SELECT table_name, row_key, reason, device, strftime('%Y-%m-%d %H:%M:%f', time / 1000.0, 'unixepoch') AS time, winner AS "values", shown
 	FROM sqlitesync_kept WHERE reason <> '';
 
 -- Which parents the rows refer to that are held, or that show without a parent:

@@ -36,13 +36,13 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 	}
 	for i := range rivals {
 		if newer(table, &rivals[i], w.Newest()) {
-			return hold{reason, []byte(table.Identity(rivals[i].Key))}, nil
+			return hold{reason: reason, rival: []byte(table.Identity(rivals[i].Key))}, nil
 		}
 	}
 	unsent := len(m.result.Unsent)
 	err = m.db.Conn.Attempt(ctx, func() error {
 		for i := range rivals {
-			if err := m.displace(ctx, table, &rivals[i], hold{reason, []byte(table.Identity(row.Key))}); err != nil {
+			if err := m.displace(ctx, table, &rivals[i], hold{reason: reason, rival: []byte(table.Identity(row.Key))}); err != nil {
 				return err
 			}
 		}

@@ -283,11 +283,16 @@ func (h *worldRun) verify(m *worldMember) {
 		}
 		h.compare(m, "rows of "+table.table, got, want)
 		for identity, row := range view.held[table.table] {
-			wantHeld[table.table+identity] = row.newest.Stamp.String()
+			wantHeld[table.table+identity] = row.newest.Stamp.String() + " false"
+		}
+		for identity, row := range view.shown[table.table] {
+			if len(row.absent) > 0 {
+				wantHeld[table.table+identity] = row.newest.Stamp.String() + " true"
+			}
 		}
 	}
 	for _, row := range m.heldRows() {
-		held[row.Change.Shape.Table+h.kind.model(row.Change.Shape.Table).identity(row.Change.Key)] = row.Change.Stamp.String()
+		held[row.Change.Shape.Table+h.kind.model(row.Change.Shape.Table).identity(row.Change.Key)] = fmt.Sprint(row.Change.Stamp, row.Shown)
 	}
 	h.compare(m, "held rows", held, wantHeld)
 	if orphans := m.rows("PRAGMA foreign_key_check"); len(orphans) > 0 {
