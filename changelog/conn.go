@@ -252,6 +252,10 @@ func ErrorCode(err error) int {
 // codeError is SQLITE_ERROR: the statement makes no sense, here and now.
 const codeError = 1
 
+// Senseless reports whether err says that SQLite can't compile a statement: a
+// trigger makes no sense, or needs a function that this process does not have.
+func Senseless(err error) bool { return ErrorCode(err) == codeError }
+
 // compileError is an error about a statement, not about rows.
 type compileError struct{ err error }
 

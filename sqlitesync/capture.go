@@ -64,6 +64,9 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 	if err := s.db.Capture(ctx, s.selection()); err != nil {
 		return schemaError(err)
 	}
+	if err := s.judgeLocalTriggers(ctx); err != nil {
+		return err
+	}
 	if err := merge.Guard(ctx, s.db, s.guarded); err != nil {
 		return err
 	}

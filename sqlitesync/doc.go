@@ -61,9 +61,10 @@
 //
 //	sqlitesync_conflicts: id, table_name, row_key, differs, collision,
 //		winner_device, winner_time, winner_values, loser_device, loser_time, loser_values, found_time
-//	sqlitesync_held: table_name, row_key, reason, device, time, "values"
+//	sqlitesync_held: table_name, row_key, reason, device, time, "values", shown
 //
-// row_key and values are JSON objects of columns in lower case, differs is a
+// shown is 1 for a row that shows, but without its parent (see Foreign keys in
+// LIMITS.md). row_key and values are JSON objects of columns in lower case, differs is a
 // JSON array of columns, and NULL if one side is a delete, as are the values of
 // that side. An INTEGER has no point and no exponent and a REAL has one, infinity
 // is 9e999, a BLOB is {"blob": "00ff"} in hexadecimal, and TEXT that is not UTF-8

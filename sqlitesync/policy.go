@@ -173,6 +173,36 @@ func (s *Syncer) judgeTriggers(ctx context.Context) error {
 	return nil
 }
 
+// judgeLocalTriggers finds out what the app's triggers do on the tables that do
+// not take part and that merges write to all the same, because their parents
+// do. It follows [changelog.Database.Capture].
+func (s *Syncer) judgeLocalTriggers(ctx context.Context) error {
+	references := slices.Clone(s.db.Local)
+	for _, table := range s.db.Tables {
+		references = append(references, table.Local...)
+	}
+	for _, r := range references {
+		set := make([]string, len(r.Columns))
+		for i, column := range r.Columns {
+			set[i] = changelog.Quote(column) + " = NULL"
+		}
+		name := changelog.Quote(r.Name)
+		steps, err := s.handle.triggerSteps(ctx, []string{"DELETE FROM " + name, "UPDATE " + name + " SET " + strings.Join(set, ", ")})
+		if changelog.Senseless(err) { // then a merge can't write to it either
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, step := range steps {
+			if step.action == sqlite.AuthDelete || step.action == sqlite.AuthUpdate {
+				s.guarded[step.table] = true
+			}
+		}
+	}
+	return nil
+}
+
 // raisingTriggers returns the names of the app's triggers that raise.
 func (s *Syncer) raisingTriggers(ctx context.Context) (map[string]bool, error) {
 	rows, err := s.handle.conn.Query(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")

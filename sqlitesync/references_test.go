@@ -263,6 +263,42 @@ func TestRowsOfLocalTablesFollow(t *testing.T) {
 	}
 }
 
+// What the app's triggers do with rows of local tables that follow stays here, and can't stop a merge.
+func TestTriggersOfLocalTablesThatFollow(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, n INT)"
+	for _, test := range []struct {
+		trigger, pins, warning string
+	}{
+		{"BEGIN DELETE FROM item WHERE id = 'y'; UPDATE item SET n = 5; UPDATE OR REPLACE item SET id = 'z' WHERE id = 'y'; INSERT INTO seen VALUES (1); END", "0 1", ""},
+		{"BEGIN INSERT INTO nowhere VALUES (1); END", "1 0", "can't be written here"},
+		{"BEGIN SELECT RAISE(ROLLBACK, 'never'); END", "0 0", ""},
+	} {
+		a := newTestDevice(t, schema)
+		b := newTestDevice(t, schema+`; CREATE TABLE pin (item TEXT REFERENCES item ON DELETE CASCADE); CREATE TABLE seen (n);
+			CREATE TRIGGER t AFTER DELETE ON pin `+test.trigger)
+		b.options.Exclude = []string{"pin", "seen"}
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item VALUES ('x', 1), ('y', 2)")
+		settle(a, b)
+		b.exec("INSERT INTO pin VALUES ('x')")
+		a.exec("DELETE FROM item WHERE id = 'x'")
+		a.sync()
+		if err := b.trySync(); (err != nil) != strings.Contains(test.trigger, "ROLLBACK") { // this takes two passes
+			t.Errorf("%s: %v", test.trigger, err)
+		}
+		settle(a, b)
+		wantSame(t, []*testDevice{a, b}, "item")
+		b.wantValue("y 2", "SELECT id || ' ' || n FROM item")
+		b.wantValue(test.pins, "SELECT (SELECT count(*) FROM pin) || ' ' || (SELECT count(*) FROM seen)")
+		if warnings := strings.Join(b.syncer.Status().Warnings, "\n"); !strings.Contains(warnings, test.warning) || test.warning == "" && warnings != "" {
+			t.Errorf("warnings %q, want %q", warnings, test.warning)
+		}
+		wantQuiet(t, a, b)
+	}
+}
+
 // A row of a local table does not make its device show what others do not.
 func TestAParentThatIsPutAgainKeepsItsLocalRows(t *testing.T) {
 	t.Parallel()

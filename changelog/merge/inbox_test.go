@@ -133,7 +133,7 @@ func TestViews(t *testing.T) {
 	b.expect("SELECT DISTINCT winner_device, winner_time, loser_device, loser_time, length(found_time) FROM sqlitesync_conflicts",
 		printedAll(b.id.String(), "1970-01-01 00:00:02.000", a.id.String(), "1970-01-01 00:00:01.000", 23))
 	b.expect("SELECT * FROM sqlitesync_held",
-		printedAll("u", `{"b":"k","a":1}`, "UNIQUE constraint failed: u.m", a.id.String(), "1970-01-01 00:00:01.000", `{"m":"same","n":1.5}`))
+		printedAll("u", `{"b":"k","a":1}`, "UNIQUE constraint failed: u.m", a.id.String(), "1970-01-01 00:00:01.000", `{"m":"same","n":1.5}`, 0))
 	// SQLite's own JSON functions give the values back.
 	b.expect(`SELECT typeof(json_extract(loser_values, '$.v')) FROM sqlitesync_conflicts WHERE table_name = 't' ORDER BY row_key LIMIT 7`,
 		`"null"`, `"integer"`, `"real"`, `"real"`, `"real"`, `"real"`, `"text"`)

@@ -59,7 +59,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				set = defaults
 			}
 		}
-		n, err := m.locally(ctx, fmt.Sprintf("UPDATE OR IGNORE %s SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition), args)
+		n, err := m.locally(ctx, r, fmt.Sprintf("UPDATE OR IGNORE %s SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition), args)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				"they refer to nothing now", r.Name, r.ParentName))
 		}
 	}
-	n, err := m.locally(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s", changelog.Quote(r.Name), condition), args)
+	n, err := m.locally(ctx, r, fmt.Sprintf("DELETE FROM %s WHERE %s", changelog.Quote(r.Name), condition), args)
 	if err != nil {
 		return err
 	}
@@ -134,23 +134,32 @@ func (m *merger) defaults(ctx context.Context, r *changelog.Reference) (set []st
 }
 
 // locally writes to a local table. What the app's triggers on it refuse is
-// written without them.
-func (m *merger) locally(ctx context.Context, query string, args []any) (n int64, err error) {
-	result, err := m.db.Conn.Exec(ctx, query, args...)
-	if changelog.Refused(err) {
-		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
-			return 0, lost
+// written without them. What can't be written at all is left as it is: nothing
+// that stays on this device may stop a merge.
+func (m *merger) locally(ctx context.Context, r *changelog.Reference, query string, args []any) (n int64, err error) {
+	if !r.Silent {
+		result, err := m.db.Conn.Exec(ctx, query, args...)
+		if err == nil {
+			return result.RowsAffected()
 		}
-		if err := m.db.Conn.ExecQuietly(ctx, query, args...); err != nil {
+		if !changelog.Refused(err) && !changelog.Senseless(err) {
 			return 0, err
 		}
+		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
+			r.Silent = true // all is to be done again, and must not end so again
+			return 0, lost
+		}
+	}
+	switch err := m.db.Conn.ExecQuietly(ctx, query, args...); {
+	case err == nil:
 		err = m.db.Conn.Get(ctx, "SELECT changes()", nil, &n)
 		return n, err
-	}
-	if err != nil {
+	case changelog.Refused(err) || changelog.Senseless(err):
+		m.tell(fmt.Sprintf("rows of table %q, which is not synced, can't be written here, and refer to rows of %q that are gone", r.Name, r.ParentName))
+		return 0, nil
+	default:
 		return 0, err
 	}
-	return result.RowsAffected()
 }
 
 // tell notes what the author of the app should know, once.
