@@ -192,8 +192,12 @@ func (m *merger) showAgain(ctx context.Context, component *changelog.Component, 
 		if before == nil {
 			continue
 		}
-		if err := m.present(ctx, table, w, before); err != nil {
+		shown, err := m.present(ctx, table, w, before)
+		if err != nil {
 			return false, err
+		}
+		if !shown && component.Cyclic { // it may have claimed values until now, be it unseen
+			touch(table, before.Key)
 		}
 	}
 	return worked, m.settleUnique(ctx, table)
@@ -225,10 +229,10 @@ func (m *merger) winner(ctx context.Context, table *changelog.Table, row string,
 
 // present shows a winner as its parents let it, those outside its component, or
 // holds it.
-func (m *merger) present(ctx context.Context, table *changelog.Table, w *Winner, before *changelog.Clock) error {
+func (m *merger) present(ctx context.Context, table *changelog.Table, w *Winner, before *changelog.Clock) (shown bool, err error) {
 	v, err := m.view(ctx, table, w, false)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(table.References) > 0 {
 		m.looked.add(table, table.Identity(before.Key), before.Key)
@@ -236,27 +240,27 @@ func (m *merger) present(ctx context.Context, table *changelog.Table, w *Winner,
 	if v.held.reason == "" {
 		if before.Visible() && before.Shape == table.PutNumber && before.Image == v.row.Image() {
 			if before.State != changelog.Combined { // the table says it all
-				return nil
+				return true, nil
 			}
-			return m.record(ctx, table, *w, before, true, v)
+			return true, m.record(ctx, table, *w, before, true, v)
 		}
 		if v.held, err = m.place(ctx, table, w, v.row); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if v.held.reason != "" {
+	if shown = v.held.reason == ""; !shown {
 		if err := m.hide(ctx, table, before); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if before.Visible() {
 		touch(table, before.Key)
 	}
-	if before.Visible() || v.held.reason == "" {
+	if before.Visible() || shown {
 		m.result.Rows[table.Name]++
 		wrote(table, before.Key)
 	}
-	return m.record(ctx, table, *w, before, v.held.reason == "", v)
+	return shown, m.record(ctx, table, *w, before, shown, v)
 }
 
 // enqueueOrphans finds the rows that wait for rows of the table inside its

@@ -184,7 +184,7 @@ func (m *merger) retry(ctx context.Context, table *changelog.Table, touched map[
 		if before == nil || before.State != changelog.Held {
 			continue // shown meanwhile, or waiting for Retry
 		}
-		if err := m.present(ctx, table, &held[i], before); err != nil {
+		if _, err := m.present(ctx, table, &held[i], before); err != nil {
 			return err
 		}
 	}
