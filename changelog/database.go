@@ -304,7 +304,10 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
-	before := db.byName
+	before, silent := db.byName, make(map[string]bool)
+	for _, r := range db.LocalReferences() {
+		silent[r.Name] = silent[r.Name] || r.Silent && version == db.version
+	}
 	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
 	asked, others := make(map[string]bool), make(map[string]bool)
 	for _, name := range selection.Tables {
@@ -341,7 +344,13 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	for name := range asked {
 		return fmt.Errorf("%w: there is no table %q, or it is excluded too", ErrSchema, name)
 	}
-	return db.readReferences(ctx, others)
+	if err := db.readReferences(ctx, others); err != nil {
+		return err
+	}
+	for _, r := range db.LocalReferences() {
+		r.Silent = silent[r.Name]
+	}
+	return nil
 }
 
 // Preview returns the tables that would take part, in a database that may not

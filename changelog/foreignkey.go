@@ -39,6 +39,15 @@ func (db *Database) readReferences(ctx context.Context, others map[string]bool) 
 	return nil
 }
 
+// LocalReferences returns the foreign keys of all tables that do not take part.
+func (db *Database) LocalReferences() []*Reference {
+	references := slices.Clone(db.Local)
+	for _, table := range db.Tables {
+		references = append(references, table.Local...)
+	}
+	return references
+}
+
 func (db *Database) foreignKeys(ctx context.Context) (keys []foreignKey, err error) {
 	rows, err := db.Conn.Query(ctx, `SELECT l.name, f.seq, f."table", f."from", f."to", f.on_delete
 		FROM pragma_table_list l, pragma_foreign_key_list(l.name, 'main') f

@@ -177,11 +177,7 @@ func (s *Syncer) judgeTriggers(ctx context.Context) error {
 // not take part and that merges write to all the same, because their parents
 // do. It follows [changelog.Database.Capture].
 func (s *Syncer) judgeLocalTriggers(ctx context.Context) error {
-	references := slices.Clone(s.db.Local)
-	for _, table := range s.db.Tables {
-		references = append(references, table.Local...)
-	}
-	for _, r := range references {
+	for _, r := range s.db.LocalReferences() {
 		set := make([]string, len(r.Columns))
 		for i, column := range r.Columns {
 			set[i] = changelog.Quote(column) + " = NULL"
