@@ -41,6 +41,9 @@ type Database struct {
 	shapes  map[int64]*Shape
 	version int64 // PRAGMA schema_version when Tables was read
 	doubted bool  // Tables may be of a transaction that was rolled back
+	// silent holds the tables, by canonical name, of which a trigger of the app
+	// has rolled back a merge.
+	silent map[string]bool
 }
 
 // CreateTables makes the tables of this package in a database that has none.
@@ -88,6 +91,14 @@ func (db *Database) restore(ctx context.Context) error {
 
 // Table returns the table with this canonical name, or nil if none takes part.
 func (db *Database) Table(name string) *Table { return db.byName[name] }
+
+// Silent reports whether triggers on the table of this name run in no merge any
+// more.
+func (db *Database) Silent(name string) bool { return db.silent[CanonicalName(name)] }
+
+// Silence notes that a trigger on the table of this name has rolled back a
+// merge: all is to be done again, and must not end so again.
+func (db *Database) Silence(name string) { db.silent[CanonicalName(name)] = true }
 
 // DeviceNumber returns the number that stands for id in the tables of this
 // database, and gives it one if it has none. It writes, so it is called inside
@@ -236,10 +247,35 @@ func (db *Database) SetSettled(ctx context.Context, table *Table) error {
 	return err
 }
 
-// Unsettle notes that what is kept of a table is to be looked at again. It writes.
+// Unsettle notes, until Resettle, that what is kept of a table, and its
+// references, are to be looked at again. It writes.
 func (db *Database) Unsettle(ctx context.Context, table *Table) error {
-	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number = ?", table.Number)
+	if table.unsettled != nil {
+		return nil
+	}
+	var settled string
+	err := db.Conn.Get(ctx, "SELECT definition FROM sqlitesync_tables WHERE number = ?", []any{table.Number}, &settled)
+	if err != nil {
+		return err
+	}
+	table.unsettled = &settled
+	_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET definition = '' WHERE number = ?", table.Number)
 	return err
+}
+
+// Resettle takes back what Unsettle has noted. It writes.
+func (db *Database) Resettle(ctx context.Context) error {
+	for _, table := range db.Tables {
+		if table.unsettled == nil {
+			continue
+		}
+		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET definition = ? WHERE number = ?", *table.unsettled, table.Number)
+		if err != nil {
+			return err
+		}
+		table.unsettled = nil
+	}
+	return nil
 }
 
 // Selection says which tables take part.
@@ -304,9 +340,8 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
-	before, silent := db.byName, make(map[string]bool)
-	for _, r := range db.LocalReferences() {
-		silent[r.Name] = silent[r.Name] || r.Silent && version == db.version
+	if version != db.version { // the trigger may be another one
+		db.silent = make(map[string]bool)
 	}
 	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
 	asked, others := make(map[string]bool), make(map[string]bool)
@@ -331,9 +366,6 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 			db.Unsynced = append(db.Unsynced, unsynced)
 		}
 		if table != nil {
-			if was := before[canonical]; was != nil && version == db.version {
-				table.Silent = was.Silent
-			}
 			db.Tables = append(db.Tables, table)
 			db.byName[canonical] = table
 		} else {
@@ -344,13 +376,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	for name := range asked {
 		return fmt.Errorf("%w: there is no table %q, or it is excluded too", ErrSchema, name)
 	}
-	if err := db.readReferences(ctx, others); err != nil {
-		return err
-	}
-	for _, r := range db.LocalReferences() {
-		r.Silent = silent[r.Name]
-	}
-	return nil
+	return db.readReferences(ctx, others)
 }
 
 // Preview returns the tables that would take part, in a database that may not

@@ -38,9 +38,6 @@ type Reference struct {
 	Inside bool
 	// Obstacle says why nothing can be said about it, "" if something can.
 	Obstacle string
-	// Silent: a trigger on a child that does not take part has rolled back a
-	// merge, and none runs in merges any more.
-	Silent bool
 
 	places []int // of Columns in a put: from 0 in its values, ^0, ^1 … in its key
 	key    []int // which of Columns refer to the parent's key, in its order; nil if they do not

@@ -48,14 +48,12 @@ type Table struct {
 	// Bound have any. Flooded: there were too many to remember, it can be any row.
 	Written map[string]Key
 	Flooded bool
-	// Silent: a trigger of the app has rolled back a merge, and none runs in
-	// merges any more.
-	Silent bool
 	// Guarded: triggers of the app would delete its rows in a merge. Package
 	// merge sees to it.
 	Guarded bool
 
 	definition string   // as Unsettled has read it
+	unsettled  *string  // the one for which it was settled before Unsettle
 	declared   []string // the names of Columns, quoted, in the order of the declaration
 	statements map[string]string
 	parts      map[string]*Shape

@@ -256,6 +256,32 @@ func TestWhatOnePageMadeFreeShows(t *testing.T) {
 	}
 }
 
+// The same of a row that waits for its parent.
+func TestAParentThatOnePageBringsIsSeen(t *testing.T) {
+	for _, between := range []func(d *testDevice){
+		func(d *testDevice) { d.syncer.Pause(); d.reopen() },
+		func(d *testDevice) { d.exec("CREATE TABLE z (id INTEGER PRIMARY KEY)") },
+	} {
+		a, b := newPair(t, "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p ON DELETE CASCADE)")
+		a.exec("INSERT INTO p VALUES (1)")
+		settle(a, b)
+		b.exec("INSERT INTO c VALUES (1, 1)")
+		tick()
+		a.exec("DELETE FROM p")
+		settle(a, b)
+		wantEverywhere("0", "SELECT count(*) FROM c", a, b)
+		a.exec("INSERT INTO p VALUES (1)")
+		a.exec("WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO p SELECT i FROM n", 2*maxFold)
+		must(t, a.syncer.transact(t.Context(), func() error {
+			_, err := a.syncer.foldSome(t.Context())
+			return err
+		}))
+		between(a)
+		settle(a, b)
+		wantEverywhere("1", "SELECT count(*) FROM c", a, b)
+	}
+}
+
 // Large rows are folded in small pages, and arrive whole.
 func TestLargeRowsAreFoldedFewAtATime(t *testing.T) {
 	const rows, size = 80, 1 << 20

@@ -376,7 +376,7 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 		args = append(args, changes[i].Key...)
 		args = append(args, changes[i].Values...)
 	}
-	if len(changes) == 1 || table.Silent {
+	if len(changes) == 1 || m.db.Silent(table.Name) {
 		return m.exec(ctx, table, query, args)
 	}
 	_, err := m.db.Conn.Exec(ctx, query, args...)
@@ -391,7 +391,7 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 // exec runs a statement for one row. What the app's triggers keep of their own,
 // and fail with, must not decide whether the row shows.
 func (m *merger) exec(ctx context.Context, table *changelog.Table, query string, args []any) error {
-	if table.Silent {
+	if m.db.Silent(table.Name) {
 		return m.db.Conn.ExecQuietly(ctx, query, args...)
 	}
 	_, err := m.db.Conn.Exec(ctx, query, args...)
@@ -400,7 +400,7 @@ func (m *merger) exec(ctx context.Context, table *changelog.Table, query string,
 		return err
 	}
 	if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
-		table.Silent = true // all is to be done again, and must not end so again
+		m.db.Silence(table.Name)
 		return lost
 	}
 	if table.Triggered && m.db.Conn.ExecQuietly(ctx, query, args...) == nil {

@@ -20,7 +20,10 @@ func Local(ctx context.Context, db *changelog.Database, edits []changelog.Edit) 
 	if err := m.settle(ctx); err != nil {
 		return m.result, err
 	}
-	return m.result, m.followLocally(ctx)
+	if err := m.followLocally(ctx); err != nil {
+		return m.result, err
+	}
+	return m.result, db.Resettle(ctx)
 }
 
 // LocalPart records edits while the log has further pages. It settles nothing:
@@ -31,21 +34,37 @@ func LocalPart(ctx context.Context, db *changelog.Database, edits []changelog.Ed
 	if err := m.local(ctx, edits); err != nil {
 		return m.result, err
 	}
-	// The last page settles what this one touched, unless the process ends or
-	// the tables are read anew before it.
-	for _, table := range db.Tables {
-		if len(table.Touched) == 0 {
+	return m.result, m.unsettle(ctx)
+}
+
+// unsettle notes what the last page is to settle: the process could end before
+// it, or the tables be read anew.
+func (m *merger) unsettle(ctx context.Context) error {
+	for _, table := range m.db.Tables {
+		if len(table.Touched) > 0 {
+			rivals, err := m.rivalries(ctx, table)
+			if err == nil && len(rivals) > 0 {
+				err = m.db.Unsettle(ctx, table)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(table.Written) == 0 && !table.Flooded {
 			continue
 		}
-		rivals, err := m.rivalries(ctx, table)
-		if err == nil && len(rivals) > 0 {
-			err = db.Unsettle(ctx, table)
+		if len(table.References) > 0 {
+			if err := m.db.Unsettle(ctx, table); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return m.result, err
+		for _, r := range table.Referrers {
+			if err := m.db.Unsettle(ctx, r.Child); err != nil {
+				return err
+			}
 		}
 	}
-	return m.result, nil
+	return nil
 }
 
 func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {

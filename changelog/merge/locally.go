@@ -137,7 +137,7 @@ func (m *merger) defaults(ctx context.Context, r *changelog.Reference) (set []st
 // written without them. What can't be written at all is left as it is: nothing
 // that stays on this device may stop a merge.
 func (m *merger) locally(ctx context.Context, r *changelog.Reference, query string, args []any) (n int64, err error) {
-	if !r.Silent {
+	if !m.db.Silent(r.Name) {
 		result, err := m.db.Conn.Exec(ctx, query, args...)
 		if err == nil {
 			return result.RowsAffected()
@@ -146,7 +146,7 @@ func (m *merger) locally(ctx context.Context, r *changelog.Reference, query stri
 			return 0, err
 		}
 		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
-			r.Silent = true // all is to be done again, and must not end so again
+			m.db.Silence(r.Name)
 			return 0, lost
 		}
 	}
