@@ -58,7 +58,7 @@ func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit i
 	bytes := 0
 	err = db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit, func(row *Change) bool {
 		found = append(found, *row)
-		bytes += size(row.Key) + size(row.Values)
+		bytes += row.Size()
 		return bytes < maxPage
 	})
 	return found, err

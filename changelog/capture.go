@@ -28,14 +28,14 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
-	if err := db.noteRebuilt(ctx); err != nil {
-		return err
-	}
-	db.Stale = nil
 	before, err := db.vacate(ctx, present)
 	if err != nil {
 		return err
 	}
+	if err := db.noteRebuilt(ctx); err != nil {
+		return err
+	}
+	db.Stale = nil
 	for _, table := range db.Tables {
 		stale, err := db.register(ctx, table, before)
 		if err != nil {

@@ -79,6 +79,9 @@ func (s *Shape) Rows() string {
 	return Quote(s.Table) + " (" + strings.Join(key, ", ") + ")"
 }
 
+// Size returns about how many bytes of memory the change's values hold.
+func (c *Change) Size() int { return size(c.Key) + size(c.Values) }
+
 // Equal reports whether s and t contain the same.
 func (s *Shape) Equal(t *Shape) bool { return s == t || s.digest == t.digest }
 

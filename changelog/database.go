@@ -231,7 +231,7 @@ func (db *Database) parentsFirst() (tables []*Table) {
 }
 
 func (db *Database) definition(ctx context.Context, table *Table) (text string, err error) {
-	err = db.Conn.Get(ctx, `SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema
+	err = db.Conn.Get(ctx, `SELECT coalesce(group_concat(sql, ';'), '') FROM (SELECT sql FROM sqlite_schema
 		WHERE tbl_name = ? COLLATE NOCASE AND (type = 'table' OR type = 'index' AND
 			(sql LIKE 'CREATE UNIQUE%' OR sql LIKE '%(%(%' OR sql LIKE '%)%WHERE%' OR sql LIKE '%->%' OR sql LIKE '%||%')) ORDER BY type, name)`, []any{table.Name}, &text)
 	for _, r := range table.References {

@@ -50,7 +50,7 @@ func (db *Database) Logged(ctx context.Context) (bool, error) {
 type LogPage struct {
 	Last int64 // id of its last entry, 0 if the log is empty
 	More bool  // there are entries after it
-	Cut  bool  // the next entry bears another time, so it is of another statement
+	Cut  bool  // the next entry bears another time, so it is of another statement, or none is one of the app
 }
 
 // Page returns the first entries of the log, up to limit. It writes.
@@ -90,7 +90,7 @@ func (db *Database) page(ctx context.Context, limit int) (page LogPage, err erro
 	}
 	switch len(ids) {
 	case 2:
-		return LogPage{Last: ids[0], More: true, Cut: times[0] != times[1]}, nil
+		return LogPage{Last: ids[0], More: true, Cut: times[0] != times[1] || originOf(times[0]) != Noted}, nil
 	case 1:
 		return LogPage{Last: ids[0]}, nil
 	}
@@ -236,7 +236,7 @@ func (db *Database) pending(ctx context.Context, table *Table, p *pendingPage) e
 			}
 		}
 		p.edits = append(p.edits, *edit)
-		if p.size += size(edit.Change.Key) + size(edit.Change.Values); p.size > maxPage && len(p.edits) > 1 {
+		if p.size += edit.Change.Size(); p.size > maxPage && len(p.edits) > 1 {
 			return ErrPageSize
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,10 +30,10 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 		if err != nil {
 			return nil, err
 		}
-		table.Number = number
-		if name == table.Put.Rows() {
-			continue
+		if !table.tookName(name) {
+			continue // it has another key, or its own name
 		}
+		table.Number = number
 		before[number] = name
 		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = number WHERE number = ?", number); err != nil {
 			return nil, err
@@ -42,6 +43,31 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 		}
 	}
 	return before, nil
+}
+
+// tookName reports whether the table is the one that was called name, and that it,
+// or columns of its key, are called otherwise now. With the key's columns in
+// another order, or with more of them, it would be another table.
+func (t *Table) tookName(name string) bool {
+	if name == t.Put.Rows() {
+		return false
+	}
+	var was []string
+	for _, token := range tokenize(name) {
+		if strings.HasPrefix(token, `"`) {
+			was = append(was, unquote(token))
+		}
+	}
+	key, now := was[1:], t.Put.Key
+	if len(key) != len(now) {
+		return false
+	}
+	for i := range key {
+		if key[i] != now[i] && (slices.Contains(now, key[i]) || slices.Contains(key, now[i])) {
+			return false
+		}
+	}
+	return true
 }
 
 // register gives the table its number, shape, log columns and clock table.
@@ -101,11 +127,10 @@ func (db *Database) succeed(ctx context.Context, table *Table, stale *Stale, bef
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
-	was, renamed := before[namesake]
-	if err != nil || renamed && stale.Was != "" { // it has its old name again, or the two have exchanged their names
-		return err
+	if err != nil || namesake == table.Number || stale.Was != "" && db.exchanged(stale.Was, namesake, before) {
+		return err // it has its old name again, or tables have exchanged theirs
 	}
-	if err := db.copyClocks(ctx, table, namesake, was == table.Put.Rows()); err != nil {
+	if err := db.copyClocks(ctx, table, namesake, before[namesake] == table.Put.Rows()); err != nil {
 		return err
 	}
 	stale.Rebuilt, stale.Written, stale.Removed = true, true, true
@@ -113,6 +138,28 @@ func (db *Database) succeed(ctx context.Context, table *Table, stale *Stale, bef
 		return err
 	}
 	return db.SetPhase(ctx, table, PhaseTracked)
+}
+
+// exchanged reports whether tables that were renamed at once have exchanged
+// their names in a circle: that whose name was taken, or the one whose name it
+// took, and so on, bears the name was now.
+func (db *Database) exchanged(was string, taken int64, before map[int64]string) bool {
+	numbers := make(map[string]int64, len(before)) // by the names that they had
+	for number, name := range before {
+		numbers[name] = number
+	}
+	for range before {
+		at := slices.IndexFunc(db.Tables, func(t *Table) bool { return t.Number == taken })
+		if before[taken] == "" || at < 0 {
+			return false
+		}
+		now := db.Tables[at].Put.Rows()
+		if now == was {
+			return true
+		}
+		taken = numbers[now]
+	}
+	return false
 }
 
 // copyClocks gives a table the clocks of the one that had its name before. If

@@ -82,13 +82,8 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 	if s.version, err = s.schemaVersion(ctx); err != nil || len(s.db.Stale) == 0 {
 		return err
 	}
-	for _, stale := range s.db.Stale {
-		if stale.Was == "" {
-			continue
-		}
-		if err := merge.Rename(ctx, s.db, stale.Table, stale.Was); err != nil {
-			return err
-		}
+	if err := merge.Rename(ctx, s.db, s.db.Stale); err != nil {
+		return err
 	}
 	return s.db.Forget(ctx)
 }

@@ -159,6 +159,7 @@ func TestTheNameOfARenamedTableIsTaken(t *testing.T) {
 		"ALTER TABLE t RENAME TO archive; " + schema + "; INSERT INTO t SELECT * FROM archive; UPDATE t SET v = 'new' WHERE id = '1'",
 		"ALTER TABLE t RENAME COLUMN id TO k; ALTER TABLE t RENAME TO archive; " + schema + "; INSERT INTO t VALUES ('1', 'new')",
 		"CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO n VALUES ('1', 'new'); ALTER TABLE t RENAME TO archive; ALTER TABLE n RENAME TO t",
+		"CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v); ALTER TABLE n ADD COLUMN w; INSERT INTO n VALUES ('1', 'new', 1); ALTER TABLE n DROP COLUMN w; BEGIN;ALTER TABLE t RENAME TO archive;ALTER TABLE n RENAME TO t;COMMIT",
 	} {
 		for _, pass := range []bool{false, true} {
 			a, b := newPair(t, schema)

@@ -18,10 +18,12 @@ import (
 const (
 	// maxFold is how many entries of the log one transaction folds.
 	maxFold = 4096
-	// maxRun is how many segments make up batches that others apply together.
-	// The log does not say where a transaction ends, so all that stands in it
-	// is kept together up to here, and a single statement beyond.
-	maxRun = 12
+	// maxRun is how many changes, and KiB of large ones, make up batches that
+	// others apply together. The log does not say where a transaction ends, so
+	// all that stands in it is kept together up to here, and a single statement
+	// up to maxStatement. Readers refuse more than maxRunChanges.
+	maxRun       = 50_000
+	maxStatement = 8_000_000
 	// maxBody is the size from which a batch is continued in the next segment.
 	maxBody = 8 << 20
 )
@@ -116,14 +118,18 @@ func (s *Syncer) continueRun(ctx context.Context, segments []*segment.Segment, p
 	if err != nil {
 		return nil, err
 	}
-	continued := page.More && (run < maxRun || !page.Cut)
+	continued := page.More && (run < maxRun || !page.Cut && run < maxStatement)
 	if len(segments) == 0 && run > 0 && !continued {
 		segments = []*segment.Segment{{Author: s.self(), First: number, Last: number, Batches: []segment.Batch{{Number: number}}}}
 	}
 	if n := len(segments); n > 0 {
 		segments[n-1].Batches[0].Continued = continued
 	}
-	run += uint64(len(segments))
+	for _, part := range segments {
+		for i := range part.Changes {
+			run += 1 + uint64(part.Changes[i].Size()>>10)
+		}
+	}
 	if !continued {
 		run = 0
 	}

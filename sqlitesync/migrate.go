@@ -42,14 +42,14 @@ func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 }
 
 func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) (err error) {
-	if err := alongMigrations(func() error { return s.releaseTables(ctx) }); err != nil {
-		return err
-	}
-	s.whole = false
 	db, err := openPool(s.handle.path, "busy_timeout(10000)", "synchronous(NORMAL)", "foreign_keys(0)", "recursive_triggers(1)")
 	if err != nil {
 		return err
 	}
+	if err := alongMigrations(func() error { return s.releaseTables(ctx) }); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.whole = false
 	defer func() {
 		ctx := context.WithoutCancel(ctx)
 		err = errors.Join(err, db.Close())

@@ -133,6 +133,18 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 // prepare brings capture up to the app's schema, and takes local changes as
 // far as they get without the folder.
 func (s *Syncer) prepare(ctx context.Context) error {
+	err := s.prepareNow(ctx)
+	if err == nil || errors.Is(err, errMigrated) {
+		return err
+	}
+	// What is read outside a transaction may have been there a moment ago.
+	if version, moved := s.schemaVersion(ctx); moved == nil && version != s.version {
+		err = fmt.Errorf("%w: %w", errMigrated, err)
+	}
+	return err
+}
+
+func (s *Syncer) prepareNow(ctx context.Context) error {
 	changed, err := s.db.SchemaChanged(ctx)
 	if err != nil {
 		return err

@@ -177,6 +177,15 @@ func TestATriggerThatMakesNoSense(t *testing.T) {
 	wantSame(t, []*testDevice{a, b}, "item")
 }
 
+// withhold takes the newest segment of a device out of the folder, until put is called.
+func (d *testDevice) withhold() (put func()) {
+	d.tb.Helper()
+	last := d.lastSegment()
+	away := filepath.Join(d.tb.TempDir(), "away")
+	must(d.tb, os.Rename(last, away))
+	return func() { must(d.tb, os.Rename(away, last)) }
+}
+
 // A log of any length is folded in steps, and what it holds is applied as one.
 func TestALongLogIsFoldedInStepsAndAppliedAsOne(t *testing.T) {
 	a, b := newPair(t, itemSchema)
@@ -190,15 +199,10 @@ func TestALongLogIsFoldedInStepsAndAppliedAsOne(t *testing.T) {
 	if len(made) < 3 {
 		t.Fatalf("%d segments", len(made))
 	}
-	last := filepath.Join(a.folder, "devices", a.id().String(), made[len(made)-1])
-	if _, err := os.Stat(last); err != nil {
-		last = made[len(made)-1]
-	}
-	away := filepath.Join(t.TempDir(), "away")
-	must(t, os.Rename(last, away))
+	put := a.withhold()
 	_ = b.trySync()
 	b.wantValue("0", "SELECT count(*) FROM item")
-	must(t, os.Rename(away, last))
+	put()
 	settle(a, b)
 	b.wantValue(fmt.Sprint(rows), "SELECT count(*) FROM item")
 	wantSame(t, []*testDevice{a, b})

@@ -69,6 +69,14 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 // resolve writes on the app's own handle: its triggers, and ours, shall see
 // this write as they see any other.
 func (s *Syncer) resolve(ctx context.Context, id ConflictID, keep Resolution) error {
+	// Another table may bear the name by now that the conflict is known under.
+	if changed, err := s.db.SchemaChanged(ctx); err != nil {
+		return err
+	} else if changed {
+		if err := alongMigrations(func() error { return s.prepare(ctx) }); err != nil {
+			return err
+		}
+	}
 	found, err := merge.Conflicts(ctx, s.handle.conn, int64(id)-1, 1)
 	if err != nil {
 		return err
@@ -84,7 +92,7 @@ func (s *Syncer) resolve(ctx context.Context, id ConflictID, keep Resolution) er
 	if keep != Resolution(KeepWinner) {
 		loser := &found[0].Loser
 		table := s.db.Table(loser.Shape.Table)
-		if table == nil || len(table.Key) != len(loser.Key) {
+		if table == nil || table.Put.Rows() != loser.Shape.Rows() {
 			return fmt.Errorf("%w: table %q is not here, or has another key", ErrSchema, loser.Shape.Table)
 		}
 		if err := keep.write(ctx, tx, table, loser); err != nil {

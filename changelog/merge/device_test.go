@@ -86,10 +86,8 @@ func (d *device) capture(ctx context.Context) (err error) {
 		return err
 	}
 	if len(d.db.Stale) > 0 {
-		for _, stale := range d.db.Stale {
-			if stale.Was != "" {
-				d.check(merge.Rename(ctx, d.db, stale.Table, stale.Was))
-			}
+		if err := merge.Rename(ctx, d.db, d.db.Stale); err != nil {
+			return err
 		}
 		if err := d.db.Forget(ctx); err != nil {
 			return err

@@ -18,7 +18,12 @@ func CreateTables(ctx context.Context, c *changelog.Conn) error { return c.Scrip
 
 // kept returns the changes that are kept of a row, newest first.
 func (m *merger) kept(ctx context.Context, shape *changelog.Shape, row string) ([]changelog.Change, error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", shape.Rows(), []byte(row))
+	return m.keptAs(ctx, shape.Rows(), row)
+}
+
+// keptAs is kept for the rows of a table of this name.
+func (m *merger) keptAs(ctx context.Context, name, row string) ([]changelog.Change, error) {
+	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", name, []byte(row))
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +36,7 @@ func (m *merger) kept(ctx context.Context, shape *changelog.Shape, row string) (
 		}
 		change, err := changelog.ParseChange(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("kept row of table %q: %w", shape.Table, err)
+			return nil, fmt.Errorf("kept row of table %s: %w", name, err)
 		}
 		changes = append(changes, *change)
 	}
@@ -74,40 +79,70 @@ func (m *merger) describe(ctx context.Context, rows, row string, changes []chang
 	return err
 }
 
-// Rename goes on with what is kept of a table, and with its conflicts, when its
-// name, or that of a column of its key, was changed from what it was.
-func Rename(ctx context.Context, db *changelog.Database, table *changelog.Table, was string) error {
-	for _, name := range []string{"sqlitesync_kept", "sqlitesync_parents"} {
-		if _, err := db.Conn.Exec(ctx, "UPDATE OR IGNORE "+name+" SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was); err != nil {
-			return err
+// Rename goes on with what is kept of tables, and with their conflicts, when
+// their names, or those of columns of their keys, were changed. Tables may have
+// exchanged their names, so all give theirs up first.
+func Rename(ctx context.Context, db *changelog.Database, stale []changelog.Stale) error {
+	renamed := slices.DeleteFunc(slices.Clone(stale), func(s changelog.Stale) bool { return s.Was == "" })
+	between := func(table *changelog.Table) string { return fmt.Sprint("renamed ", table.Number) }
+	for _, s := range renamed {
+		for _, name := range []string{"sqlitesync_kept", "sqlitesync_parents", "sqlitesync_inbox"} {
+			if _, err := db.Conn.Exec(ctx, "UPDATE "+name+" SET tbl = ? WHERE tbl = ?", between(s.Table), s.Was); err != nil {
+				return err
+			}
 		}
 	}
 	m := newMerger(db)
-	rows, err := m.keptRows(ctx, table, "", -1)
+	for _, s := range renamed {
+		if err := m.renameKept(ctx, s.Table, between(s.Table)); err != nil {
+			return err
+		}
+		if err := m.renameConflicts(ctx, s.Table, between(s.Table)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renameKept brings what is kept of a table under the name was together with
+// what other devices have sent under its new one.
+func (m *merger) renameKept(ctx context.Context, table *changelog.Table, was string) error {
+	_, err := m.db.Conn.Exec(ctx, "UPDATE OR REPLACE sqlitesync_parents SET tbl = ? WHERE tbl = ?", table.Put.Rows(), was)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
-		changes, err := m.kept(ctx, table.Put, row)
+	found, err := m.rowsOf(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0", was)
+	if err != nil {
+		return err
+	}
+	for _, row := range found {
+		changes, err := m.keptAs(ctx, was, row)
 		if err != nil {
 			return err
 		}
 		for n := range changes { // the key is what it was, but for its name
 			c := &changes[n]
 			c.Shape = changelog.NewShape(c.Shape.Kind, table.Put.Table, table.Put.Key, c.Shape.Columns)
-			_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET change = ? WHERE tbl = ? AND row = ? AND n = ?",
-				changelog.AppendChange(nil, c), table.Put.Rows(), []byte(row), n)
-			if err != nil {
-				return err
-			}
 		}
-		if len(changes) > 0 {
-			if err := m.describe(ctx, table.Put.Rows(), row, changes); err != nil {
-				return err
-			}
+		others, err := m.kept(ctx, table.Put, row)
+		if err != nil {
+			return err
+		}
+		if len(others) > 0 {
+			changes = Combine(append(changes, others...)).Needed
+		}
+		var held hold
+		err = m.db.Conn.Get(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0 RETURNING reason, rival, shown",
+			[]any{was, []byte(row)}, &held.reason, &held.rival, &held.shown)
+		if err != nil {
+			return err
+		}
+		if err := m.keep(ctx, table.Put, row, changes, held); err != nil {
+			return err
 		}
 	}
-	return m.renameConflicts(ctx, table, was)
+	_, err = m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ?", was)
+	return err
 }
 
 // Held is a row whose winner can't be shown here just now, or, if Shown is set,

@@ -188,7 +188,8 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 				return err
 			}
 			for j := range versions {
-				if within(versions[j].Shape, had) {
+				// What came under the table's new name before it was renamed it did not show.
+				if within(versions[j].Shape, had) && versions[j].Stamp.Compare(edit.Before.Stamp) <= 0 {
 					time = max(time, versions[j].Stamp.Time)
 				}
 			}

@@ -1,0 +1,188 @@
+package sqlitesync
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What is kept of tables, and their conflicts, follow them when they are renamed.
+
+const (
+	twoTables = "CREATE TABLE one (id TEXT PRIMARY KEY NOT NULL, v); CREATE TABLE two (id TEXT PRIMARY KEY NOT NULL, v)"
+	exchange  = "BEGIN; ALTER TABLE one RENAME TO t; ALTER TABLE two RENAME TO one; ALTER TABLE t RENAME TO two; COMMIT"
+)
+
+func TestConflictsFollowTablesThatAreRenamedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ migration, first, second string }{
+		{exchange, "two", "one"},
+		{"BEGIN; ALTER TABLE two RENAME TO three; ALTER TABLE one RENAME TO two; COMMIT", "two", "three"},
+	} {
+		a, b := newPair(t, twoTables)
+		a.exec("INSERT INTO one VALUES ('1', 'x'); INSERT INTO two VALUES ('2', 'x')")
+		settle(a, b)
+		a.exec("UPDATE one SET v = 'a1'; UPDATE two SET v = 'a2'")
+		tick()
+		b.exec("UPDATE one SET v = 'b1'; UPDATE two SET v = 'b2'")
+		settle(a, b)
+		for _, d := range []*testDevice{a, b} {
+			d.exec(test.migration)
+		}
+		settle(a, b)
+		for _, c := range a.conflicts() {
+			must(t, a.syncer.Resolve(t.Context(), c.ID, TakeLoser))
+		}
+		a.wantValue("a1", "SELECT v FROM "+test.first+" WHERE id = '1'")
+		a.wantValue("a2", "SELECT v FROM "+test.second+" WHERE id = '2'")
+	}
+}
+
+func TestHeldRowsFollowTablesThatExchangeTheirNames(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, twoTables)
+	b.exec("CREATE UNIQUE INDEX i ON one (v); CREATE UNIQUE INDEX j ON two (v)")
+	settle(a, b)
+	for _, insert := range []string{"one VALUES ('1', 'x')", "one VALUES ('1b', 'x')", "two VALUES ('2', 'y')", "two VALUES ('2b', 'y')"} {
+		tick()
+		a.exec("INSERT INTO " + insert)
+	}
+	settle(a, b)
+	for _, d := range []*testDevice{a, b} {
+		d.exec(exchange)
+	}
+	settle(a, b)
+	b.exec("DROP INDEX i; DROP INDEX j")
+	settle(a, b)
+	settle(a, b)
+	wantEverywhere("2,2b", "SELECT group_concat(id) FROM (SELECT id FROM one ORDER BY id)", a, b)
+	wantEverywhere("1,1b", "SELECT group_concat(id) FROM (SELECT id FROM two ORDER BY id)", a, b)
+}
+
+// rebuild makes the table t anew as SQLite's documentation says, with all triggers that were on it.
+func (d *testDevice) rebuild(create, insert string) {
+	d.tb.Helper()
+	triggers := d.value("SELECT group_concat(sql, '; ') FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 't'")
+	d.exec("PRAGMA foreign_keys = 0; BEGIN IMMEDIATE; " + create + "; " + insert + "; DROP TABLE t; ALTER TABLE n RENAME TO t; " + triggers + "; COMMIT; PRAGMA foreign_keys = 1")
+}
+
+// A table with another key is another table, whatever triggers it has: its conflicts can be looked at, and not resolved.
+func TestATableIsMadeAnewWithAnotherKey(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ key, create, insert string }{
+		{"x", "CREATE TABLE n (x TEXT NOT NULL, y TEXT NOT NULL, v, PRIMARY KEY (x, y))", "INSERT INTO n SELECT * FROM t"},
+		{"x, y", "CREATE TABLE n (x TEXT NOT NULL, y TEXT NOT NULL, v, PRIMARY KEY (y, x))", "INSERT INTO n SELECT * FROM t"},
+	} {
+		a, b := newPair(t, "CREATE TABLE t (x TEXT NOT NULL, y TEXT NOT NULL, v, PRIMARY KEY ("+test.key+"))")
+		a.exec("INSERT INTO t VALUES ('1', '2', 'old'), ('2', '1', 'other')")
+		settle(a, b)
+		a.exec("UPDATE t SET v = 'a' WHERE x = '1'")
+		tick()
+		b.exec("UPDATE t SET v = 'b' WHERE x = '1'")
+		settle(a, b)
+		a.rebuild(test.create, test.insert)
+		a.sync()
+		a.sync()
+		conflicts := a.conflicts()
+		if len(conflicts) != 1 {
+			t.Fatalf("%d conflicts", len(conflicts))
+		}
+		wantIs(t, a.syncer.Resolve(t.Context(), conflicts[0].ID, TakeLoser), ErrSchema)
+		a.wantValue("b,other", "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY x)")
+	}
+}
+
+// An edit under the new name, of a row of which more is kept than it shows, holds when other devices rename the table.
+func TestAnEditUnderTheNewNameHolds(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v)")
+	a.exec("INSERT INTO t VALUES ('1', 'x')")
+	settle(a, b)
+	for _, d := range []*testDevice{a, b} {
+		must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "ALTER TABLE t ADD COLUMN w; UPDATE t SET w = 5")
+			return err
+		}))
+	}
+	settle(a, b)
+	a.exec("ALTER TABLE t RENAME TO t2")
+	a.sync()
+	tick()
+	a.exec("UPDATE t2 SET v = 'edited'")
+	settle(a, b)
+	b.exec("ALTER TABLE t RENAME TO t2")
+	settle(b, a)
+	settle(b, a)
+	wantEverywhere("edited", "SELECT v FROM t2", a, b)
+	wantEverywhere("0", `SELECT count(*) FROM sqlitesync_kept WHERE tbl <> '"t2" ("id")'`, a, b)
+}
+
+// A conflict is not resolved in another table that has taken the name since the last pass.
+func TestResolveKnowsOfRenames(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('1', 'x', 0)")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'a'")
+	tick()
+	b.exec("UPDATE item SET name = 'b'")
+	settle(a, b)
+	a.exec("ALTER TABLE item RENAME TO archive; " + itemSchema)
+	must(t, a.syncer.Resolve(t.Context(), a.conflicts()[0].ID, TakeLoser))
+	a.wantValue("a", "SELECT name FROM archive")
+	a.wantValue("0", "SELECT count(*) FROM item")
+}
+
+// Rows of any size that one transaction has written arrive as one, up to the limit.
+func TestLargeAndSmallRowsOfOneTransactionArriveAsOne(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	settle(a, b)
+	before := len(a.segments())
+	tx, err := a.db.Begin()
+	must(t, err)
+	for i := range 2 {
+		_, err := tx.Exec("INSERT INTO item VALUES (?, ?, 0)", fmt.Sprint("large", i), strings.Repeat("x", 18<<20))
+		must(t, err)
+	}
+	for i := range 3000 {
+		_, err := tx.Exec("INSERT INTO item VALUES (?, 'small', ?)", i, i)
+		must(t, err)
+	}
+	must(t, tx.Commit())
+	a.exec("UPDATE sqlitesync_log SET at = at + (id - (SELECT max(id) FROM sqlitesync_log)) * 2e-8") // statements that take 2 ms each
+	a.sync()
+	if made := len(a.segments()) - before; made < 3 {
+		t.Fatalf("%d segments", made)
+	}
+	put := a.withhold()
+	_ = b.trySync()
+	b.wantValue("0", "SELECT count(*) FROM item")
+	put()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b}, "item")
+}
+
+// What a migration filled is not one transaction, however much it is.
+func TestAMigrationIsNoTransaction(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) INSERT INTO item SELECT i, 'x', i FROM n")
+	settle(a, b)
+	must(t, a.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "ALTER TABLE item ADD COLUMN w; UPDATE item SET w = n")
+		return err
+	}))
+	b.exec("ALTER TABLE item ADD COLUMN w")
+	a.sync()
+	put := a.withhold()
+	_ = b.trySync()
+	if b.value("SELECT count(*) FROM item WHERE w IS NOT NULL") == "0" {
+		t.Error("nothing shows before the last segment is there")
+	}
+	put()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b}, "item")
+}
