@@ -21,7 +21,7 @@ func TestBuckets(t *testing.T) {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	values := []changelog.Value{
-		int64(0), int64(1), int64(-1), int64(1 << 53), int64(1<<53 + 1), int64(math.MaxInt64), int64(1e15), int64(999999999999999), 1.0, 1.5, -0.0, math.Copysign(0, -1), 0.1,
+		int64(0), int64(1), int64(-1), int64(1 << 53), int64(1<<53 + 1), int64(math.MaxInt64), int64(1e15), int64(999999999999999), 1.0, 1.5, math.Copysign(0, -1), 0.1,
 		0.12345678901234567, 1e300, 1e15, 1e16, 5e-324, math.Inf(1), math.Inf(-1), float64(1 << 53), "1", "1.0", " 1", "1 ", "+1", "01", "1e0", "1.5", "0.1", "1e300", "1.0e+300", "Inf", "-Inf",
 		"9007199254740993", "9.00719925474099e+15", "1e15", "1.0e+15", "0.123456789012346", "a", "A", "a ", "A  ", " a", "", " ", "1\x00", "a\x00", "A\x00b", "a\x00b", "0x1", "nan", "é", "É",
 		[]byte("1"), []byte("a"), []byte{},

@@ -126,11 +126,11 @@ func (m *merger) substitute(ctx context.Context, table *changelog.Table, w *Winn
 				r.Set(&row, r.Substitute())
 			}
 		}
-		claims, refusal, err := m.claims(ctx, table, &row)
+		claims, possible, err := m.claims(ctx, table, &row)
 		if err != nil {
 			return err
 		}
-		if refusal != nil || claimsMore(claims, claimed) {
+		if !possible || claimsMore(claims, claimed) {
 			v.hold(lacking[0])
 			return nil
 		}

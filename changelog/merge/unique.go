@@ -128,11 +128,11 @@ func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *change
 var errProbed = errors.New("probed")
 
 // claims returns the values that row has in each unique index, nil for a
-// partial index that it is not in, or says by which rule that is not about
-// other rows the table refuses it. Only SQLite can tell, since an index can be
+// partial index that it is not in. The row is not possible if a rule that is
+// not about other rows refuses it. Only SQLite can tell, since an index can be
 // on expressions and generated columns: the row takes its place by force, is
 // looked at, and leaves it again.
-func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, refusal, err error) {
+func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, possible bool, err error) {
 	width := len(table.Key) + len(table.Columns)
 	force := table.Statement("force", 1, func() string { return forceText(table, width) })
 	claims = make([][]any, len(table.Unique))
@@ -161,11 +161,11 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 	})
 	switch {
 	case errors.Is(err, errProbed):
-		return claims, nil, nil
+		return claims, true, nil
 	case changelog.Refused(err):
-		return make([][]any, len(table.Unique)), err, nil
+		return make([][]any, len(table.Unique)), false, nil
 	}
-	return nil, nil, err
+	return nil, false, err
 }
 
 // retry looks at the held rows of a table in whose way one of these rows was,
