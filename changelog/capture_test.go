@@ -588,3 +588,22 @@ func TestATableCalledNew(t *testing.T) {
 		t.Errorf("%d edits, want those of two rows", len(edits))
 	}
 }
+
+// What an index on an expression has of a row depends on the types and collations of the columns in it.
+func TestComparisonsInIndexes(t *testing.T) {
+	for _, declared := range []string{"", "INTEGER", "TEXT", "REAL", "NUMERIC", "TEXT COLLATE NOCASE"} {
+		for _, expression := range []string{"a = '1'", "a = 1", "a < '5'", "a || '' = 1", "a IN ('1', 'x')", "a BETWEEN '0' AND '3'", "typeof(a)", "a = 'X'", "a IS 1",
+			"CASE a WHEN 1 THEN 2 ELSE 3 END", "nullif(a, 1) IS NULL", "max(a, 'x')", "a + 1", "a || ''"} {
+			d := newDevice(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, a "+declared+"); CREATE UNIQUE INDEX i ON t (("+expression+"))")
+			for _, value := range []any{1, "1", 1.0, "x", "X", []byte("1")} {
+				d.exec("DELETE FROM t")
+				d.exec("INSERT INTO t VALUES (1, ?)", value)
+				d.pending()
+				d.exec("INSERT OR REPLACE INTO t VALUES (2, ?)", value)
+				if edits := d.pending(); len(edits) != 2 {
+					t.Errorf("%s of a %s column, %v: %d edits, want those of two rows", expression, declared, value, len(edits))
+				}
+			}
+		}
+	}
+}

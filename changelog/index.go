@@ -139,7 +139,7 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 	} else {
 		text := literals(texts[row.term], columns)
 		term.Expression, term.columns = "("+strings.Join(text, "")+")", dependencies(columns, text)
-		term.opaque = canFail(text)
+		term.opaque = canFail(text) || compares(text) && slices.ContainsFunc(term.columns, func(c Column) bool { return c.Affinity != "" })
 	}
 	for _, column := range columns {
 		if column.hidden == 0 || !slices.ContainsFunc(term.columns, func(c Column) bool { return c.Name == column.name }) {
@@ -166,6 +166,15 @@ func literals(tokens []string, columns []columnRow) []string {
 	}
 	return tokens
 }
+
+// compares reports whether an expression compares anything. What a comparison
+// makes of its operands depends on whether they are columns, and of which type:
+// for the new row a trigger has only values.
+func compares(tokens []string) bool {
+	return slices.ContainsFunc(tokens, func(token string) bool { return comparisons[CanonicalName(token)] })
+}
+
+var comparisons = map[string]bool{"=": true, "<": true, ">": true, "in": true, "between": true, "is": true, "case": true, "nullif": true}
 
 // canFail reports whether an expression can end in an error, as JSON functions
 // do for what is no JSON. In a trigger of ours it would refuse a write that the
@@ -269,8 +278,8 @@ func (t *Term) claim(table *Table, value func(*Column) string) string {
 		name := Quote(t.columns[i].Name)
 		names[i], values[i] = name+" AS "+name, value(&t.columns[i])
 	}
-	// Only a column lends its affinity to an expression, NEW does not. The
-	// columns of a compound SELECT are like those of its first part.
+	// Only a column lends its collation to an expression, NEW does not. The
+	// columns of a compound SELECT have those of its first part.
 	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s WHERE false UNION ALL SELECT %s))",
 		t.Expression, strings.Join(names, ", "), Quote(table.Name), strings.Join(values, ", "))
 }
