@@ -43,12 +43,15 @@ type Device struct {
 // Devices returns the members of the space, the most senior first. It reads
 // the heads of the other devices from the folder; if that is not there, only
 // what this device knows is filled in.
-func (s *Syncer) Devices(ctx context.Context) ([]Device, error) {
-	ctx, done, err := s.turn(ctx, "devices")
-	if err != nil {
-		return nil, err
-	}
-	defer done()
+func (s *Syncer) Devices(ctx context.Context) (devices []Device, err error) {
+	err = s.turn(ctx, "devices", func(ctx context.Context) error {
+		devices, err = s.devices(ctx)
+		return err
+	})
+	return devices, err
+}
+
+func (s *Syncer) devices(ctx context.Context) ([]Device, error) {
 	f, err := s.openFolder()
 	if err == nil {
 		defer f.Close()
@@ -59,7 +62,7 @@ func (s *Syncer) Devices(ctx context.Context) ([]Device, error) {
 	for _, member := range s.roster.Members() {
 		merged, _, err := s.db.Position(ctx, changelog.DeviceID(member.ID))
 		if err != nil {
-			return nil, fmt.Errorf("sqlitesync: devices: %w", err)
+			return nil, err
 		}
 		device := Device{
 			ID: member.ID, Role: member.Role, Self: member.ID == s.identity.device,
@@ -125,7 +128,7 @@ const defaultExpiry = 48 * time.Hour
 // Invite makes a code with which one more device can [Join]. The folder must
 // be there; the new device can use the code once the file-sync service has
 // carried the invite to it.
-func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (Invite, error) {
+func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (invite Invite, err error) {
 	var o InviteOptions
 	if opts != nil {
 		o = *opts
@@ -139,16 +142,11 @@ func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (Invite, error
 	if o.Role > RoleWriter || o.Expires < 0 {
 		return Invite{}, fmt.Errorf("sqlitesync: invite: role %d for %s is not possible", o.Role, o.Expires)
 	}
-	ctx, done, err := s.turn(ctx, "invite")
-	if err != nil {
-		return Invite{}, err
-	}
-	defer done()
-	invite, err := s.invite(ctx, o)
-	if err != nil {
-		return Invite{}, fmt.Errorf("sqlitesync: invite: %w", err)
-	}
-	return invite, nil
+	err = s.turn(ctx, "invite", func(ctx context.Context) error {
+		invite, err = s.invite(ctx, o)
+		return err
+	})
+	return invite, err
 }
 
 func (s *Syncer) invite(ctx context.Context, o InviteOptions) (Invite, error) {

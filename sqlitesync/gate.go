@@ -24,26 +24,29 @@ func (g gate) lock(ctx context.Context) error {
 
 func (g gate) unlock() { <-g }
 
-// turn waits until what is called op is the only one at work. The context that
-// it returns also ends with the Syncer; done ends the turn.
-func (s *Syncer) turn(ctx context.Context, op string) (_ context.Context, done func(), err error) {
+// turn runs fn, which is part of what the app knows as op, when nothing else is
+// at work. Its context ends with the Syncer too; then the error is [ErrClosed].
+func (s *Syncer) turn(ctx context.Context, op string, fn func(context.Context) error) error {
 	if ctx.Value(insideMigrate{}) == s {
-		return nil, nil, fmt.Errorf("sqlitesync: %s: %w", op, errInsideMigrate)
+		return fmt.Errorf("sqlitesync: %s: %w", op, errInsideMigrate)
 	}
 	if err := s.pass.lock(ctx); err != nil {
-		return nil, nil, fmt.Errorf("sqlitesync: %s: %w", op, err)
+		return fmt.Errorf("sqlitesync: %s: %w", op, err)
 	}
-	if s.isClosed() {
-		s.pass.unlock()
-		return nil, nil, fmt.Errorf("sqlitesync: %s: %w", op, ErrClosed)
-	}
+	defer s.pass.unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.life, cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-		s.pass.unlock()
-	}, nil
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	err := error(ErrClosed)
+	if !s.isClosed() {
+		if err = fn(ctx); err == nil {
+			return nil
+		}
+	}
+	if s.isClosed() { // whatever it failed of
+		err = ErrClosed
+	}
+	return fmt.Errorf("sqlitesync: %s: %w", op, err)
 }
 
 // insideMigrate is the key of the context value that says whose Migrate runs.

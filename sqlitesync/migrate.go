@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/sqlitesync/go/changelog"
 )
@@ -28,17 +27,11 @@ import (
 // Every device runs its own migration. What other connections write while fn
 // runs counts as written by it. The handle is closed when fn has returned.
 func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) error {
-	ctx, done, err := s.turn(ctx, "migrate")
-	if err != nil {
-		return err
-	}
-	defer done()
-	s.migrating.Store(true)
-	defer s.migrating.Store(false)
-	if err := s.migrate(ctx, fn); err != nil {
-		return fmt.Errorf("sqlitesync: migrate: %w", err)
-	}
-	return nil
+	return s.turn(ctx, "migrate", func(ctx context.Context) error {
+		s.migrating.Store(true)
+		defer s.migrating.Store(false)
+		return s.migrate(ctx, fn)
+	})
 }
 
 func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) (err error) {

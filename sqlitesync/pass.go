@@ -32,11 +32,10 @@ func (s *Syncer) run(ctx context.Context) error {
 	if s.state.paused() {
 		return ErrPaused
 	}
-	ctx, done, err := s.turn(ctx, "sync")
-	if err != nil {
-		return err
-	}
-	defer done()
+	return s.turn(ctx, "sync", s.onePass)
+}
+
+func (s *Syncer) onePass(ctx context.Context) error {
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
 	var p problems
@@ -46,17 +45,11 @@ func (s *Syncer) run(ctx context.Context) error {
 		return errors.Join(p.list...)
 	})
 	p.add(s.pruneConflicts(ctx))
-	if s.isClosed() {
-		return ErrClosed
-	}
 	if err := ctx.Err(); err != nil { // to be broken off is no problem
-		return fmt.Errorf("sqlitesync: sync: %w", err)
+		return err
 	}
 	s.report(p.list)
-	if len(p.list) == 0 {
-		return nil
-	}
-	return fmt.Errorf("sqlitesync: sync: %w", errors.Join(p.list...))
+	return errors.Join(p.list...)
 }
 
 // once is one pass. What it does locally it does even if the folder is not

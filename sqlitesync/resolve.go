@@ -55,15 +55,9 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 	if choice, ok := keep.(choice); keep == nil || ok && choice != KeepWinner && choice != TakeLoser {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: the resolution %v is not known", id, keep)
 	}
-	ctx, done, err := s.turn(ctx, "resolve")
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := s.resolve(ctx, id, keep); err != nil {
-		return fmt.Errorf("sqlitesync: resolve conflict %d: %w", id, err)
-	}
-	return nil
+	return s.turn(ctx, fmt.Sprintf("resolve conflict %d", id), func(ctx context.Context) error {
+		return s.resolve(ctx, id, keep)
+	})
 }
 
 // resolve writes on the app's own handle: its triggers, and ours, shall see
