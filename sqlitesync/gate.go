@@ -37,7 +37,7 @@ func (s *Syncer) turn(ctx context.Context, op string, fn func(context.Context) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	err := error(ErrClosed)
+	err := ErrClosed
 	if !s.isClosed() {
 		if err = fn(ctx); err == nil {
 			return nil
