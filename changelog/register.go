@@ -33,16 +33,25 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 		if !table.tookName(name) {
 			continue // it has another key, or its own name
 		}
-		table.Number = number
-		before[number] = name
-		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = number WHERE number = ?", number); err != nil {
-			return nil, err
-		}
-		if _, err := db.Conn.Exec(ctx, "INSERT OR REPLACE INTO sqlitesync_names (name, number) VALUES (?, ?)", name, number); err != nil {
+		if err := db.vacateName(ctx, table, number, name, before); err != nil {
 			return nil, err
 		}
 	}
+	if err := db.findMoved(ctx, before); err != nil {
+		return nil, err
+	}
 	return before, nil
+}
+
+// vacateName lets a table go on with this number, and takes the name from it
+// that it had.
+func (db *Database) vacateName(ctx context.Context, table *Table, number int64, name string, before map[int64]string) error {
+	table.Number, before[number] = number, name
+	if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET name = number WHERE number = ?", number); err != nil {
+		return err
+	}
+	_, err := db.Conn.Exec(ctx, "INSERT OR REPLACE INTO sqlitesync_names (name, number) VALUES (?, ?)", name, number)
+	return err
 }
 
 // tookName reports whether the table is the one that was called name, and that it,
@@ -52,13 +61,7 @@ func (t *Table) tookName(name string) bool {
 	if name == t.Put.Rows() {
 		return false
 	}
-	var was []string
-	for _, token := range tokenize(name) {
-		if strings.HasPrefix(token, `"`) {
-			was = append(was, unquote(token))
-		}
-	}
-	key, now := was[1:], t.Put.Key
+	key, now := quotedNames(name)[1:], t.Put.Key
 	if len(key) != len(now) {
 		return false
 	}

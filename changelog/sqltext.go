@@ -132,6 +132,17 @@ func declaredName(token string) string {
 	return unquote(token)
 }
 
+// quotedNames returns the names that [Shape.Rows] has put together: that of a
+// table, and those of the columns of its key.
+func quotedNames(rows string) (names []string) {
+	for _, token := range tokenize(rows) {
+		if strings.HasPrefix(token, `"`) {
+			names = append(names, unquote(token))
+		}
+	}
+	return names
+}
+
 // unquote returns the name that a token stands for.
 func unquote(token string) string {
 	if len(token) < 2 {

@@ -186,3 +186,55 @@ func TestAMigrationIsNoTransaction(t *testing.T) {
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b}, "item")
 }
+
+// A table that is renamed and made anew before the next pass, or copied into one of another name, is the one that it was:
+// what people wrote before holds, whoever renames first.
+func TestATableIsRenamedAndMadeAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	const (
+		rename  = "ALTER TABLE t RENAME TO t2"
+		rebuild = "BEGIN IMMEDIATE; CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO n SELECT * FROM t2; DROP TABLE t2; ALTER TABLE n RENAME TO t2; COMMIT"
+		copied  = "BEGIN IMMEDIATE; CREATE TABLE t2 (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO t2 SELECT * FROM t; DROP TABLE t; COMMIT"
+		column  = "BEGIN IMMEDIATE; CREATE TABLE t2 (id TEXT PRIMARY KEY NOT NULL, w, v); INSERT INTO t2 SELECT id, 1, v FROM t; DROP TABLE t; COMMIT; ALTER TABLE t2 DROP COLUMN w"
+	)
+	migrate := func(d *testDevice, script string) {
+		must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, script)
+			return err
+		}))
+	}
+	for name, run := range map[string]func(a *testDevice){
+		"plain":                  func(a *testDevice) { a.exec(rename); a.exec(rebuild) },
+		"after a pass":           func(a *testDevice) { a.sync(); a.exec(rename); a.exec(rebuild) },
+		"a pass between":         func(a *testDevice) { a.exec(rename); a.sync(); a.exec(rebuild) },
+		"Migrate, then plain":    func(a *testDevice) { migrate(a, rename); a.exec(rebuild) },
+		"plain, then Migrate":    func(a *testDevice) { a.exec(rename); migrate(a, rebuild) },
+		"one Migrate":            func(a *testDevice) { migrate(a, rename+";"+rebuild) },
+		"a copy":                 func(a *testDevice) { a.exec(copied) },
+		"a copy with one column": func(a *testDevice) { a.exec(column) },
+	} {
+		for _, others := range []bool{false, true} {
+			a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v)")
+			a.exec("INSERT INTO t VALUES ('x', 'old'), ('gone', 'g'), ('y', 'same')")
+			settle(a, b)
+			if others {
+				b.exec(rename)
+				settle(b, a)
+			}
+			tick()
+			a.exec("UPDATE t SET v = 'edited' WHERE id = 'x'; DELETE FROM t WHERE id = 'gone'")
+			run(a)
+			settle(a, b)
+			if !others {
+				b.exec(rename)
+			}
+			settle(a, b)
+			settle(a, b)
+			for _, d := range []*testDevice{a, b} {
+				if got := d.value("SELECT group_concat(id || '=' || v) FROM (SELECT * FROM t2 ORDER BY id)"); got != "x=edited,y=same" {
+					t.Errorf("%s, others first %t: %s", name, others, got)
+				}
+			}
+		}
+	}
+}

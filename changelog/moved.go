@@ -1,0 +1,120 @@
+package changelog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// findMoved looks for tables that were renamed and made anew since the last
+// Capture, or copied into a table of another name and dropped: they bear no
+// trigger that tells. A table is taken for one that is gone if it has its key,
+// and of the rows that both have at least half are as they are known to be, or
+// were noted when they were changed.
+func (db *Database) findMoved(ctx context.Context, before map[int64]string) error {
+	gone, err := db.goneTables(ctx, before)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	for _, table := range db.Tables {
+		var known bool
+		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_tables WHERE name = ?)", []any{table.Put.Rows()}, &known)
+		if err != nil {
+			return err
+		}
+		if known || before[table.Number] != "" {
+			continue
+		}
+		for _, number := range slices.Sorted(maps.Keys(gone)) {
+			alike, err := db.alike(ctx, table, number, gone[number])
+			if err != nil {
+				return err
+			}
+			if !alike {
+				continue
+			}
+			if err := db.vacateName(ctx, table, number, gone[number], before); err != nil {
+				return err
+			}
+			delete(gone, number)
+			if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE number = ?", number); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// goneTables returns the names of the known tables that are not there, by
+// number.
+func (db *Database) goneTables(ctx context.Context, before map[int64]string) (map[int64]string, error) {
+	there := make(map[string]bool)
+	for _, table := range db.Tables {
+		there[table.Put.Rows()] = true
+	}
+	rows, err := db.Conn.Query(ctx, `SELECT number, name FROM sqlitesync_tables t WHERE name GLOB '"*'
+		AND EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_clock_' || t.number)`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	gone := make(map[int64]string)
+	for rows.Next() {
+		var number int64
+		var name string
+		if err := rows.Scan(&number, &name); err != nil {
+			return nil, err
+		}
+		if !there[name] && before[number] == "" {
+			gone[number] = name
+		}
+	}
+	return gone, rows.Err()
+}
+
+// sampleRows is how many rows tell whether a table is one that is gone.
+const sampleRows = 200
+
+// alike reports whether the table could be the one that is gone.
+func (db *Database) alike(ctx context.Context, table *Table, number int64, name string) (bool, error) {
+	key := quotedNames(name)[1:]
+	if !slices.Equal(key, table.Put.Key) {
+		return false, nil
+	}
+	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, (%[2]s) IN (SELECT %[10]s FROM sqlitesync_log WHERE tbl IN (%[1]d, -%[1]d)), %[3]s
+		FROM sqlitesync_clock_%[1]d c JOIN %[4]s t ON %[5]s WHERE c.state IN (%[6]d, %[7]d, %[8]d) LIMIT %[9]d`,
+		number, keyColumns("c.", table), list(bare("t.", table.Key), bare("t.", table.Columns)), Quote(table.Name), MatchKey(table, "t.", "c."),
+		Shown, Combined, Unsent, sampleRows, keyColumns("", table)))
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	var shapeNumber int64
+	var image []byte
+	var noted bool
+	var row []Value
+	dest := append([]any{&shapeNumber, &image, &noted}, pointers(&row, len(table.Key)+len(table.Columns))...)
+	common, explained := 0, 0
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return false, err
+		}
+		values, err := scannedValues(row)
+		if err != nil || len(image) != len(Image{}) {
+			return false, err
+		}
+		shape, err := db.Shape(ctx, shapeNumber)
+		if err != nil {
+			return false, err
+		}
+		put := &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}
+		search := renaming{shape: shape, image: Image(image), tries: maxTries, renamed: make(map[string]string)}
+		common++
+		if noted || search.find(put, apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)) {
+			explained++
+		}
+	}
+	return common > 0 && 2*explained >= common, rows.Err()
+}
