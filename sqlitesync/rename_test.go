@@ -238,3 +238,27 @@ func TestATableIsRenamedAndMadeAnewAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// What came under the new name of a table outlives that its row gives way to another one while the table takes the name.
+func TestARowGivesWayWhileItsTableIsRenamed(t *testing.T) {
+	t.Parallel()
+	const add = "ALTER TABLE t ADD COLUMN mood INT;"
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, slug TEXT UNIQUE)")
+	a.exec("INSERT INTO t VALUES ('x', '1'), ('y', '2')")
+	settle(a, b)
+	a.exec(add)
+	must(t, b.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, add+"UPDATE t SET mood = 7 WHERE id = 'y'")
+		return err
+	}))
+	settle(a, b)
+	b.exec("ALTER TABLE t RENAME TO t2")
+	b.sync()
+	tick()
+	b.exec("BEGIN; UPDATE t2 SET slug = '3' WHERE id = 'x'; UPDATE t2 SET slug = '1' WHERE id = 'y'; UPDATE t2 SET slug = '2' WHERE id = 'x'; COMMIT")
+	settle(a, b)
+	a.exec("ALTER TABLE t RENAME TO t2")
+	settle(a, b)
+	settle(a, b)
+	wantEverywhere("x2,y1", "SELECT group_concat(id || slug) FROM (SELECT * FROM t2 ORDER BY id)", a, b)
+}

@@ -138,7 +138,18 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 	if before != nil && before.State == changelog.Unsent {
 		m.noteUnsent(w, before)
 	}
-	if kept != nil || before != nil && (before.State == changelog.Held || before.State == changelog.Combined) {
+	own := before != nil && (before.State == changelog.Held || before.State == changelog.Combined)
+	if kept != nil && !own {
+		// What came while the table bore another name, and Adopt has not come to yet.
+		others, err := m.kept(ctx, table.Put, table.Identity(newest.Key))
+		if err != nil {
+			return err
+		}
+		if len(others) > 0 {
+			kept = Combine(append(slices.Clone(kept), others...)).Needed
+		}
+	}
+	if kept != nil || own {
 		row := table.Identity(newest.Key)
 		if err := m.keep(ctx, table.Put, row, kept, v.held); err != nil {
 			return err
