@@ -56,7 +56,7 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 func (db *Database) Unsent(ctx context.Context, table *Table, after Key, limit int) (found []Change, err error) {
 	join := fmt.Sprintf("sqlitesync_clock_%d c JOIN %s t ON %s", table.Number, Quote(table.Name), MatchKey(table, "t.", "c."))
 	bytes := 0
-	err = db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), keyColumns("c.", table), after, limit, func(row *Change) bool {
+	err = db.rows(ctx, table, "c.shape", join, fmt.Sprintf("c.state = %d", Unsent), KeyColumns("c.", table), after, limit, func(row *Change) bool {
 		found = append(found, *row)
 		bytes += row.Size()
 		return bytes < maxPage
@@ -77,7 +77,7 @@ func (db *Database) rows(ctx context.Context, table *Table, shape, join, conditi
 		condition += fmt.Sprintf(" AND (%s) > %s", key, Placeholders(1, len(table.Key)))
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT %d",
-		list(shape, bare("t.", table.Key), bare("t.", table.Columns)), join, condition, key, limit)
+		list(shape, Bare("t.", table.Key), Bare("t.", table.Columns)), join, condition, key, limit)
 	rows, err := db.Conn.Query(ctx, query, after...)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (db *Database) rows(ctx context.Context, table *Table, shape, join, conditi
 		if err != nil {
 			return err
 		}
-		put := &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}
+		put := table.fullPut(values)
 		if number.Valid {
 			if put, err = db.AsKnown(ctx, table, put, number.Int64); err != nil {
 				return err

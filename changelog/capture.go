@@ -169,11 +169,19 @@ func (db *Database) Migrated(ctx context.Context) error {
 	return err
 }
 
-// SchemaChanged reports whether the app's schema differs from the one that
-// Capture read last, or might.
+// SchemaChanged reports whether Capture is to read the app's schema again: it
+// differs from the one that Capture read last, or a rollback may have taken back
+// what Capture wrote of it.
 func (db *Database) SchemaChanged(ctx context.Context) (bool, error) {
+	moved, err := db.SchemaMoved(ctx)
+	return moved || db.doubted, err
+}
+
+// SchemaMoved reports whether the app's schema differs from the one that Capture
+// read last: with the eyes of that one, values in new columns are not seen.
+func (db *Database) SchemaMoved(ctx context.Context) (bool, error) {
 	version, err := db.schemaVersion(ctx)
-	return version != db.version || db.doubted, err
+	return version != db.version, err
 }
 
 func (db *Database) schemaVersion(ctx context.Context) (version int64, err error) {

@@ -52,7 +52,7 @@ func clockDefinition(table *Table) string {
 	b.WriteString("\ttime INTEGER NOT NULL, device INTEGER NOT NULL, batch INTEGER NOT NULL,\n" +
 		"\tbirth_time INTEGER, birth_device INTEGER, birth_batch INTEGER,\n" +
 		"\tshape INTEGER NOT NULL, image BLOB NOT NULL, state INTEGER NOT NULL,\n")
-	fmt.Fprintf(&b, "\tPRIMARY KEY (%s)\n) WITHOUT ROWID", keyColumns("", table))
+	fmt.Fprintf(&b, "\tPRIMARY KEY (%s)\n) WITHOUT ROWID", KeyColumns("", table))
 	return b.String()
 }
 
@@ -138,8 +138,8 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 		query := table.Statement("clocks", len(group), func() string {
 			// A join, because SQLite scans the table for (k0, k1) IN (VALUES …).
 			return fmt.Sprintf("WITH wanted (%s) AS (VALUES %s) SELECT %s, %s FROM wanted w CROSS JOIN sqlitesync_clock_%d c ON %s",
-				keyColumns("", table), Placeholders(len(group), len(table.Key)),
-				keyColumns("c.", table), clockList("c."), table.Number, joinKey(table, "c.", "w."))
+				KeyColumns("", table), Placeholders(len(group), len(table.Key)),
+				KeyColumns("c.", table), clockList("c."), table.Number, JoinKey(table, "c.", "w."))
 		})
 		args := make([]any, 0, len(group)*len(table.Key))
 		for _, key := range group {
@@ -232,10 +232,10 @@ func (db *Database) setClocks(ctx context.Context, table *Table, group []Clock) 
 // setClocksText returns the statement for n clocks that have the values common
 // in common.
 func setClocksText(table *Table, n int, common string, ownBirth bool) string {
-	columns := "device, shape, state, birth_time, birth_device, birth_batch, " + keyColumns("", table) + ", time, batch, image"
+	columns := "device, shape, state, birth_time, birth_device, birth_batch, " + KeyColumns("", table) + ", time, batch, image"
 	width := len(table.Key) + 3
 	if !ownBirth {
-		columns = "device, shape, state, " + keyColumns("", table) + ", time, batch, image, birth_time, birth_device, birth_batch"
+		columns = "device, shape, state, " + KeyColumns("", table) + ", time, batch, image, birth_time, birth_device, birth_batch"
 		width += 3
 	}
 	rows := strings.ReplaceAll(Placeholders(n, width), "(", "("+common+", ")

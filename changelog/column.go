@@ -168,3 +168,23 @@ func stored(ctx context.Context, c *Conn, affinity, literal string) (Value, erro
 	}
 	return Scanned(v)
 }
+
+// unknownCollation is that of a column whose collation this program lacks.
+const unknownCollation = "unknown"
+
+// collationOf returns the collation of a column, as far as SQLite's own ones can
+// be told apart by what they do: no pragma names it.
+func collationOf(ctx context.Context, c *Conn, table, column string) (string, error) {
+	var folds, trims bool
+	err := c.Get(ctx, fmt.Sprintf("SELECT max(v = 'A'), max(v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
+		Quote(column), Quote(table)), nil, &folds, &trims)
+	switch {
+	case ErrorCode(err) == codeError:
+		return unknownCollation, nil
+	case folds:
+		return "NOCASE", err
+	case trims:
+		return "RTRIM", err
+	}
+	return "BINARY", err
+}

@@ -219,7 +219,7 @@ func (db *Database) compareAlike(ctx context.Context, r *Reference) error {
 		if err != nil {
 			return err
 		}
-		r.alike = r.alike && own == wanted && own != "unknown"
+		r.alike = r.alike && own == wanted && own != unknownCollation
 	}
 	return nil
 }
@@ -234,21 +234,4 @@ func (t *Table) column(name string) *Column {
 		}
 	}
 	return nil
-}
-
-// collationOf returns the collation of a column, as far as SQLite's own ones can
-// be told apart by what they do: no pragma names it.
-func collationOf(ctx context.Context, c *Conn, table, column string) (string, error) {
-	var folds, trims bool
-	err := c.Get(ctx, fmt.Sprintf("SELECT max(v = 'A'), max(v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
-		Quote(column), Quote(table)), nil, &folds, &trims)
-	switch {
-	case ErrorCode(err) == codeError:
-		return "unknown", nil
-	case folds:
-		return "NOCASE", err
-	case trims:
-		return "RTRIM", err
-	}
-	return "BINARY", err
 }

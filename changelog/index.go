@@ -118,13 +118,21 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 		unique.opaque = unique.opaque || term.opaque || CanonicalName(table.Name) == "new"
 	}
 	for i := range table.Key {
-		err := plainCollation(ctx, c, table.Name, &table.Key[i])
-		if ErrorCode(err) == codeError {
-			return fmt.Sprintf("its key column %q has a collation that is not known here", table.Key[i].Name),
-				"let this program register it, or exclude the table", nil
+		key := &table.Key[i]
+		if key.Collation == "NOCASE" || key.Collation == "RTRIM" {
+			continue
 		}
+		collation, err := collationOf(ctx, c, table.Name, key.Name)
 		if err != nil {
 			return "", "", err
+		}
+		switch key.Collation = ""; collation {
+		case "BINARY": // as the key's index: it needs no mention
+		case unknownCollation:
+			return fmt.Sprintf("its key column %q has a collation that is not known here", key.Name),
+				"let this program register it, or exclude the table", nil
+		default:
+			key.Collation = "BINARY"
 		}
 	}
 	return "", "", nil
@@ -223,23 +231,6 @@ func dependencies(columns []columnRow, tokens []string) (found []Column) {
 		}
 	}
 	return found
-}
-
-// plainCollation forgets the collation of a key column that needs no mention.
-// What the column itself has no pragma tells.
-func plainCollation(ctx context.Context, c *Conn, table string, column *Column) error {
-	if column.Collation == "NOCASE" || column.Collation == "RTRIM" {
-		return nil
-	}
-	query := fmt.Sprintf("SELECT max(v = 'A' OR v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
-		Quote(column.Name), Quote(table))
-	var collates bool
-	err := c.Get(ctx, query, nil, &collates)
-	column.Collation = ""
-	if collates {
-		column.Collation = "BINARY"
-	}
-	return err
 }
 
 // claims returns, in SQL for a BEFORE trigger, the values that the new row has

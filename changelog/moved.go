@@ -85,8 +85,8 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 	}
 	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, (%[2]s) IN (SELECT %[10]s FROM sqlitesync_log WHERE tbl IN (%[1]d, -%[1]d)), %[3]s
 		FROM sqlitesync_clock_%[1]d c JOIN %[4]s t ON %[5]s WHERE c.state IN (%[6]d, %[7]d, %[8]d) LIMIT %[9]d`,
-		number, keyColumns("c.", table), list(bare("t.", table.Key), bare("t.", table.Columns)), Quote(table.Name), MatchKey(table, "t.", "c."),
-		Shown, Combined, Unsent, sampleRows, keyColumns("", table)))
+		number, KeyColumns("c.", table), list(Bare("t.", table.Key), Bare("t.", table.Columns)), Quote(table.Name), MatchKey(table, "t.", "c."),
+		Shown, Combined, Unsent, sampleRows, KeyColumns("", table)))
 	if err != nil {
 		return false, err
 	}
@@ -109,7 +109,7 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 		if err != nil {
 			return false, err
 		}
-		put := &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}
+		put := table.fullPut(values)
 		search := renaming{shape: shape, image: Image(image), tries: maxTries, renamed: make(map[string]string)}
 		common++
 		if noted || search.find(put, apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)) {

@@ -190,8 +190,8 @@ func (db *Database) pending(ctx context.Context, table *Table, p *pendingPage) e
 			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl IN (?, ?) AND id <= ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
-			list(keyColumns("l.", table), "l.at", bare("t.", table.Key), bare("t.", table.Columns), keyColumns("c.", table), clockList("c.")),
-			keyColumns("", table), groupKey(table), Quote(table.Name), MatchKey(table, "t.", "l."), table.Number, joinKey(table, "c.", "l."))
+			list(KeyColumns("l.", table), "l.at", Bare("t.", table.Key), Bare("t.", table.Columns), KeyColumns("c.", table), clockList("c.")),
+			KeyColumns("", table), groupKey(table), Quote(table.Name), MatchKey(table, "t.", "l."), table.Number, JoinKey(table, "c.", "l."))
 	})
 	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, p.page.Last)
 	if err != nil {
@@ -349,7 +349,9 @@ func groupKey(table *Table) string {
 	return strings.Join(names, ", ")
 }
 
-func joinKey(table *Table, a, b string) string {
+// JoinKey returns the condition that the rows called a and b of tables of ours
+// have one key.
+func JoinKey(table *Table, a, b string) string {
 	terms := make([]string, len(table.Key))
 	for i := range table.Key {
 		terms[i] = fmt.Sprintf("%sk%d = %sk%d", a, i, b, i)

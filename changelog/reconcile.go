@@ -112,7 +112,7 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 	}
 	if stale.Renamed {
 		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state = %d",
-			logColumns(table), table.Number, foundTime, keyColumns("", table), table.Number, Deleted))
+			logColumns(table), table.Number, foundTime, KeyColumns("", table), table.Number, Deleted))
 		if err != nil {
 			return err
 		}
@@ -139,9 +139,9 @@ func (db *Database) Forget(ctx context.Context) error {
 			named = append(named, fmt.Sprintf("k%d IS NOT NULL", i)) // NOT IN is never true beside a NULL
 		}
 		last := fmt.Sprintf("SELECT max(id), tbl AS entry, %s FROM sqlitesync_log WHERE tbl IN (%d, %d) AND %s GROUP BY %s",
-			keyColumns("", table), table.Number, -table.Number, strings.Join(named, " AND "), groupKey(table))
+			KeyColumns("", table), table.Number, -table.Number, strings.Join(named, " AND "), groupKey(table))
 		result, err := db.Conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s AND (%s) NOT IN (SELECT %s FROM (%s) WHERE entry < 0)",
-			gone(table), keyColumns("c.", table), keyColumns("", table), last))
+			gone(table), KeyColumns("c.", table), KeyColumns("", table), last))
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func gone(table *Table) string {
 // noteGone notes the rows that are known and not there. It writes.
 func (db *Database) noteGone(ctx context.Context, table *Table, at string) error {
 	_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %s, %s FROM %s",
-		logColumns(table), table.Number, at, keyColumns("c.", table), gone(table)))
+		logColumns(table), table.Number, at, KeyColumns("c.", table), gone(table)))
 	return err
 }
 

@@ -180,7 +180,7 @@ func (db *Database) copyClocks(ctx context.Context, table *Table, namesake int64
 			CASE WHEN state = %[4]d THEN 0 WHEN ?1 THEN shape ELSE %[7]d END, iif(?1 AND state <> %[6]d, image, zeroblob(%[8]d)), iif(state = %[4]d, %[4]d, %[5]d)
 		FROM sqlitesync_clock_%[3]d WHERE state IN (%[4]d, %[5]d, %[6]d)
 		ON CONFLICT DO UPDATE SET time = excluded.time, device = excluded.device, batch = excluded.batch WHERE excluded.time >= time`,
-		table.Number, keyColumns("", table), namesake, Deleted, Shown, Combined, table.PutNumber, len(Image{})), fresh)
+		table.Number, KeyColumns("", table), namesake, Deleted, Shown, Combined, table.PutNumber, len(Image{})), fresh)
 	return err
 }
 

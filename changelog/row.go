@@ -35,10 +35,10 @@ func scannedValues(row []Value) ([]Value, error) {
 	return values, nil
 }
 
-// bare lists columns of the app with a "+" before each. The driver turns text
+// Bare lists columns of the app with a "+" before each. The driver turns text
 // in a column declared DATE or TIMESTAMP into a time.Time, which would not
 // come out again as it was; an expression has no declared type.
-func bare(alias string, columns []Column) string {
+func Bare(alias string, columns []Column) string {
 	names := make([]string, len(columns))
 	for i, column := range columns {
 		names[i] = "+" + alias + Quote(column.Name)
@@ -108,13 +108,18 @@ func (db *Database) Rows(ctx context.Context, n int, query string, args ...any) 
 func (db *Database) Read(ctx context.Context, table *Table, key Key) (*Change, error) {
 	query := table.Statement("read", 1, func() string {
 		return fmt.Sprintf("SELECT %s FROM %s WHERE %s",
-			list(bare("", table.Key), bare("", table.Columns)), Quote(table.Name), KeyParameters(table))
+			list(Bare("", table.Key), Bare("", table.Columns)), Quote(table.Name), KeyParameters(table))
 	})
 	values, err := db.Values(ctx, len(table.Key)+len(table.Columns), query, key...)
 	if err != nil || values == nil {
 		return nil, err
 	}
-	return &Change{Shape: table.Put, Key: values[:len(table.Key)], Values: values[len(table.Key):]}, nil
+	return table.fullPut(values), nil
+}
+
+// fullPut makes a put of the values of a row: those of its key, then the others.
+func (t *Table) fullPut(values []Value) *Change {
+	return &Change{Shape: t.Put, Key: values[:len(t.Key)], Values: values[len(t.Key):]}
 }
 
 // AsKnown returns what a change of the shape with this number says of a row
@@ -144,23 +149,10 @@ func (db *Database) AsKnown(ctx context.Context, table *Table, row *Change, numb
 
 // Keys returns the keys that query selects.
 func (db *Database) Keys(ctx context.Context, table *Table, query string, args ...any) ([]Key, error) {
-	rows, err := db.Conn.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
+	rows, err := db.Rows(ctx, len(table.Key), query, args...)
+	keys := make([]Key, len(rows))
+	for i, row := range rows {
+		keys[i] = row
 	}
-	defer rows.Close()
-	var row Key
-	dest := pointers(&row, len(table.Key))
-	var keys []Key
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return nil, err
-		}
-		key, err := scannedKey(row)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
+	return keys, err
 }

@@ -64,10 +64,11 @@ func triggers(table *Table) []trigger {
 	return list
 }
 
-func logColumns(table *Table) string { return "tbl, at, " + keyColumns("", table) }
+func logColumns(table *Table) string { return "tbl, at, " + KeyColumns("", table) }
 
-// keyColumns lists the columns that hold the table's key in tables of ours.
-func keyColumns(alias string, table *Table) string {
+// KeyColumns lists k0, k1 …, the columns that hold the table's key in tables of
+// ours.
+func KeyColumns(alias string, table *Table) string {
 	names := make([]string, len(table.Key))
 	for i := range table.Key {
 		names[i] = fmt.Sprintf("%sk%d", alias, i)

@@ -57,7 +57,7 @@ func (s *Syncer) reconcile(ctx context.Context) error {
 }
 
 // captureNow is the part of capture that is done inside a transaction.
-func (s *Syncer) captureNow(ctx context.Context) (err error) {
+func (s *Syncer) captureNow(ctx context.Context) error {
 	if err := s.judgeTriggers(ctx); err != nil { // inside, or the app could make one that nobody has judged
 		return err
 	}
@@ -77,9 +77,6 @@ func (s *Syncer) captureNow(ctx context.Context) (err error) {
 	}
 	s.handle.policy.set(synced, s.quiet)
 	if err := s.migrated(ctx); err != nil {
-		return err
-	}
-	if s.version, err = s.schemaVersion(ctx); err != nil || len(s.db.Stale) == 0 {
 		return err
 	}
 	if err := merge.Rename(ctx, s.db, s.db.Stale); err != nil {

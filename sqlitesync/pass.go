@@ -131,7 +131,7 @@ func (s *Syncer) prepare(ctx context.Context) error {
 		return err
 	}
 	// What is read outside a transaction may have been there a moment ago.
-	if version, moved := s.schemaVersion(ctx); moved == nil && version != s.version {
+	if moved, failed := s.db.SchemaMoved(ctx); failed == nil && moved {
 		err = fmt.Errorf("%w: %w", errMigrated, err)
 	}
 	return err
@@ -187,17 +187,11 @@ func alongMigrations(fn func() error) (err error) {
 	return err
 }
 
-func (s *Syncer) schemaVersion(ctx context.Context) (version int64, err error) {
-	err = s.handle.conn.Get(ctx, "PRAGMA schema_version", nil, &version)
-	return version, err
-}
-
 // transact runs fn in a transaction and announces what it merged. It fails
 // with errMigrated if the schema is not the one that capture has read.
 func (s *Syncer) transact(ctx context.Context, fn func() error) error {
 	return s.transactAnyway(ctx, func() error {
-		// With the eyes of an old schema, values in new columns are not seen.
-		if version, err := s.schemaVersion(ctx); err != nil || version != s.version {
+		if moved, err := s.db.SchemaMoved(ctx); err != nil || moved {
 			return errors.Join(err, errMigrated)
 		}
 		return fn()

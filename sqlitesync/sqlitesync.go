@@ -43,7 +43,6 @@ type Syncer struct {
 	identity   identity
 	keys       *keyring
 	db         *changelog.Database
-	version    int64                     // of the schema that capture has read
 	records    map[string]*crypto.Record // every record seen, by hash
 	roster     *crypto.Roster
 	guarded    map[string]bool // tables that triggers of the app delete from or update

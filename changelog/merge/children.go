@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/sqlitesync/go/changelog"
 )
@@ -42,7 +41,7 @@ func (m *merger) enqueueLinked(ctx context.Context, r *changelog.Reference, writ
 func (m *merger) enqueueChildren(ctx context.Context, to queue, r *changelog.Reference, written rows) error {
 	if !r.ToKey() || written == nil {
 		query := r.Child.Statement("orphans "+r.ID(), 1, func() string {
-			return fmt.Sprintf("SELECT %s FROM %s c WHERE %s", keyList(r.Child, "c."), changelog.Quote(r.Child.Name), r.Unmet("c."))
+			return fmt.Sprintf("SELECT %s FROM %s c WHERE %s", changelog.Bare("c.", r.Child.Key), changelog.Quote(r.Child.Name), r.Unmet("c."))
 		})
 		return m.enqueue(ctx, to, r.Child, query)
 	}
@@ -52,7 +51,7 @@ func (m *merger) enqueueChildren(ctx context.Context, to queue, r *changelog.Ref
 	}
 	return changelog.Groups(gone, len(r.Columns), func(group []changelog.Key) error {
 		query := r.Child.Statement("children "+r.ID(), len(group), func() string {
-			return fmt.Sprintf("SELECT %s FROM %s", keyList(r.Child, "c."), r.Children(len(group)))
+			return fmt.Sprintf("SELECT %s FROM %s", changelog.Bare("c.", r.Child.Key), r.Children(len(group)))
 		})
 		args := make([]any, 0, len(group)*len(r.Columns))
 		for _, key := range group {
@@ -67,7 +66,7 @@ func (m *merger) gone(ctx context.Context, table *changelog.Table, written rows)
 	err = changelog.Groups(keysOf(written), len(table.Key), func(group []changelog.Key) error {
 		query := table.Statement("gone", len(group), func() string {
 			return fmt.Sprintf("WITH wanted (%[1]s) AS (VALUES %[2]s) SELECT %[1]s FROM wanted w WHERE NOT EXISTS (SELECT 1 FROM %[3]s t WHERE %[4]s)",
-				numbered(table, ""), changelog.Placeholders(len(group), len(table.Key)), changelog.Quote(table.Name), changelog.MatchKey(table, "t.", "w."))
+				changelog.KeyColumns("", table), changelog.Placeholders(len(group), len(table.Key)), changelog.Quote(table.Name), changelog.MatchKey(table, "t.", "w."))
 		})
 		found, err := m.db.Keys(ctx, table, query, flat(group)...)
 		gone = append(gone, found...)
@@ -91,31 +90,4 @@ func flat(keys []changelog.Key) (args []any) {
 		args = append(args, key...)
 	}
 	return args
-}
-
-// keyList lists the columns of the key, without their types.
-func keyList(table *changelog.Table, alias string) string {
-	names := make([]string, len(table.Key))
-	for i, column := range table.Key {
-		names[i] = "+" + alias + changelog.Quote(column.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
-// numbered lists k0, k1 … for the columns of the key.
-func numbered(table *changelog.Table, alias string) string {
-	names := make([]string, len(table.Key))
-	for i := range table.Key {
-		names[i] = fmt.Sprintf("%sk%d", alias, i)
-	}
-	return strings.Join(names, ", ")
-}
-
-// sameKey returns the condition that two rows of ours have one key.
-func sameKey(table *changelog.Table, a, b string) string {
-	terms := make([]string, len(table.Key))
-	for i := range table.Key {
-		terms[i] = fmt.Sprintf("%sk%d = %sk%d", a, i, b, i)
-	}
-	return strings.Join(terms, " AND ")
 }

@@ -26,13 +26,12 @@ func Guard(ctx context.Context, db *changelog.Database, names map[string]bool) e
 		if table.Guarded = names[table.Put.Table] && table.Unwritable == ""; !table.Guarded {
 			continue
 		}
-		var columns, same []string
-		for i, column := range table.Key {
-			columns = append(columns, fmt.Sprintf("k%d", i))
+		var same []string
+		for _, column := range table.Key {
 			same = append(same, fmt.Sprintf("OLD.%[1]s = %s", changelog.Quote(column.Name), column.Compared("NEW."+changelog.Quote(column.Name))))
 		}
-		list, on := strings.Join(columns, ", "), "main."+changelog.Quote(table.Name)
-		fmt.Fprintf(&script, "DROP TABLE IF EXISTS temp.%s;\nCREATE TEMP TABLE %[1]s (%s);\n", removing(table), list)
+		on := "main." + changelog.Quote(table.Name)
+		fmt.Fprintf(&script, "DROP TABLE IF EXISTS temp.%s;\nCREATE TEMP TABLE %[1]s (%s);\n", removing(table), changelog.KeyColumns("", table))
 		// SQLite can forget a temporary trigger and keep its name, if its table goes.
 		guards++
 		fmt.Fprintf(&script, "CREATE TEMP TRIGGER sqlitesync_guard_%d_delete BEFORE DELETE ON %s WHEN NOT EXISTS (SELECT 1 FROM %s WHERE %s) BEGIN SELECT RAISE(IGNORE); END;\n",

@@ -33,11 +33,9 @@ func TestHistories(t *testing.T) {
 
 // A history is one random run.
 type history struct {
-	t       *testing.T
-	random  *rand.Rand
+	course
 	kind    tableKind
 	members []*member
-	logs    map[changelog.DeviceID][]*changelog.Batch
 }
 
 // A member is a device with what the test knows of it: every change that reached it, and what its app did.
@@ -52,11 +50,7 @@ type member struct {
 }
 
 func runHistory(t *testing.T, seed uint64) {
-	h := &history{
-		t:      t,
-		random: rand.New(rand.NewPCG(seed, 1)),
-		logs:   make(map[changelog.DeviceID][]*changelog.Batch),
-	}
+	h := &history{course: newCourse(t, seed, 1)}
 	defer func() {
 		if t.Failed() {
 			t.Logf("to run this history alone: go test -run TestHistories -seed %d -steps %d -v", seed, *stepsFlag)
@@ -74,13 +68,6 @@ func runHistory(t *testing.T, seed uint64) {
 		}
 	}
 	h.finish()
-}
-
-func (h *history) logf(format string, args ...any) {
-	h.t.Helper()
-	if testing.Verbose() {
-		h.t.Logf(format, args...)
-	}
 }
 
 // join makes a device, with a schema of its own age and rows of its own.
@@ -154,7 +141,7 @@ func (h *history) step() {
 	case n < 55:
 		h.fold(m)
 	case n < 85:
-		h.deliver(m, h.anyBatch(m))
+		h.deliver(m, h.anyBatch(m.device, m.seen))
 	case n < 89:
 		h.repeat(m)
 	case n < 92:
@@ -168,8 +155,6 @@ func (h *history) step() {
 		h.phantom()
 	}
 }
-
-func (m *member) name() string { return strings.TrimRight(string(m.id[:]), "\x00") }
 
 // write runs random statements of the app. Some are refused: that is the app's business.
 func (h *history) write(m *member) {
@@ -247,7 +232,7 @@ func (h *history) verify(m *member) {
 	if m.absent {
 		maps.Copy(want.held, want.shown)
 	} else {
-		h.compare(m, "rows", m.table(), m.model.print(want))
+		h.compare(m.device, "rows", m.table(), m.model.print(want))
 	}
 	// What waits to be published as baseline is what the test knows of.
 	images := func(rows map[string]changelog.Change) map[string]string {
@@ -257,7 +242,7 @@ func (h *history) verify(m *member) {
 		}
 		return printed
 	}
-	h.compare(m, "rows to publish as baseline", images(m.baselineLeft()), images(m.unsent))
+	h.compare(m.device, "rows to publish as baseline", images(m.baselineLeft()), images(m.unsent))
 	held := make(map[string]string)
 	for _, row := range m.heldRows() {
 		held[m.model.identity(row.Change.Key)] = row.Change.Stamp.String()
@@ -266,25 +251,7 @@ func (h *history) verify(m *member) {
 	for identity, row := range want.held {
 		wantHeld[identity] = row.newest.Stamp.String()
 	}
-	h.compare(m, "held rows", held, wantHeld)
-}
-
-func (h *history) compare(m *member, what string, got, want map[string]string) {
-	h.t.Helper()
-	if maps.Equal(got, want) {
-		return
-	}
-	h.t.Errorf("%s has other %s than the oracle", m.name(), what)
-	for _, key := range slices.Sorted(maps.Keys(got)) {
-		if got[key] != want[key] {
-			h.t.Errorf("\t%q: %s, want %q", key, got[key], want[key])
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if _, there := got[key]; !there {
-			h.t.Errorf("\t%q: missing, want %s", key, want[key])
-		}
-	}
+	h.compare(m.device, "held rows", held, wantHeld)
 }
 
 // fold makes a batch of what the app wrote and compares it with what the app did: the difference between what the device
@@ -331,7 +298,7 @@ func (h *history) fold(m *member) {
 			want[identity] = "deleted"
 		}
 	}
-	h.compare(m, "edits", got, want)
+	h.compare(m.device, "edits", got, want)
 	if len(m.made) == made {
 		return
 	}
@@ -431,20 +398,6 @@ func (m *member) lastConflict() (id int64) {
 		id = c.ID
 	}
 	return id
-}
-
-// anyBatch picks a batch that m has not merged: the next of some other device.
-func (h *history) anyBatch(m *member) *changelog.Batch {
-	var next []*changelog.Batch
-	for _, device := range slices.SortedFunc(maps.Keys(h.logs), func(a, b changelog.DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
-		if log := h.logs[device]; device != m.id && m.seen[device] < uint64(len(log)) {
-			next = append(next, log[m.seen[device]])
-		}
-	}
-	if len(next) == 0 {
-		return nil
-	}
-	return next[h.random.IntN(len(next))]
 }
 
 // deliver merges a batch. Its order among the batches of other devices is random; conflicts are only looked for if all that
@@ -685,7 +638,7 @@ func (h *history) finish() {
 		for _, m := range h.members {
 			for _, other := range h.members {
 				if m.grown == other.grown && !m.absent && !other.absent {
-					h.compare(m, fmt.Sprintf("rows, now of %s,", other.name()), m.table(), other.table())
+					h.compare(m.device, fmt.Sprintf("rows, now of %s,", other.name()), m.table(), other.table())
 				}
 			}
 		}
@@ -699,7 +652,7 @@ func (h *history) finish() {
 
 func (h *history) deliverAll() {
 	for _, m := range h.members {
-		for batch := h.anyBatch(m); batch != nil; batch = h.anyBatch(m) {
+		for batch := h.anyBatch(m.device, m.seen); batch != nil; batch = h.anyBatch(m.device, m.seen) {
 			h.deliver(m, batch)
 		}
 	}

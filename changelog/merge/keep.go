@@ -198,14 +198,8 @@ func CountHeld(ctx context.Context, c *changelog.Conn) (n int, err error) {
 // KeptRows returns up to limit rows of a table of which changes are kept, as
 // they are called there, in their order after the given one ("": from the first).
 func KeptRows(ctx context.Context, db *changelog.Database, table *changelog.Table, after string, limit int) ([]string, error) {
-	return newMerger(db).keptRows(ctx, table, "AND row > ?", limit, []byte(after))
-}
-
-// keptRows returns the rows of a table of which changes are kept, as they are
-// called there. A limit below 0 is none.
-func (m *merger) keptRows(ctx context.Context, table *changelog.Table, condition string, limit int, args ...any) ([]string, error) {
-	args = slices.Concat([]any{table.Put.Rows()}, args, []any{limit})
-	return m.rowsOf(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 "+condition+" ORDER BY row LIMIT ?", args...)
+	return newMerger(db).rowsOf(ctx, "SELECT row FROM sqlitesync_kept WHERE tbl = ? AND n = 0 AND row > ? ORDER BY row LIMIT ?",
+		table.Put.Rows(), []byte(after), limit)
 }
 
 // rowsOf returns the rows that a query selects, as they are called in our tables.

@@ -117,7 +117,7 @@ func (m *merger) enqueueWritten(ctx context.Context, table *changelog.Table) err
 	orphan := strings.Join(unmet, " OR ")
 	if m.whole[table] || table.Flooded {
 		delete(m.whole, table)
-		query := fmt.Sprintf("SELECT %s FROM %s c WHERE %s", keyList(table, "c."), changelog.Quote(table.Name), orphan)
+		query := fmt.Sprintf("SELECT %s FROM %s c WHERE %s", changelog.Bare("c.", table.Key), changelog.Quote(table.Name), orphan)
 		if err := m.enqueue(ctx, m.work, table, query); err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (m *merger) enqueueWritten(ctx context.Context, table *changelog.Table) err
 			return fmt.Sprintf(`WITH wanted (%[1]s) AS (VALUES %[2]s)
 				SELECT %[1]s FROM wanted w WHERE EXISTS (SELECT 1 FROM sqlitesync_clock_%[3]d k WHERE %[4]s AND k.state IN (%[5]d, %[6]d))
 				OR EXISTS (SELECT 1 FROM %[7]s c WHERE %[8]s AND (%[9]s))`,
-				numbered(table, ""), changelog.Placeholders(len(group), len(table.Key)), table.Number, sameKey(table, "k.", "w."),
+				changelog.KeyColumns("", table), changelog.Placeholders(len(group), len(table.Key)), table.Number, changelog.JoinKey(table, "k.", "w."),
 				changelog.Held, changelog.Combined, changelog.Quote(table.Name), changelog.MatchKey(table, "c.", "w."), orphan)
 		})
 		return m.enqueue(ctx, m.work, table, query, flat(group)...)

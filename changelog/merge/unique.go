@@ -90,12 +90,8 @@ func (m *merger) rivals(ctx context.Context, table *changelog.Table, row *change
 	var keys []changelog.Key
 	for u, unique := range table.Unique {
 		query := table.Statement(fmt.Sprint("rivals ", u), 1, func() string {
-			var key []string
-			for _, column := range table.Key {
-				key = append(key, "+"+changelog.Quote(column.Name))
-			}
 			parameters := slices.Repeat([]string{"?"}, len(unique.Terms))
-			return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(key, ", "), changelog.Quote(table.Name), unique.Match(parameters))
+			return fmt.Sprintf("SELECT %s FROM %s WHERE %s", changelog.Bare("", table.Key), changelog.Quote(table.Name), unique.Match(parameters))
 		})
 		if claims[u] == nil {
 			continue

@@ -27,11 +27,9 @@ func TestWorlds(t *testing.T) {
 
 // A worldRun is one random history.
 type worldRun struct {
-	t       *testing.T
-	random  *rand.Rand
+	course
 	kind    worldKind
 	members []*worldMember
-	logs    map[changelog.DeviceID][]*changelog.Batch
 }
 
 type worldMember struct {
@@ -41,7 +39,7 @@ type worldMember struct {
 }
 
 func runWorld(t *testing.T, seed uint64) {
-	h := &worldRun{t: t, random: rand.New(rand.NewPCG(seed, 2)), logs: make(map[changelog.DeviceID][]*changelog.Batch)}
+	h := &worldRun{course: newCourse(t, seed, 2)}
 	defer func() {
 		if t.Failed() {
 			t.Logf("to run this history alone: go test -run TestWorlds -seed %d -steps %d -v", seed, *stepsFlag)
@@ -62,13 +60,6 @@ func runWorld(t *testing.T, seed uint64) {
 		}
 	}
 	h.finish()
-}
-
-func (h *worldRun) logf(format string, args ...any) {
-	h.t.Helper()
-	if testing.Verbose() {
-		h.t.Logf(format, args...)
-	}
 }
 
 func (h *worldRun) join(name string) {
@@ -115,8 +106,6 @@ func asBaseline(table *model, row map[string]any) changelog.Change {
 	return c
 }
 
-func (m *worldMember) name() string { return strings.TrimRight(string(m.id[:]), "\x00") }
-
 // scan reads a table.
 func (m *worldMember) scan(table *model) (found []map[string]any) {
 	names := slices.Clone(table.key)
@@ -159,7 +148,7 @@ func (h *worldRun) step() {
 	case n < 55:
 		h.fold(m)
 	case n < 88:
-		h.deliver(m, h.anyBatch(m))
+		h.deliver(m, h.anyBatch(m.device, m.seen))
 	case n < 91:
 		h.repeat(m)
 	case n < 94:
@@ -215,7 +204,7 @@ func (h *worldRun) fold(m *worldMember) {
 			}
 		}
 	}
-	h.compare(m, "edits", got, want)
+	h.compare(m.device, "edits", got, want)
 	h.publish(m)
 	h.verify(m)
 }
@@ -281,7 +270,7 @@ func (h *worldRun) verify(m *worldMember) {
 		for identity, row := range view.shown[table.table] {
 			want[identity] = table.line(modelRow{key: row.key, values: row.now})
 		}
-		h.compare(m, "rows of "+table.table, got, want)
+		h.compare(m.device, "rows of "+table.table, got, want)
 		for identity, row := range view.held[table.table] {
 			wantHeld[table.table+identity] = row.newest.Stamp.String() + " false"
 		}
@@ -294,42 +283,10 @@ func (h *worldRun) verify(m *worldMember) {
 	for _, row := range m.heldRows() {
 		held[row.Change.Shape.Table+h.kind.model(row.Change.Shape.Table).identity(row.Change.Key)] = fmt.Sprint(row.Change.Stamp, row.Shown)
 	}
-	h.compare(m, "held rows", held, wantHeld)
+	h.compare(m.device, "held rows", held, wantHeld)
 	if orphans := m.rows("PRAGMA foreign_key_check"); len(orphans) > 0 {
 		h.t.Errorf("%s has rows without parents: %v", m.name(), orphans)
 	}
-}
-
-func (h *worldRun) compare(m *worldMember, what string, got, want map[string]string) {
-	h.t.Helper()
-	if maps.Equal(got, want) {
-		return
-	}
-	h.t.Errorf("%s has other %s than the oracle", m.name(), what)
-	for _, key := range slices.Sorted(maps.Keys(got)) {
-		if got[key] != want[key] {
-			h.t.Errorf("\t%q: %s, want %q", key, got[key], want[key])
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if _, there := got[key]; !there {
-			h.t.Errorf("\t%q: missing, want %s", key, want[key])
-		}
-	}
-}
-
-// anyBatch picks a batch that m has not merged: the next of some other device.
-func (h *worldRun) anyBatch(m *worldMember) *changelog.Batch {
-	var next []*changelog.Batch
-	for _, device := range slices.SortedFunc(maps.Keys(h.logs), func(a, b changelog.DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
-		if log := h.logs[device]; device != m.id && m.seen[device] < uint64(len(log)) {
-			next = append(next, log[m.seen[device]])
-		}
-	}
-	if len(next) == 0 {
-		return nil
-	}
-	return next[h.random.IntN(len(next))]
 }
 
 func (h *worldRun) deliver(m *worldMember, batch *changelog.Batch) {
@@ -414,7 +371,7 @@ func (h *worldRun) finish() {
 	for working := true; working; {
 		working = false
 		for _, m := range h.members {
-			for batch := h.anyBatch(m); batch != nil && !h.t.Failed(); batch = h.anyBatch(m) {
+			for batch := h.anyBatch(m.device, m.seen); batch != nil && !h.t.Failed(); batch = h.anyBatch(m.device, m.seen) {
 				h.deliver(m, batch)
 				working = true
 			}
