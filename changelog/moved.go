@@ -12,8 +12,8 @@ import (
 // trigger that tells. A table is taken for one that is gone if it has its key,
 // and of the rows that both have at least half are as they are known to be, or
 // were noted when they were changed.
-func (db *Database) findMoved(ctx context.Context, before map[int64]string) error {
-	gone, err := db.goneTables(ctx, before)
+func (db *Database) findMoved(ctx context.Context, present map[string]presentTrigger, before map[int64]string) error {
+	gone, err := db.goneTables(ctx, present)
 	if err != nil || len(gone) == 0 {
 		return err
 	}
@@ -48,11 +48,22 @@ func (db *Database) findMoved(ctx context.Context, before map[int64]string) erro
 }
 
 // goneTables returns the names of the known tables that are not there, by
-// number.
-func (db *Database) goneTables(ctx context.Context, before map[int64]string) (map[int64]string, error) {
+// number. One that takes part no longer is there: under its name, or, if it was
+// renamed since it took part, with triggers of ours.
+func (db *Database) goneTables(ctx context.Context, present map[string]presentTrigger) (map[int64]string, error) {
+	entries, err := listTables(ctx, db.Conn)
+	if err != nil {
+		return nil, err
+	}
 	there := make(map[string]bool)
-	for _, table := range db.Tables {
-		there[table.Put.Rows()] = true
+	for _, e := range entries {
+		if e.kind == "table" { // a view can stand for one that was moved
+			there[CanonicalName(e.name)] = true
+		}
+	}
+	carried := make(map[int64]bool)
+	for _, trigger := range present {
+		carried[trigger.number] = true
 	}
 	rows, err := db.Conn.Query(ctx, `SELECT number, name FROM sqlitesync_tables t WHERE name GLOB '"*'
 		AND EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_clock_' || t.number)`)
@@ -67,7 +78,7 @@ func (db *Database) goneTables(ctx context.Context, before map[int64]string) (ma
 		if err := rows.Scan(&number, &name); err != nil {
 			return nil, err
 		}
-		if !there[name] && before[number] == "" {
+		if !there[quotedNames(name)[0]] && !carried[number] {
 			gone[number] = name
 		}
 	}

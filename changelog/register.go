@@ -37,7 +37,7 @@ func (db *Database) vacate(ctx context.Context, present map[string]presentTrigge
 			return nil, err
 		}
 	}
-	if err := db.findMoved(ctx, before); err != nil {
+	if err := db.findMoved(ctx, present, before); err != nil {
 		return nil, err
 	}
 	return before, nil

@@ -262,3 +262,30 @@ func TestARowGivesWayWhileItsTableIsRenamed(t *testing.T) {
 	settle(a, b)
 	wantEverywhere("x2,y1", "SELECT group_concat(id || slug) FROM (SELECT * FROM t2 ORDER BY id)", a, b)
 }
+
+// A table that is still there, and only takes part no longer, is not gone: a copy of it is another table.
+func TestACopyOfATableThatIsExcluded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		script  string
+		options Options
+	}{
+		"excluded":             {"CREATE TABLE copy (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO copy SELECT * FROM t", Options{Exclude: []string{"T"}}},
+		"not chosen":           {"CREATE TABLE copy (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO copy SELECT * FROM t", Options{Tables: []string{"copy"}}},
+		"renamed and excluded": {"CREATE TABLE copy (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO copy SELECT * FROM t; ALTER TABLE t RENAME TO local", Options{Exclude: []string{"local"}}},
+	} {
+		d := newTestDevice(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v)")
+		d.create(t.TempDir())
+		d.exec("INSERT INTO t VALUES ('1', 'x')")
+		d.sync()
+		must(t, d.syncer.Close())
+		d.exec(test.script)
+		d.options.Exclude, d.options.Tables = test.options.Exclude, test.options.Tables
+		var err error
+		d.syncer, err = Open(t.Context(), d.db, d.folder, &d.options)
+		must(t, err)
+		if got := d.value("SELECT count(*) FROM sqlitesync_tables WHERE name = ?", `"t" ("id")`); got != "1" {
+			t.Errorf("%s: t is taken for gone: %s", name, d.value("SELECT group_concat(name, '; ') FROM sqlitesync_tables"))
+		}
+	}
+}
