@@ -289,3 +289,22 @@ func TestACopyOfATableThatIsExcluded(t *testing.T) {
 		}
 	}
 }
+
+// What came of a column before it was here shows when it is added, also if another one is renamed before the next pass.
+func TestAColumnIsAddedAndAnotherRenamedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, parent := range []string{"", " REFERENCES t"} {
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, body TEXT, parent"+parent+")")
+		a.exec("INSERT INTO t VALUES ('1', 'x', '1')")
+		settle(a, b)
+		must(t, b.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "ALTER TABLE t ADD COLUMN mood INT; UPDATE t SET mood = 6")
+			return err
+		}))
+		settle(b, a)
+		a.exec("ALTER TABLE t ADD COLUMN mood INT; ALTER TABLE t RENAME COLUMN body TO content")
+		b.exec("ALTER TABLE t RENAME COLUMN body TO content")
+		settle(a, b)
+		wantEverywhere("x6", "SELECT content || mood FROM t", a, b)
+	}
+}

@@ -113,7 +113,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	v, err := m.asShown(ctx, edit.Table, w)
+	v, err := m.asShown(ctx, edit, w)
 	if err != nil {
 		return err
 	}
@@ -121,12 +121,15 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 }
 
 // asShown returns the view of a row as the table shows it after an edit, which
-// can be without a parent still, until settle looks at it.
-func (m *merger) asShown(ctx context.Context, table *changelog.Table, w Winner) (v view, err error) {
-	if len(table.References) == 0 || !w.Exists {
+// can be without a parent still, until settle looks at it, and, after an edit
+// that tells of some columns only, without what is kept of new ones, until Retry
+// shows that.
+func (m *merger) asShown(ctx context.Context, edit *changelog.Edit, w Winner) (v view, err error) {
+	table := edit.Table
+	if !w.Exists || len(table.References) == 0 && edit.Change.Shape.Kind != changelog.Partial {
 		return v, nil
 	}
-	if v.row, err = m.db.Read(ctx, table, w.Newest().Key); err != nil || v.row == nil {
+	if v.row, err = m.db.Read(ctx, table, w.Newest().Key); err != nil || v.row == nil || len(table.References) == 0 {
 		return v, err
 	}
 	own := m.image(table, w)
