@@ -35,8 +35,8 @@ func (s *Stale) any() bool {
 // remember writes down what Reconcile is to look at, should something come in
 // between.
 func (s *Stale) remember(ctx context.Context, c *Conn) error {
-	_, err := c.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = ?, written = ?, removed = ?, renamed = ? WHERE number = ?",
-		s.Rebuilt, s.Written, s.Removed, s.Renamed, s.Table.Number)
+	_, err := c.Exec(ctx, "UPDATE sqlitesync_tables SET written = ?, removed = ?, renamed = ? WHERE number = ?",
+		s.Written, s.Removed, s.Renamed, s.Table.Number)
 	return err
 }
 
@@ -126,8 +126,9 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 // Forget forgets the rows that are not in the rebuilt tables of db.Stale any
 // more and that nobody deleted, and marks these tables for the logs of all
 // devices to be read again: a migration that drops a table must not delete its
-// rows everywhere. It is called before the log is folded, which may speak of
-// such rows. It writes.
+// rows everywhere. It is called in the transaction of Capture: before the log is
+// folded, which may speak of such rows, and before triggers note what else goes.
+// It writes.
 func (db *Database) Forget(ctx context.Context) error {
 	for _, stale := range db.Stale {
 		if !stale.Rebuilt {
@@ -146,13 +147,13 @@ func (db *Database) Forget(ctx context.Context) error {
 			return err
 		}
 		forgotten, err := result.RowsAffected()
+		if err == nil && forgotten > 0 {
+			err = db.SetIncomplete(ctx, table, true)
+		}
+		if err == nil { // should Reconcile be broken off, rows that go from now on were not lost by the migration
+			_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 0 WHERE number = ?", table.Number)
+		}
 		if err != nil {
-			return err
-		}
-		if forgotten == 0 {
-			continue
-		}
-		if err := db.SetIncomplete(ctx, table, true); err != nil {
 			return err
 		}
 	}
