@@ -16,6 +16,9 @@ type Edit struct {
 	Change Change
 	Before *Clock // nil if the row was not known
 	Origin Origin
+	// Held: nobody wrote the row, which does not show. Others are to hear of it
+	// under the new name of its table. The change has no values yet.
+	Held bool
 }
 
 // Origin says how an edit came to be known.
@@ -275,6 +278,11 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew, // it was, or may have been, and is gone
 		origin == Found && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
 		edit.Change = Change{Shape: table.Gone}
+		if edit.Change.Key, err = scannedKey(logged); err != nil {
+			return nil, err
+		}
+	case origin == Found && edit.Before != nil && edit.Before.State == Held:
+		edit.Change, edit.Held = Change{Shape: table.Put}, true
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err
 		}

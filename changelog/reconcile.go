@@ -21,9 +21,9 @@ type Stale struct {
 	Removed bool
 	// Rebuilt: the table was dropped and made again, by a migration.
 	Rebuilt bool
-	// Renamed: other devices must hear of all rows, and of all that were
-	// deleted, under the name of the table that they have now, or under the
-	// keys, of another type.
+	// Renamed: other devices must hear of all rows, held ones too, and of all
+	// that were deleted, under the name of the table that they have now, or
+	// under the keys, of another type.
 	Renamed bool
 }
 
@@ -111,8 +111,8 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 		}
 	}
 	if stale.Renamed {
-		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state = %d",
-			logColumns(table), table.Number, foundTime, KeyColumns("", table), table.Number, Deleted))
+		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state IN (%d, %d)",
+			logColumns(table), table.Number, foundTime, KeyColumns("", table), table.Number, Deleted, Held))
 		if err != nil {
 			return err
 		}

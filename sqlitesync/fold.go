@@ -104,7 +104,7 @@ func (s *Syncer) pending(ctx context.Context, number uint64) (page changelog.Log
 			s.stays(nullKeys(table))
 		}
 	}
-	if err := merge.Restore(ctx, s.db, edits); err != nil {
+	if edits, err = merge.Restore(ctx, s.db, edits); err != nil {
 		return page, nil, err
 	}
 	return page, edits, merge.Predate(ctx, s.db, edits)

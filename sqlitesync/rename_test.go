@@ -308,3 +308,30 @@ func TestAColumnIsAddedAndAnotherRenamedAtOnce(t *testing.T) {
 		wantEverywhere("x6", "SELECT content || mood FROM t", a, b)
 	}
 }
+
+// A row that shows nowhere when its table is renamed is known under the new name too, to a device that joins later.
+func TestHeldRowsAreKnownUnderTheNewName(t *testing.T) {
+	t.Parallel()
+	const rename = "ALTER TABLE t RENAME TO t2; ALTER TABLE child RENAME TO child2"
+	const schema = `CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, slug TEXT UNIQUE);
+		CREATE TABLE child (id TEXT PRIMARY KEY NOT NULL, slug TEXT REFERENCES t (slug) ON DELETE CASCADE)`
+	a, b := newPair(t, schema)
+	a.exec("INSERT INTO t VALUES ('x', '1'), ('gone', '2')")
+	settle(a, b)
+	a.exec("INSERT INTO t VALUES ('older', '3'); DELETE FROM t WHERE id = 'gone'")
+	tick()
+	b.exec("INSERT INTO t VALUES ('newer', '3'); INSERT INTO child VALUES ('c', '2')")
+	settle(a, b)
+	a.exec(rename)
+	settle(a, b)
+	b.exec(rename)
+	settle(a, b)
+	c := newTestDevice(t, schema+";"+rename)
+	c.join(a.folder, a.invite())
+	settle(a, b, c)
+	b.exec("DELETE FROM t2 WHERE id = 'newer'; INSERT INTO t2 VALUES ('again', '2')")
+	settle(a, b, c)
+	wantEverywhere("again2,older3,x1", "SELECT group_concat(id || slug) FROM (SELECT * FROM t2 ORDER BY id)", a, b, c)
+	wantEverywhere("c2", "SELECT id || slug FROM child2", a, b, c)
+	wantQuiet(t, a, b, c)
+}

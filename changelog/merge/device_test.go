@@ -224,7 +224,7 @@ func (d *device) foldInside(ctx context.Context) (batch *changelog.Batch, err er
 		if err != nil {
 			return nil, err
 		}
-		if err := merge.Restore(ctx, d.db, edits); err != nil {
+		if edits, err = merge.Restore(ctx, d.db, edits); err != nil {
 			return nil, err
 		}
 		if err := merge.Predate(ctx, d.db, edits); err != nil {

@@ -77,6 +77,12 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 			edit := &edits[n]
 			touch(table, edit.Change.Key)
 			before := edit.Before
+			if edit.Held {
+				if err := m.tellAgain(ctx, edit); err != nil {
+					return err
+				}
+				continue
+			}
 			whole := edit.Change.Shape.Kind != changelog.Partial
 			if whole && (before == nil || before.State == changelog.Shown || before.State == changelog.Unsent) {
 				simple = append(simple, edit.Change)
@@ -92,6 +98,22 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 		edits = edits[n:]
 	}
 	return nil
+}
+
+// tellAgain records that a held row goes out under the new name of its table. It
+// stays held until settle looks at it, or Retry.
+func (m *merger) tellAgain(ctx context.Context, edit *changelog.Edit) error {
+	versions, err := m.versions(ctx, edit.Table, edit.Before)
+	if err != nil {
+		return err
+	}
+	v := view{}
+	err = m.db.Conn.Get(ctx, "SELECT reason, rival FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0",
+		[]any{edit.Table.Put.Rows(), []byte(edit.Table.Identity(edit.Before.Key))}, &v.held.reason, &v.held.rival)
+	if err != nil {
+		return err
+	}
+	return m.record(ctx, edit.Table, Combine(append(versions, edit.Change)), edit.Before, false, v)
 }
 
 // edit records an edit of a row of which more is known than the table shows.

@@ -10,36 +10,74 @@ import (
 	"github.com/sqlitesync/go/changelog"
 )
 
-// Restore gives the edits of rows that show no parent, or a default one, for
-// want of theirs, what the winners say of these columns: what the app has found
-// there and left alone is not what a person wrote. It is called after
-// [changelog.Database.Pending], before the edits are encoded.
-//
-// A reference is left alone if all of its columns are as they were.
-func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
+// Restore gives edits what the winners say where the tables do not show it, and
+// returns those that are left. It is called after [changelog.Database.Pending],
+// before the edits are encoded.
+func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit) ([]changelog.Edit, error) {
 	m := newMerger(db)
+	left := edits[:0]
 	for i := range edits {
 		edit := &edits[i]
-		if len(edit.Table.References) == 0 || edit.Before == nil || edit.Before.State != changelog.Combined || edit.Change.Shape != edit.Table.Put {
-			continue
+		told, err := true, error(nil)
+		switch {
+		case edit.Held:
+			told, err = m.restoreHeld(ctx, edit)
+		case len(edit.Table.References) > 0 && edit.Before != nil && edit.Before.State == changelog.Combined && edit.Change.Shape == edit.Table.Put:
+			err = m.restoreReferences(ctx, edit)
 		}
-		lacking, err := m.lacking(ctx, edit.Table, edit.Before.Key)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if len(lacking) == 0 {
-			continue
+		if told {
+			left = append(left, *edit)
 		}
-		versions, err := m.versions(ctx, edit.Table, edit.Before)
-		if err != nil {
-			return err
+	}
+	return left, nil
+}
+
+// restoreHeld gives the change the winner of the row. It reports whether others
+// have to hear of it: those who have renamed the table before may have told all.
+func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bool, err error) {
+	versions, err := m.versions(ctx, edit.Table, edit.Before)
+	if err != nil || len(versions) == 0 {
+		return false, err
+	}
+	w := Combine(versions)
+	known := func(c changelog.Change) bool { return c.Stamp.Compare(edit.Before.Stamp) <= 0 }
+	if !slices.ContainsFunc(w.Needed, known) {
+		return false, nil
+	}
+	if !w.Exists {
+		if !slices.ContainsFunc(w.Needed, func(c changelog.Change) bool { return c.Shape.Kind == changelog.Delete }) {
+			return false, nil // all that came of it are parts
 		}
-		winner, was := m.image(edit.Table, Combine(versions)), edit.Change
-		edit.Change.Values = slices.Clone(edit.Change.Values)
-		for _, r := range lacking {
-			if slices.EqualFunc(r.Get(&was), r.Substitute(), changelog.Equal) {
-				r.Set(&edit.Change, r.Get(winner))
-			}
+		edit.Change = changelog.Change{Shape: edit.Table.Gone, Key: edit.Change.Key, Stamp: edit.Change.Stamp}
+		edit.Held = false
+		return true, nil
+	}
+	edit.Change.Values, edit.Change.Birth = m.image(edit.Table, w).Values, w.Birth()
+	return true, nil
+}
+
+// restoreReferences gives the edit of a row that shows no parent, or a default
+// one, for want of its own, what the winner says of these columns: what the app
+// has found there and left alone is not what a person wrote.
+//
+// A reference is left alone if all of its columns are as they were.
+func (m *merger) restoreReferences(ctx context.Context, edit *changelog.Edit) error {
+	lacking, err := m.lacking(ctx, edit.Table, edit.Before.Key)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	versions, err := m.versions(ctx, edit.Table, edit.Before)
+	if err != nil {
+		return err
+	}
+	winner, was := m.image(edit.Table, Combine(versions)), edit.Change
+	edit.Change.Values = slices.Clone(edit.Change.Values)
+	for _, r := range lacking {
+		if slices.EqualFunc(r.Get(&was), r.Substitute(), changelog.Equal) {
+			r.Set(&edit.Change, r.Get(winner))
 		}
 	}
 	return nil
