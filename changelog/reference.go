@@ -55,6 +55,32 @@ func (r *Reference) Target() string {
 	return CanonicalName(r.ParentName) + " (" + strings.Join(canonicalNames(r.ParentColumns), ", ") + ")"
 }
 
+// FormerID returns what ID was before tables were renamed, or columns of their
+// keys, by what [Stale.Was] says of these.
+func (r *Reference) FormerID(was map[*Table]string) string {
+	former := *r
+	former.Columns = r.Child.former(r.Columns, was[r.Child])
+	if before := was[r.Parent]; before != "" {
+		former.ParentName = quotedNames(before)[0]
+		former.ParentColumns = r.Parent.former(r.ParentColumns, before)
+	}
+	return former.ID()
+}
+
+// former returns what columns were called when the table was called was.
+func (t *Table) former(columns []string, was string) []string {
+	if was == "" {
+		return columns
+	}
+	key, names := quotedNames(was)[1:], canonicalNames(columns)
+	for i, name := range names {
+		if at := slices.Index(t.Put.Key, name); at >= 0 {
+			names[i] = key[at]
+		}
+	}
+	return names
+}
+
 func canonicalNames(names []string) []string {
 	canonical := make([]string, len(names))
 	for i, name := range names {

@@ -498,3 +498,32 @@ func TestSettleFindsWhatMergesFound(t *testing.T) {
 		t.Errorf("echo: %s", described(echo.Changes))
 	}
 }
+
+// What a row shows for want of its parent does not become what it says when tables are renamed: the parent, the child, or two
+// parents that exchange their names.
+func TestRenamingLeavesReferencesAlone(t *testing.T) {
+	const schema = `CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE q (id INTEGER PRIMARY KEY);
+		CREATE TABLE c (id INTEGER PRIMARY KEY, x, p INT REFERENCES p ON DELETE SET NULL, q INT REFERENCES q ON DELETE SET NULL)`
+	const exchanged = "ALTER TABLE p RENAME TO x; ALTER TABLE q RENAME TO p; ALTER TABLE x RENAME TO q"
+	for _, test := range []struct{ renaming, child, parent string }{
+		{"ALTER TABLE p RENAME TO p2", "c", "p2"},
+		{"ALTER TABLE c RENAME TO c2", "c2", "p"},
+		{"ALTER TABLE p RENAME COLUMN id TO key", "c", "p"},
+		{exchanged, "c", "q"},
+	} {
+		a, b := newBound(t, "a", schema), newBound(t, "b", schema)
+		a.exec("INSERT INTO p VALUES (1)")
+		a.fold()
+		a.exec("INSERT INTO c VALUES (1, 'old', 1, NULL)")
+		b.apply(a.fold())
+		b.expect("SELECT * FROM c", `1 "old" NULL NULL`)
+		b.exec(test.renaming)
+		b.exec("UPDATE " + test.child + " SET x = 'new'")
+		b.schemaChanged()
+		b.restart()
+		b.expect("SELECT * FROM "+test.child, `1 "new" NULL NULL`)
+		b.exec("INSERT INTO " + test.parent + " VALUES (1)")
+		b.fold()
+		b.expect("SELECT * FROM "+test.child, `1 "new" 1 NULL`)
+	}
+}

@@ -28,12 +28,14 @@ func TestWorlds(t *testing.T) {
 // A worldRun is one random history.
 type worldRun struct {
 	course
-	kind    worldKind
+	kind    *worldKind // as all devices have it at first
+	renamed *worldKind // as they all have it at last
 	members []*worldMember
 }
 
 type worldMember struct {
 	*device
+	kind  *worldKind
 	known []changelog.Change
 	seen  changelog.Vector
 }
@@ -45,13 +47,16 @@ func runWorld(t *testing.T, seed uint64) {
 			t.Logf("to run this history alone: go test -run TestWorlds -seed %d -steps %d -v", seed, *stepsFlag)
 		}
 	}()
-	h.kind = worldKinds[h.random.IntN(len(worldKinds))]
+	h.kind = &worldKinds[h.random.IntN(len(worldKinds))]
+	tables := h.kind.world.tables()
+	first := tables[h.random.IntN(len(tables))].table
+	h.renamed = h.kind.rename(func(table string) bool { return table == first || h.random.IntN(2) == 0 })
 	h.logf("%s", h.kind.create)
 	if h.random.IntN(4) == 0 {
 		defer merge.RememberWritten(h.random.IntN(3))()
 	}
 	for i := range 2 + h.random.IntN(4) {
-		h.join(string(rune('a' + i)))
+		h.join(string(rune('a'+i)), h.kind)
 	}
 	for range *stepsFlag {
 		h.step()
@@ -62,16 +67,32 @@ func runWorld(t *testing.T, seed uint64) {
 	h.finish()
 }
 
-func (h *worldRun) join(name string) {
-	d := newApp(h.t, name, h.kind.create)
+// maxMembers is how many devices there are at most.
+const maxMembers = 5
+
+// joinLate lets a device come that knows the tables by their old names or by their new ones.
+func (h *worldRun) joinLate() {
+	if len(h.members) == maxMembers {
+		return
+	}
+	kind := h.kind
+	if h.random.IntN(2) == 0 {
+		kind = h.renamed
+	}
+	h.join(string(rune('a'+len(h.members))), kind)
+}
+
+func (h *worldRun) join(name string, kind *worldKind) {
+	h.logf("%s joins", name)
+	d := newApp(h.t, name, kind.create)
 	d.foreignKeys = true
 	d.recursiveTriggers, d.appForeignKeys = h.random.IntN(2) == 0, true
-	m := &worldMember{device: d, seen: make(changelog.Vector)}
+	m := &worldMember{device: d, kind: kind, seen: make(changelog.Vector)}
 	d.restartApp()
 	for range h.random.IntN(6) {
 		h.write(m)
 	}
-	for _, table := range h.kind.world.tables() {
+	for _, table := range kind.world.tables() {
 		for _, row := range m.scan(table) {
 			m.known = append(m.known, asBaseline(table, row))
 		}
@@ -159,8 +180,14 @@ func (h *worldRun) step() {
 		m.device.baseline()
 		h.publish(m)
 		h.verify(m)
-	case n < 98:
+	case n < 97:
 		h.phantom(m)
+	case n < 98:
+		if h.random.IntN(2) == 0 {
+			h.joinLate()
+		} else {
+			h.rename(m)
+		}
 	default:
 		h.logf("%s looks at all again", m.name())
 		h.fold(m)
@@ -172,7 +199,7 @@ func (h *worldRun) step() {
 
 func (h *worldRun) write(m *worldMember) {
 	m.now = 1 + h.random.Int64N(40)
-	for _, statement := range h.kind.statements(h.random) {
+	for _, statement := range m.kind.statements(h.random) {
 		err := m.try(statement)
 		h.logf("%s at %d: %s; %v", m.name(), m.now, statement, err)
 	}
@@ -182,17 +209,25 @@ func (h *worldRun) write(m *worldMember) {
 // fold makes a batch of what the app wrote and compares it with what the app did.
 func (h *worldRun) fold(m *worldMember) {
 	h.t.Helper()
-	before := h.kind.world.look(m.known)
-	got, want := make(map[string]string), make(map[string]string)
-	for _, table := range h.kind.world.tables() {
+	before := m.kind.world.look(m.known)
+	want := make(map[string]string)
+	for _, table := range m.kind.world.tables() {
 		h.expectEdits(m, table, before.shown[table.table], want)
 	}
 	made := len(m.made)
 	m.pageSize = h.random.IntN(4)
 	m.device.fold()
+	h.compare(m.device, "edits", m.edits(made), want)
+	h.publish(m)
+	h.verify(m)
+}
+
+// edits describes what m has folded since it had made so many batches.
+func (m *worldMember) edits(made int) map[string]string {
+	got := make(map[string]string)
 	for _, batch := range m.made[made:] {
 		for _, c := range batch.Changes {
-			table := h.kind.model(c.Shape.Table)
+			table := m.kind.model(c.Shape.Table)
 			name := table.table + " " + table.identity(c.Key)
 			switch {
 			case c.Stamp.Baseline(): // handed over, not folded
@@ -204,7 +239,56 @@ func (h *worldRun) fold(m *worldMember) {
 			}
 		}
 	}
-	h.compare(m.device, "edits", got, want)
+	return got
+}
+
+// rename gives the tables of m their new names. All that it knows of them it says again under these, but for what others have
+// said so before.
+func (h *worldRun) rename(m *worldMember) {
+	h.t.Helper()
+	if m.kind == h.renamed {
+		return
+	}
+	h.fold(m)
+	m.device.baseline()
+	h.publish(m)
+	was := m.kind.world.look(m.known)
+	want, free := make(map[string]string), make(map[string]bool)
+	for i, table := range h.renamed.world.tables() {
+		old := m.kind.world.tables()[i]
+		if old.table == table.table {
+			continue
+		}
+		others := table.of(m.known)
+		for identity, versions := range old.of(m.known) {
+			name := table.table + " " + identity
+			shown, held := was.shown[old.table][identity], was.held[old.table][identity]
+			switch {
+			case others[identity] != nil:
+				free[name] = true
+			case shown != nil:
+				want[name] = table.line(shown.modelRow)
+			case held != nil:
+				want[name] = table.line(held.modelRow)
+			case slices.ContainsFunc(versions, func(c changelog.Change) bool { return c.Shape.Kind == changelog.Delete }):
+				want[name] = "deleted"
+			}
+		}
+		for n := range m.known {
+			if c := &m.known[n]; c.Shape.Table == old.table {
+				c.Shape = changelog.NewShape(c.Shape.Kind, table.table, c.Shape.Key, c.Shape.Columns)
+			}
+		}
+	}
+	h.logf("%s renames its tables: %s", m.name(), m.kind.renaming(h.renamed))
+	m.exec(m.kind.renaming(h.renamed))
+	m.kind = h.renamed
+	made := len(m.made)
+	m.pageSize = h.random.IntN(4)
+	m.schemaChanged()
+	got := m.edits(made)
+	maps.DeleteFunc(got, func(name, _ string) bool { return free[name] })
+	h.compare(m.device, "rows under new names", got, want)
 	h.publish(m)
 	h.verify(m)
 }
@@ -259,9 +343,9 @@ func describedIn(changes []changelog.Change) string {
 // verify holds all tables, the list of held rows and SQLite's own opinion of foreign keys against the oracle.
 func (h *worldRun) verify(m *worldMember) {
 	h.t.Helper()
-	view := h.kind.world.look(m.known)
+	view := m.kind.world.look(m.known)
 	held, wantHeld := make(map[string]string), make(map[string]string)
-	for _, table := range h.kind.world.tables() {
+	for _, table := range m.kind.world.tables() {
 		got, want := make(map[string]string), make(map[string]string)
 		for _, row := range m.scan(table) {
 			key := keyIn(table, row)
@@ -280,12 +364,33 @@ func (h *worldRun) verify(m *worldMember) {
 			}
 		}
 	}
+	for _, kind := range []*worldKind{h.kind, h.renamed} {
+		for _, table := range kind.world.tables() {
+			if m.kind.model(table.table) == nil {
+				h.expectHomeless(m, *table, wantHeld)
+			}
+		}
+	}
 	for _, row := range m.heldRows() {
-		held[row.Change.Shape.Table+h.kind.model(row.Change.Shape.Table).identity(row.Change.Key)] = fmt.Sprint(row.Change.Stamp, row.Shown)
+		identity := row.Change.Key.Identity()
+		if table := m.kind.model(row.Change.Shape.Table); table != nil {
+			identity = table.identity(row.Change.Key)
+		}
+		held[row.Change.Shape.Table+identity] = fmt.Sprint(row.Change.Stamp, row.Shown)
 	}
 	h.compare(m.device, "held rows", held, wantHeld)
 	if orphans := m.rows("PRAGMA foreign_key_check"); len(orphans) > 0 {
 		h.t.Errorf("%s has rows without parents: %v", m.name(), orphans)
+	}
+}
+
+// expectHomeless says which rows are held because m does not have their table under this name.
+func (h *worldRun) expectHomeless(m *worldMember, table model, want map[string]string) {
+	table.fold = nil // nobody has told m how keys compare
+	for identity, versions := range table.of(m.known) {
+		if row, exists := table.winner(versions); exists {
+			want[table.table+identity] = row.newest.Stamp.String() + " false"
+		}
 	}
 }
 
@@ -329,7 +434,7 @@ func (h *worldRun) phantom(m *worldMember) {
 	id := changelog.DeviceID{'p'}
 	batch := &changelog.Batch{Device: id, Number: uint64(len(h.logs[id])) + 1, Seen: maps.Clone(m.seen)}
 	delete(batch.Seen, id)
-	for _, table := range h.kind.world.tables() {
+	for _, table := range m.kind.world.tables() {
 		rows := table.of(m.known)
 		for _, identity := range slices.Sorted(maps.Keys(rows)) {
 			if h.random.IntN(4) != 0 {
@@ -348,7 +453,7 @@ func (h *worldRun) phantom(m *worldMember) {
 			slices.Sort(names)
 			c := changelog.Change{Shape: changelog.NewShape(kind, table.table, table.key, names), Key: newest.Key}
 			for _, name := range names {
-				c.Values = append(c.Values, h.kind.value(h.random, name))
+				c.Values = append(c.Values, m.kind.value(h.random, name))
 			}
 			c.Stamp = changelog.Stamp{Time: max(1+h.random.Int64N(40), newest.Stamp.Time+1), Device: id, Batch: batch.Number}
 			if kind != changelog.Delete {
@@ -361,13 +466,40 @@ func (h *worldRun) phantom(m *worldMember) {
 	h.logs[id] = append(h.logs[id], batch)
 }
 
-// finish delivers everything everywhere: all devices must be equal.
+// finish delivers everything everywhere: all devices must be equal, whatever names their tables had before, and so must one be
+// that comes last.
 func (h *worldRun) finish() {
+	h.publishAll()
+	h.deliverAll()
+	same := func(m, other *worldMember) bool { return m.kind == other.kind }
+	if !slices.ContainsFunc(h.members, func(m *worldMember) bool { return !same(m, h.members[0]) }) {
+		h.compareAll()
+	}
+	for _, m := range h.members {
+		h.rename(m)
+	}
+	h.join("z", h.renamed)
+	h.publishAll()
+	h.deliverAll()
+	h.compareAll()
+	for _, m := range h.members {
+		m.integrity()
+		m.restart()
+		m.transact(func(ctx context.Context) error { return nil })
+		h.verify(m)
+	}
+}
+
+func (h *worldRun) publishAll() {
 	for _, m := range h.members {
 		h.fold(m)
 		m.device.baseline()
 		h.publish(m)
+		h.verify(m)
 	}
+}
+
+func (h *worldRun) deliverAll() {
 	for working := true; working; {
 		working = false
 		for _, m := range h.members {
@@ -377,17 +509,17 @@ func (h *worldRun) finish() {
 			}
 		}
 	}
+}
+
+// compareAll holds the devices against one another. They have the same schema.
+func (h *worldRun) compareAll() {
 	for _, m := range h.members {
-		for _, table := range h.kind.world.tables() {
+		for _, table := range m.kind.world.tables() {
 			query := fmt.Sprintf("SELECT * FROM %q ORDER BY 1, 2", table.table)
 			if got, want := m.rows(query), h.members[0].rows(query); !slices.Equal(got, want) {
 				h.t.Errorf("%s shows %v in %s, %s shows %v", m.name(), got, table.table, h.members[0].name(), want)
 			}
 		}
-		m.integrity()
-		m.restart()
-		m.transact(func(ctx context.Context) error { return nil })
-		h.verify(m)
 	}
 }
 
@@ -398,9 +530,51 @@ type worldKind struct {
 	values map[string][]any // by column
 }
 
+// model returns the table of this name, nil if there is none.
 func (k *worldKind) model(name string) *model {
-	tables := k.world.tables()
-	return tables[slices.IndexFunc(tables, func(m *model) bool { return m.table == name })]
+	for _, table := range k.world.tables() {
+		if table.table == name {
+			return table
+		}
+	}
+	return nil
+}
+
+// rename returns a schema that has other names for the tables that are chosen, and is the same else.
+func (k *worldKind) rename(chosen func(table string) bool) *worldKind {
+	names := make(map[string]string)
+	for _, table := range k.world.tables() {
+		if names[table.table] = table.table; chosen(table.table) {
+			names[table.table] = table.table + "_new"
+		}
+	}
+	renamed := &worldKind{values: k.values}
+	for _, component := range k.world.components {
+		var tables []*model
+		for _, table := range component {
+			table := *table
+			table.table = names[table.table]
+			tables = append(tables, &table)
+		}
+		renamed.world.components = append(renamed.world.components, tables)
+	}
+	for _, r := range k.world.references {
+		r.child, r.parent = names[r.child], names[r.parent]
+		renamed.world.references = append(renamed.world.references, r)
+	}
+	renamed.create = k.create + ";" + k.renaming(renamed)
+	return renamed
+}
+
+// renaming returns the statements that make k's schema that of renamed.
+func (k *worldKind) renaming(renamed *worldKind) string {
+	var b strings.Builder
+	for i, table := range k.world.tables() {
+		if name := renamed.world.tables()[i].table; name != table.table {
+			fmt.Fprintf(&b, "ALTER TABLE %s RENAME TO %s;", table.table, name)
+		}
+	}
+	return b.String()
 }
 
 // value returns a random value for a column, as its table stores it.
@@ -574,6 +748,25 @@ var worldKinds = []worldKind{
 				{child: "h", columns: []string{"d"}, parent: "d", to: []string{"u"}, action: "SET NULL"},
 			},
 		},
+	},
+	{ // two tables in a circle by a column that is no key, one of them a tree
+		create: `CREATE TABLE plan (id INTEGER PRIMARY KEY, code INTEGER UNIQUE, boss INTEGER REFERENCES task ON DELETE NO ACTION);
+			CREATE TABLE task (id INTEGER PRIMARY KEY, code INTEGER REFERENCES plan (code) ON DELETE NO ACTION, up INTEGER DEFAULT 1 REFERENCES task ON DELETE SET DEFAULT,
+				plan INTEGER REFERENCES plan ON DELETE SET NULL, slug INTEGER UNIQUE)`,
+		world: world{
+			components: [][]*model{{
+				{table: "plan", key: []string{"id"}, column: plainColumns("boss", "code"), unique: []modelUnique{{columns: []string{"code"}}}},
+				{table: "task", key: []string{"id"}, column: []modelColumn{{name: "code"}, {name: "plan"}, {name: "slug"}, {name: "up", constant: int64(1)}},
+					unique: []modelUnique{{columns: []string{"slug"}}}},
+			}},
+			references: []modelReference{
+				{child: "plan", columns: []string{"boss"}, parent: "task", to: []string{"id"}, action: "NO ACTION"},
+				{child: "task", columns: []string{"code"}, parent: "plan", to: []string{"code"}, action: "NO ACTION"},
+				{child: "task", columns: []string{"up"}, parent: "task", to: []string{"id"}, action: "SET DEFAULT"},
+				{child: "task", columns: []string{"plan"}, parent: "plan", to: []string{"id"}, action: "SET NULL"},
+			},
+		},
+		values: map[string][]any{"boss": {nil, nil, int64(1), int64(2), int64(3)}, "code": {nil, int64(1), int64(2)}},
 	},
 	{ // a tree with defaults
 		create: `CREATE TABLE m (id INTEGER PRIMARY KEY, up INTEGER DEFAULT 1 REFERENCES m ON DELETE SET DEFAULT, w INTEGER NOT NULL DEFAULT 2 REFERENCES m ON DELETE SET NULL,
