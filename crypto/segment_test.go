@@ -276,17 +276,26 @@ func TestSegmentSteps(t *testing.T) {
 	})
 }
 
-// TestSegmentTamper flips every bit and cuts at every byte.
+// TestSegmentTamper flips every bit of a file of 4 KiB and cuts it at every byte.
 func TestSegmentTamper(t *testing.T) {
 	device, epoch := fixedDevice(t, 1), fixedEpoch(t, 9)
-	file := sealTestSegment(t, []byte("one row"))
-	if _, err := openSegment(file, device, epoch, 100); err != nil {
+	const limit = 4 << 10
+	file := sealTestSegment(t, nil)
+	file = sealTestSegment(t, make([]byte, limit-len(file)))
+	if len(file) != limit {
+		t.Fatalf("%d bytes", len(file))
+	}
+	if _, err := openSegment(file, device, epoch, limit); err != nil {
 		t.Fatal(err)
 	}
+	key := device.Public().SigningKey()
 	for i := range file {
 		for bit := range 8 {
 			file[i] ^= 1 << bit
-			if _, err := openSegment(file, device, epoch, 100); err == nil {
+			if _, err := PeekSegment(file[:512], limit, key); (err == nil) != (i >= 21+4+188+64) {
+				t.Errorf("bit %d of byte %d flipped, and its beginning gives %v", bit, i, err)
+			}
+			if _, err := openSegment(file, device, epoch, limit); err == nil {
 				t.Errorf("bit %d of byte %d flipped, and accepted", bit, i)
 			} else {
 				wantOneOf(t, err)
@@ -295,11 +304,20 @@ func TestSegmentTamper(t *testing.T) {
 		}
 	}
 	for n := range file {
-		_, err := openSegment(file[:n], device, epoch, 100)
+		_, err := openSegment(file[:n], device, epoch, limit)
+		wantError(t, err, ErrDamaged)
+		_, err = PeekSegment(file[:min(n, 512)], int64(n), key)
 		wantError(t, err, ErrDamaged)
 	}
-	_, err := openSegment(append(bytes.Clone(file), 0), device, epoch, 100)
+	_, err := openSegment(append(bytes.Clone(file), 0), device, epoch, limit)
 	wantError(t, err, ErrDamaged)
+	_, err = PeekSegment(file[:512], limit+1, key)
+	wantError(t, err, ErrDamaged)
+	_, err = PeekSegment(file[:512], limit, fixedDevice(t, 2).Public().SigningKey())
+	wantError(t, err, ErrSignature)
+	if header, err := PeekSegment(file[:512], limit, key); err != nil || header.First != 2 {
+		t.Errorf("header %+v, error %v", header, err)
+	}
 }
 
 // TestNoRecipientInFiles looks for what must not stand in the folder.
@@ -344,7 +362,14 @@ func FuzzSegment(f *testing.F) {
 		if !bytes.Equal(header.bound(), segment.file.header[:148]) {
 			t.Error("header encodes to other bytes")
 		}
+		peeked, err := PeekSegment(file[:min(len(file), 512)], int64(len(file)), device.Public().SigningKey())
+		if err == nil && peeked != header {
+			t.Errorf("its beginning gives another header, %+v", peeked)
+		}
 		if segment.Verify(device.Public().SigningKey()) == nil {
+			if err != nil {
+				t.Errorf("its beginning gives %v", err)
+			}
 			if _, err := segment.Open(epoch, 1<<20); err != nil {
 				wantOneOf(t, err)
 			}

@@ -140,19 +140,26 @@ func following(names []folder.SegmentName, position uint64) []folder.SegmentName
 
 // openNamed reads a file whose name says that it is a segment.
 func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+	start, size, err := f.PeekSegment(r.device.String(), name, maxSegment)
+	if err != nil {
+		return nil, err
+	}
+	header, err := s.peek(r, start, size)
+	if err != nil {
+		return nil, err
+	}
+	if header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
+		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+	}
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
 	if err != nil {
 		return nil, err
 	}
-	file, err := s.verify(r, data)
-	if err != nil {
-		return nil, err
-	}
-	if h := file.Header(); h.First != name.First || h.Last != name.Last || h.Generation != name.Generation {
-		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
-	}
-	return file, nil
+	return s.verify(r, data)
 }
+
+// maxStrays is how many copies of one segment are read in search of a whole one.
+const maxStrays = 16
 
 // findStray looks for the segment that begins with a batch among the files of
 // other names: sync clients rename files and directories that they take to be
@@ -165,7 +172,18 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.
 	if err != nil {
 		return nil, err
 	}
+	tried := 0
 	for _, name := range names {
+		start, size, err := f.PeekStray(name, maxSegment)
+		if err != nil {
+			continue
+		}
+		if header, err := s.peek(r, start, size); err != nil || header.First != first {
+			continue
+		}
+		if tried++; tried > maxStrays {
+			break
+		}
 		data, err := f.ReadStray(name, maxSegment)
 		if err != nil {
 			continue
@@ -179,19 +197,37 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.
 	return nil, nil
 }
 
+// peek makes sure, from the beginning of a file, that it has the size and
+// header of a segment that the device signed.
+func (s *Syncer) peek(r *reading, start []byte, size int64) (crypto.SegmentHeader, error) {
+	header, err := crypto.PeekSegment(start, size, r.key)
+	if err != nil {
+		return header, formatError(err)
+	}
+	return header, s.checkPlace(r, header)
+}
+
 // verify makes sure that a file is a segment that the device signed.
 func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	file, err := crypto.ParseSegment(data)
 	if err != nil {
 		return nil, formatError(err)
 	}
-	switch header := file.Header(); {
-	case header.Space != s.identity.space:
-		return nil, fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
-	case header.Device != r.device:
-		return nil, fmt.Errorf("%w: it belongs to another device", crypto.ErrSignature)
+	if err := s.checkPlace(r, file.Header()); err != nil {
+		return nil, err
 	}
 	return file, file.Verify(r.key)
+}
+
+// checkPlace makes sure that a segment says that it belongs where it is read.
+func (s *Syncer) checkPlace(r *reading, header crypto.SegmentHeader) error {
+	switch {
+	case header.Space != s.identity.space:
+		return fmt.Errorf("%w: it belongs to another space", crypto.ErrSignature)
+	case header.Device != r.device:
+		return fmt.Errorf("%w: it belongs to another device", crypto.ErrSignature)
+	}
+	return nil
 }
 
 // decode opens a verified segment that must continue the log at tail.

@@ -88,6 +88,16 @@ func (f *Folder) ReadSegment(device string, name SegmentName, limit int64) ([]by
 	return data, f.failure("read a segment", err)
 }
 
+// PeekSegment returns the first 512 bytes of a segment file, all if it has fewer, and its size. The limit is as in
+// ReadSegment.
+func (f *Folder) PeekSegment(device string, name SegmentName, limit int64) (start []byte, size int64, err error) {
+	file, err := segmentPath(device, name)
+	if err == nil {
+		start, size, err = f.peek(file, limit)
+	}
+	return start, size, f.failure("read a segment", err)
+}
+
 // PublishSegment makes a segment file durable. It is no error if the file stands already with the same bytes; with
 // others the error is ErrTwin. Any other error leaves open whether the file stands, and the same bytes are to be
 // published again.
@@ -204,9 +214,25 @@ func (f *Folder) Strays(device string) ([]string, error) {
 
 // ReadStray returns the bytes of a file that Strays named, of at most limit bytes.
 func (f *Folder) ReadStray(name string, limit int64) ([]byte, error) {
-	if path.Clean(name) != name || !strings.HasPrefix(name, devicesDirectory+"/") {
-		return nil, f.failure("read a stray", fmt.Errorf("%q is not the path of a stray", name))
+	err := checkStray(name)
+	var data []byte
+	if err == nil {
+		data, err = f.read(name, limit)
 	}
-	data, err := f.read(name, limit)
 	return data, f.failure("read a stray", err)
+}
+
+// PeekStray is to ReadStray as PeekSegment is to ReadSegment.
+func (f *Folder) PeekStray(name string, limit int64) (start []byte, size int64, err error) {
+	if err = checkStray(name); err == nil {
+		start, size, err = f.peek(name, limit)
+	}
+	return start, size, f.failure("read a stray", err)
+}
+
+func checkStray(name string) error {
+	if path.Clean(name) != name || !strings.HasPrefix(name, devicesDirectory+"/") {
+		return fmt.Errorf("%q is not the path of a stray", name)
+	}
+	return nil
 }

@@ -104,34 +104,15 @@ func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T
 
 // read returns the bytes of a plain file of at most limit bytes.
 func (f *Folder) read(name string, limit int64) ([]byte, error) {
-	if err := f.checkDirectory(path.Dir(name)); err != nil {
-		return nil, err
-	}
-	// Before the open, because opening may itself do harm (wake the writer of a FIFO, rewind a tape) …
-	info, err := f.disk.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkFile(name, info, limit); err != nil {
-		return nil, err
-	}
-	opened, err := f.disk.OpenFile(name, readFlags, 0)
+	opened, size, err := f.openPlain(name, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer opened.Close()
-	// … and after it, because another file may have taken the name meanwhile.
-	info, err = opened.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if err := checkFile(name, info, limit); err != nil {
-		return nil, err
-	}
 	// The file may still grow under a sync client's hands, or be one that lies about its size: the limit holds while
 	// reading, too.
 	var data bytes.Buffer
-	data.Grow(int(info.Size()) + bytes.MinRead)
+	data.Grow(int(size) + bytes.MinRead)
 	if _, err := data.ReadFrom(io.LimitReader(opened, limit+1)); err != nil {
 		return nil, err
 	}
@@ -139,6 +120,49 @@ func (f *Folder) read(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s grows past %d bytes: %w", name, limit, ErrTooLarge)
 	}
 	return data.Bytes(), nil
+}
+
+// peek returns the first bytes of a plain file of at most limit bytes, as many as headers need, and its size. A sparse
+// file of many megabytes costs nothing to plant; what its beginning shows to be worthless need not be read.
+func (f *Folder) peek(name string, limit int64) (start []byte, size int64, err error) {
+	opened, size, err := f.openPlain(name, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer opened.Close()
+	start, err = io.ReadAll(io.LimitReader(opened, peekSize))
+	return start, size, err
+}
+
+// peekSize is how much of a file is read to see what it is.
+const peekSize = 512
+
+// openPlain opens a plain file of at most limit bytes, and returns its size.
+func (f *Folder) openPlain(name string, limit int64) (file, int64, error) {
+	if err := f.checkDirectory(path.Dir(name)); err != nil {
+		return nil, 0, err
+	}
+	// Before the open, because opening may itself do harm (wake the writer of a FIFO, rewind a tape) …
+	info, err := f.disk.Lstat(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := checkFile(name, info, limit); err != nil {
+		return nil, 0, err
+	}
+	opened, err := f.disk.OpenFile(name, readFlags, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	// … and after it, because another file may have taken the name meanwhile.
+	if info, err = opened.Stat(); err == nil {
+		err = checkFile(name, info, limit)
+	}
+	if err != nil {
+		opened.Close()
+		return nil, 0, err
+	}
+	return opened, info.Size(), nil
 }
 
 func checkFile(name string, info fs.FileInfo, limit int64) error {
