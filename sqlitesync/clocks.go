@@ -3,12 +3,14 @@ package sqlitesync
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -38,13 +40,12 @@ type ClockOff struct {
 // clockReading is what the head of another device says about its clock.
 type clockReading struct {
 	position uint64    // how far the device's log was merged when its head was looked for
-	covers   uint64    // the device's own newest batch, by its head
 	looked   time.Time // when
 	said     time.Time // by the device's clock; zero: it has no head
 	// answers is when this device told of its newest batch, if the other had read
 	// it when it wrote its head.
 	answers time.Time
-	suspect bool // its clock is off, so the head is read again each time
+	suspect bool // its clock is off or its head false, so the head is read again each time
 }
 
 // told is when this device first named its newest batch in a head.
@@ -71,9 +72,11 @@ func (t *told) save(ctx context.Context, c *changelog.Conn) error {
 	return save(ctx, c, "told", fmt.Sprint(t.batch, " ", t.time.UnixMilli()))
 }
 
-// lookAtClocks reads the heads of the devices from which something new came in,
-// and says whose clocks are off. A head that can't be read says nothing.
-func (s *Syncer) lookAtClocks(ctx context.Context, f *folder.Folder) {
+// lookAtHeads reads the heads of the devices from which something new came in,
+// and once in a while those of all that have written. It says whose clocks are
+// off, and which heads are false. One that is damaged says nothing: heads are
+// replaced in place, and sync clients deliver files in pieces.
+func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) {
 	if s.clocks == nil {
 		s.clocks = make(map[DeviceID]clockReading)
 	}
@@ -84,16 +87,21 @@ func (s *Syncer) lookAtClocks(ctx context.Context, f *folder.Folder) {
 	for _, member := range s.roster.Members() {
 		position, before := s.seen[changelog.DeviceID(member.ID)], s.clocks[member.ID]
 		members[member.ID] = true
-		late := before.covers < before.position && time.Since(before.looked) > headInterval
+		late := time.Since(before.looked) > headInterval
 		if member.ID == s.identity.device || position == 0 || position == before.position && !late && !before.suspect {
 			continue
 		}
 		reading := clockReading{position: position, looked: time.Now()}
-		if content, err := s.readHead(ctx, f, member); err == nil {
-			reading.said, reading.covers = time.UnixMilli(content.Time), content.Seen[member.ID.String()]
+		content, err := s.readHead(ctx, f, member)
+		switch {
+		case err == nil:
+			reading.said = time.UnixMilli(content.Time)
 			if s.told.batch > 0 && content.Seen[s.identity.device.String()] >= s.told.batch {
 				reading.answers = s.told.time
 			}
+		case errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature):
+			p.add(headFault(member.ID, err))
+			reading.suspect = true
 		}
 		s.clocks[member.ID] = reading
 	}

@@ -157,16 +157,32 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 	return f, nil
 }
 
-// checkFolder makes sure that the folder holds this device's space. A missing
-// marker in a folder that has nothing else either means "emptied, or not
+// checkFolder makes sure that the folder holds this device's space. The marker
+// is not signed: in a folder that holds what this device knows to be its space's,
+// one that says otherwise is a problem to be told of, and stops nobody.
+func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems) error {
+	err := s.checkMarker(ctx, f)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || !s.recognizes(f) {
+		return err
+	}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		err = known.Err
+	}
+	p.add(&Error{Op: "read the marker", Path: "sqlitesync.json", Err: err,
+		Hint: "The file is damaged, or someone has replaced it. Restore it from the file-sync service's history; sync goes on without it."})
+	return nil
+}
+
+// checkMarker looks whether the folder says that it holds this device's space. A
+// missing marker in a folder that has nothing else either means "emptied, or not
 // downloaded yet", not "start again".
-func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder) error {
+func (s *Syncer) checkMarker(ctx context.Context, f *folder.Folder) error {
 	marker, err := f.Marker()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && s.identity.founding:
 		return s.writeMarker(ctx, f) // Create was interrupted
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it does not hold the space", ErrFolder),
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it does not hold the space: %w", ErrFolder, err),
 			Hint: "The folder is empty, is another one, or has not been downloaded yet. Local changes are kept until it is back."}
 	case err != nil:
 		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}

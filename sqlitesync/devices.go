@@ -55,7 +55,7 @@ func (s *Syncer) devices(ctx context.Context) ([]Device, error) {
 	f, err := s.openFolder()
 	if err == nil {
 		defer f.Close()
-		err = s.checkFolder(ctx, f)
+		err = s.checkFolder(ctx, f, new(problems)) // a pass reports them
 	}
 	reachable := err == nil
 	var devices []Device
@@ -86,7 +86,7 @@ func (s *Syncer) addHead(ctx context.Context, f *folder.Folder, member crypto.Me
 		return
 	}
 	if err != nil {
-		device.Err = &Error{Op: "read head", Device: member.ID, Path: "devices/" + member.ID.String() + "/head", Err: err, Hint: hintDamaged}
+		device.Err = headFault(member.ID, err)
 		return
 	}
 	device.Name, device.LastSeen = content.Name, time.UnixMilli(content.Time)
@@ -155,10 +155,10 @@ func (s *Syncer) invite(ctx context.Context, o InviteOptions) (Invite, error) {
 		return Invite{}, err
 	}
 	defer f.Close()
-	if err := s.checkFolder(ctx, f); err != nil {
+	var p problems // a damaged marker, or records of others, do not keep us from inviting
+	if err := s.checkFolder(ctx, f, &p); err != nil {
 		return Invite{}, err
 	}
-	var p problems // damaged records of others do not keep us from inviting
 	if err := s.exchangeRecords(ctx, f, &p); err != nil {
 		return Invite{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -123,8 +124,9 @@ func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 	return content, own, err
 }
 
-// readHead reads the head of another device, and refuses one that is older
-// than one already seen.
+// readHead reads the head of another device. It refuses one that is older than
+// one already seen, is not the only one with its number, or claims to have read
+// what this device has not written.
 func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.Member) (*head, error) {
 	data, err := f.ReadHead(member.ID.String(), maxHead)
 	if err != nil {
@@ -141,13 +143,8 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	if err := file.Verify(member.Keys.SigningKey()); err != nil {
 		return nil, err
 	}
-	name := "head of " + member.ID.String()
-	highest, err := loadNumber(ctx, s.handle.conn, name)
-	if err != nil {
+	if err := s.checkCounter(ctx, header); err != nil {
 		return nil, err
-	}
-	if header.Counter < highest {
-		return nil, fmt.Errorf("%w: it is older than one seen before", crypto.ErrDamaged)
 	}
 	epoch := s.keys.entry.Epoch(header.Epoch)
 	if epoch == nil {
@@ -159,12 +156,58 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	}
 	content := new(head)
 	if err := json.Unmarshal(plain, content); err != nil {
-		return nil, fmt.Errorf("%w: %w", crypto.ErrDamaged, err)
+		return nil, fmt.Errorf("%w: not a JSON object with the members of a head", crypto.ErrDamaged) // JSON's error quotes
 	}
-	if header.Counter > highest {
-		if err := saveNumber(ctx, s.handle.conn, name, header.Counter); err != nil {
-			return nil, err
-		}
+	own, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return nil, err
 	}
-	return content, nil
+	if read := content.Seen[s.identity.device.String()]; read > own {
+		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errFalseHead, read, own)
+	}
+	return content, s.rememberCounter(ctx, header)
+}
+
+// checkCounter compares the number of a head, and the hash of its payload, with
+// those remembered of the device: numbers never fall, and none stands for two heads.
+func (s *Syncer) checkCounter(ctx context.Context, header crypto.HeadHeader) error {
+	text, err := load(ctx, s.handle.conn, counterSetting(header.Device))
+	if err != nil || text == "" {
+		return err
+	}
+	var highest uint64
+	var sum string
+	if _, err := fmt.Sscan(text, &highest, &sum); err != nil {
+		return fmt.Errorf("setting %s: %w", counterSetting(header.Device), err)
+	}
+	switch {
+	case header.Counter < highest:
+		return fmt.Errorf("%w: it is older than one seen before", errFalseHead)
+	case header.Counter == highest && hex.EncodeToString(header.PayloadSum[:]) != sum:
+		return fmt.Errorf("%w: another one has the same number, as if a copy of the device wrote too", errFalseHead)
+	}
+	return nil
+}
+
+func (s *Syncer) rememberCounter(ctx context.Context, header crypto.HeadHeader) error {
+	name, text := counterSetting(header.Device), fmt.Sprintf("%d %x", header.Counter, header.PayloadSum)
+	if before, err := load(ctx, s.handle.conn, name); err != nil || before == text {
+		return err
+	}
+	return save(ctx, s.handle.conn, name, text)
+}
+
+func counterSetting(device DeviceID) string { return "head of " + device.String() }
+
+// errFalseHead: a head is whole and signed, and is not what its device has to say
+// now: somebody shows an old one, or the device lies.
+var errFalseHead = fmt.Errorf("%w: it can't be the device's newest head", crypto.ErrDamaged)
+
+// headFault names the head of a device as what is wrong.
+func headFault(device DeviceID, err error) *Error {
+	e := &Error{Op: "read head", Device: device, Path: "devices/" + device.String() + "/head", Err: err, Hint: hintDamaged}
+	if errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature) {
+		e.Hint = "The file was replaced by another one, or put back to an older state. What the device itself publishes is merged all the same; it writes a new head when it runs."
+	}
+	return e
 }

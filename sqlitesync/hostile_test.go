@@ -526,12 +526,24 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 		{
 			name: "with the marker of a newer format",
 			take: marker(`{"format":2,"cosmos":"x"}`), give: giveMarker,
-			says: ErrFormat,
+			says: ErrFormat, readsOn: true, publishes: true,
+		},
+		{
+			name: "with a FIFO as marker",
+			take: func(t *testing.T, a *testDevice, away string) {
+				path := filepath.Join(a.folder, "sqlitesync.json")
+				must(t, os.Rename(path, away))
+				must(t, makeFIFO(path))
+			}, give: func(t *testing.T, a *testDevice, away string) {
+				must(t, os.RemoveAll(filepath.Join(a.folder, "sqlitesync.json")))
+				giveMarker(t, a, away)
+			},
+			says: folder.ErrNotRegular, readsOn: true, publishes: true,
 		},
 		{
 			name: "with the marker of another space",
 			take: marker(`{"format":1,"space":"` + strings.Repeat("ab", 32) + `"}`), give: giveMarker,
-			says: ErrFolder,
+			says: ErrFolder, readsOn: true, publishes: true,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -552,8 +564,8 @@ func TestWithoutItsFolderADeviceKeepsEverything(t *testing.T) {
 				if test.forDevice && e.Device != a.id() {
 					t.Errorf("error names device %s", e.Device.Short())
 				}
-				if test.says == ErrFormat && !strings.Contains(e.Hint, "Update") {
-					t.Errorf("hint %q does not say to update", e.Hint)
+				if test.publishes && (e.Path != "sqlitesync.json" || !strings.Contains(e.Hint, "goes on")) {
+					t.Errorf("path %s, hint %q", e.Path, e.Hint)
 				}
 			}
 			pending := 3

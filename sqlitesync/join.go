@@ -34,7 +34,9 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if marker, err := f.Marker(); err == nil && marker.Space != invite.Space.String() {
+	if marker, err := f.Marker(); err == nil && marker.Format > folder.Format {
+		return fmt.Errorf("%w: sqlitesync.json says that a newer version wrote the folder", ErrFormat)
+	} else if err == nil && marker.Space != invite.Space.String() {
 		return fmt.Errorf("%w: the code is for another folder", ErrCode)
 	}
 	device, err := crypto.NewDeviceKeys()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -44,11 +46,7 @@ func (s *Syncer) loadRoster(ctx context.Context) error {
 }
 
 func (s *Syncer) computeRoster() error {
-	records := make([]*crypto.Record, 0, len(s.records))
-	for _, record := range s.records {
-		records = append(records, record)
-	}
-	roster, err := crypto.ReadRoster(s.identity.space, records)
+	roster, err := crypto.ReadRoster(s.identity.space, slices.Collect(maps.Values(s.records)))
 	if err != nil {
 		return err
 	}
@@ -113,6 +111,7 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 			}
 		}
 	}
+	fresh = s.refuse(fresh, p)
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -138,6 +137,36 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 		}
 	}
 	return nil
+}
+
+// refuse returns those of the fresh records that are part of the space's history.
+// What is not, because it belongs elsewhere, is forged, or waits for others, is
+// looked at again by the next pass. It must not be remembered: anyone who can
+// write into the folder can make any number of such records. [Status].Refused
+// tells of them, and of those that have no effect.
+func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
+	roster, err := s.roster, error(nil)
+	if len(fresh) > 0 {
+		roster, err = crypto.ReadRoster(s.identity.space, slices.Concat(slices.Collect(maps.Values(s.records)), fresh))
+	}
+	if err != nil {
+		p.add(&Error{Op: "read roster", Path: "roster", Err: err,
+			Hint: "Someone has flooded the folder with records. What is known of the members so far goes on to hold."})
+		return nil
+	}
+	var refused []Refused
+	strangers := make(map[crypto.RecordHash]bool)
+	for _, r := range roster.Refused() {
+		if len(refused) < maxListed {
+			refused = append(refused, Refused{Path: "roster/" + r.Record.String(), Device: r.Author, Reason: r.Reason.String()})
+		}
+		strangers[r.Record] = r.Reason <= crypto.ReasonSignature
+	}
+	for _, hash := range roster.Waiting() {
+		strangers[hash] = true
+	}
+	s.state.update(func(st *Status) { st.Refused = refused })
+	return slices.DeleteFunc(fresh, func(r *crypto.Record) bool { return strangers[r.Hash()] })
 }
 
 // readRecord reads a record file, whose name is the hash of what it says.

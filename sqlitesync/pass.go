@@ -11,8 +11,12 @@ import (
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
-// problems collects what went wrong in a pass without stopping it.
-type problems struct{ list []error }
+// problems collects what went wrong in a pass without stopping it, one by one up
+// to maxListed: a folder full of junk must not fill the memory, or the log.
+type problems struct {
+	list   []error
+	beyond int // how many more there were
+}
 
 // add adds an error. One that names nothing in particular gets a hint that is
 // true of all.
@@ -20,6 +24,8 @@ func (p *problems) add(err error) {
 	var known *Error
 	switch {
 	case err == nil:
+	case len(p.list) >= maxListed:
+		p.beyond++
 	case errors.As(err, &known):
 		p.list = append(p.list, err)
 	default:
@@ -48,6 +54,10 @@ func (s *Syncer) onePass(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // to be broken off is no problem
 		return err
 	}
+	if p.beyond > 0 {
+		p.list = append(p.list, fault("pass", fmt.Errorf("%d more problems are not listed", p.beyond),
+			"Someone has filled the folder with files that are not from this space's devices. Restore it from the file-sync service's history."))
+	}
 	s.report(p.list)
 	return errors.Join(p.list...)
 }
@@ -65,11 +75,9 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		return
 	}
 	defer f.Close()
-	if err := s.checkFolder(ctx, f); err != nil {
+	if err := s.checkFolder(ctx, f, p); err != nil {
 		p.add(err)
-		if !errors.Is(err, folder.ErrMarker) || !s.recognizes(f) {
-			return // a damaged marker alone stops nobody, since nothing is trusted to it
-		}
+		return
 	}
 	if err := s.exchangeRecords(ctx, f, p); err != nil {
 		p.add(err)
@@ -115,7 +123,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // edits made during the pass were folded before each merge
 		published = s.publish(ctx, f)
 	}
-	s.lookAtClocks(ctx, f)
+	s.lookAtHeads(ctx, f, p)
 	if published == nil { // the head follows the segments that it names
 		published = s.publishHead(ctx, f)
 	}
@@ -237,13 +245,13 @@ func (s *Syncer) export(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if err := s.checkFolder(ctx, f); err != nil {
+	var p problems // they are for a pass to report
+	if err := s.checkFolder(ctx, f, &p); err != nil {
 		return err
 	}
 	if err := s.checkMembership(); err != nil {
 		return err
 	}
-	var p problems // they are for a pass to report
 	if err := s.confirm(ctx, f, &p); err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ type Status struct {
 	Clocks []ClockOff
 	// Waiting lists what is known to be missing.
 	Waiting []Waiting
+	// Refused lists membership records that have no effect, 100 at most.
+	Refused []Refused
 	// Unsynced lists tables, and rows of tables, that stay on this device.
 	Unsynced []Unsynced
 	// Warnings lists what the author of the app should know: settings of its
@@ -80,6 +82,18 @@ type Waiting struct {
 	Overdue bool
 }
 
+// Refused is a membership record in the folder that has no effect: it belongs to
+// another space, is not signed by whom it names, its author had no right to write
+// it, or it is the second use of a code. It is no problem, and stays where it is.
+type Refused struct {
+	Path   string
+	Device DeviceID // that the record names as its author; who wrote a forged one is not known
+	Reason string   // completes "the record …"
+}
+
+// maxListed bounds how much of what is wrong is listed one by one.
+const maxListed = 100
+
 // Status returns how things stand. It does no I/O and is safe to call from a
 // user interface's thread.
 func (s *Syncer) Status() Status { return s.state.snapshot() }
@@ -97,6 +111,7 @@ func (st *state) snapshot() Status {
 	defer st.mu.Unlock()
 	c := st.status
 	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
+	c.Refused = slices.Clone(c.Refused)
 	c.Warnings, c.Clocks = slices.Clone(c.Warnings), slices.Clone(c.Clocks)
 	switch {
 	case st.isPause:

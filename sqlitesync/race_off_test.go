@@ -1,0 +1,5 @@
+//go:build !race
+
+package sqlitesync
+
+const raceFactor = 1
