@@ -79,7 +79,8 @@ var dependencies = []struct {
 	places []string // prefixes of file names
 }{
 	{"github.com/fsnotify/fsnotify", []string{"sqlitesync/internal/watch/"}},
-	{"filippo.io/", []string{"crypto/"}},
+	{"filippo.io/", []string{"crypto/", "examples/"}},
+	{"github.com/zalando/go-keyring", []string{"examples/keychain/"}},
 	{"modernc.org/", []string{"sqlitesync/handle.go", "sqlitesync/policy.go", "examples/"}},
 	{"github.com/klauspost/compress", []string{"changelog/segment/"}},
 }
@@ -299,6 +300,9 @@ func TestHouseRules(t *testing.T) {
 		{"fsnotify elsewhere", dependencyViolations, file("sqlitesync/internal/folder/scan.go", "folder", "github.com/fsnotify/fsnotify"), "only in"},
 		{"age in place", dependencyViolations, file("crypto/seal.go", "crypto", "filippo.io/age"), ""},
 		{"age elsewhere", dependencyViolations, file("sqlitesync/devices.go", "sqlitesync", "filippo.io/age/armor"), "only in"},
+		{"age in an example", dependencyViolations, file("examples/passphrase/store.go", "main", "filippo.io/age"), ""},
+		{"keychain in place", dependencyViolations, file("examples/keychain/store.go", "main", "github.com/zalando/go-keyring"), ""},
+		{"keychain elsewhere", dependencyViolations, file("sqlitesync/keystore.go", "sqlitesync", "github.com/zalando/go-keyring"), "only in"},
 		{"modernc in place", dependencyViolations, file("sqlitesync/handle.go", "sqlitesync", "modernc.org/sqlite"), ""},
 		{"modernc in an example", dependencyViolations, file("examples/notes/main.go", "main", "modernc.org/sqlite"), ""},
 		{"modernc in another file", dependencyViolations, file("sqlitesync/pull.go", "sqlitesync", "modernc.org/sqlite/lib"), "only in"},

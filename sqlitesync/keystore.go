@@ -15,7 +15,10 @@ import (
 // KeyStore keeps the secret keys of devices, outside the database and outside
 // the folder, so that a copy of the database carries no device to a second
 // machine. Its methods may be called from several goroutines. Save must not
-// return before the entry would survive a power cut.
+// return before the entry would survive a power cut; it is called before each
+// publishing. An entry has about 500 bytes, and 79 more for each epoch: more,
+// in time, than the keychains of some systems take. The examples keychain and
+// passphrase show stores that seal what FileKeys writes.
 type KeyStore interface {
 	// Load returns what was last saved under id, or an error that is
 	// [fs.ErrNotExist].
@@ -26,8 +29,9 @@ type KeyStore interface {
 }
 
 // FileKeys returns a KeyStore that keeps each entry in a file of dir that only
-// the user may read (0600, in a directory of 0700). It refuses files that
-// others may read.
+// the user may read (0600, in a directory that it makes with 0700). It refuses
+// files that others may read and directories that everyone may write to, with an
+// [*Error] whose Hint says what to do.
 func FileKeys(dir string) KeyStore { return fileKeys(dir) }
 
 type fileKeys string
@@ -47,6 +51,9 @@ func (dir fileKeys) Load(_ context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dir.check(); err != nil {
+		return nil, err
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -56,11 +63,29 @@ func (dir fileKeys) Load(_ context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Windows has no such bits; there the user's profile directory is private.
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s may be read by others (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
+	if mode := info.Mode().Perm(); hasModes && mode&0o077 != 0 {
+		return nil, fault("read key file", fmt.Errorf("%s may be read by others (mode %04o)", path, mode),
+			fmt.Sprintf("Run chmod 600 %s. If others can have read it, uninstall and join with a new code: who has the keys is the device.", path))
 	}
 	return io.ReadAll(io.LimitReader(file, maxKeyFile))
+}
+
+// hasModes: on Windows there are no such bits, and the user's profile is private.
+const hasModes = runtime.GOOS != "windows"
+
+// check refuses a directory in which anyone could put other files in the place of
+// the keys. Those in which the user's group could are common and often the
+// user's alone, and what it can read is another matter.
+func (dir fileKeys) check() error {
+	info, err := os.Stat(string(dir))
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); hasModes && mode&0o002 != 0 {
+		return fault("look at the key directory", fmt.Errorf("everyone may write to %s (mode %04o)", dir, mode),
+			fmt.Sprintf("Run chmod 700 %s, or choose a directory of its own for the keys.", dir))
+	}
+	return nil
 }
 
 // Save replaces the file as a whole:
@@ -76,6 +101,9 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 		return err
 	}
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+		return err
+	}
+	if err := dir.check(); err != nil {
 		return err
 	}
 	var random [8]byte

@@ -65,7 +65,10 @@ func TestKeyFilesAreForTheUserAlone(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o640, 0o604, 0o660, 0o666, 0o601, 0o610, 0o777} {
 		must(t, os.Chmod(path, mode))
 		data, err := keys.Load(ctx, "0123")
-		wantText(t, err, "chmod 600", path)
+		wantText(t, err, "others", path)
+		if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Hint, "chmod 600 "+path) {
+			t.Errorf("error %v does not say what to do", err)
+		}
 		if data != nil {
 			t.Errorf("mode %o: the secret was returned all the same", mode)
 		}
@@ -74,6 +77,37 @@ func TestKeyFilesAreForTheUserAlone(t *testing.T) {
 	if _, err := keys.Load(ctx, "0123"); err != nil {
 		t.Errorf("a file that may only be read: %v", err)
 	}
+	must(t, os.Chmod(dir, 0o777))
+	_, loadErr := keys.Load(ctx, "0123")
+	for _, err := range []error{loadErr, keys.Save(ctx, "4567", []byte("secret"))} {
+		wantText(t, err, "everyone", dir)
+		if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Hint, "chmod 700 "+dir) {
+			t.Errorf("error %v does not say what to do", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "4567.key")); err == nil {
+		t.Error("a key was saved where everyone may write")
+	}
+	must(t, os.Chmod(dir, 0o755))
+	must(t, keys.Save(ctx, "4567", []byte("secret")))
+}
+
+// Open shows the person what the KeyStore says is to be done.
+func TestOpenHandsOnWhatToDoAboutKeys(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	a, _ := newPair(t, itemSchema)
+	path := filepath.Join(filepath.Dir(a.path), "keys", a.id().String()+".key")
+	a.close()
+	must(t, os.Chmod(path, 0o644))
+	_, err := Open(context.Background(), a.db, a.folder, &a.options)
+	if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Hint, "chmod 600 "+path) {
+		t.Errorf("error %v does not say what to do", err)
+	}
+	must(t, os.Chmod(path, 0o600))
+	a.open()
 }
 
 func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
