@@ -174,8 +174,8 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	case next.segments == nil:
 		return false, nil
 	}
-	witness := true
-	if blocked := s.uncovered(r, next.segments[0]); blocked != nil {
+	witness := !next.compacted // what a range conflicted with, its batches did not tell
+	if blocked := s.uncovered(r, next); blocked != nil {
 		blocked.Since = s.wait(waiting, *blocked)
 		if time.Since(blocked.Since) < causalWait {
 			return false, nil
@@ -215,11 +215,11 @@ func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
 
 // uncovered returns a batch that the author of the next batch had seen and
 // this device has not.
-func (s *Syncer) uncovered(r *reading, next *segment.Segment) *Waiting {
-	if next.First != next.Last {
+func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
+	if next.compacted {
 		return nil // a compacted range waits for nobody: two of them could wait for each other
 	}
-	for device, batch := range next.Batches[0].Seen {
+	for device, batch := range next.segments[0].Batches[0].Seen {
 		if device == s.self() {
 			continue // of course we have our own
 		}
@@ -233,21 +233,10 @@ func (s *Syncer) uncovered(r *reading, next *segment.Segment) *Waiting {
 	return nil
 }
 
-// apply merges the segments of one group of batches in one transaction, after
-// the local edits that were made without knowledge of them.
+// apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
-	started := time.Now()
-	err := s.transact(ctx, func() error {
-		if err := s.mergeGroup(ctx, next, witness, nil); err != nil {
-			return err
-		}
-		if err := s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail); err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(s.outcomes, func(o outcome) bool { return o.result.PutAgain > 0 }) {
-			return nil
-		}
-		return s.fold(ctx) // parents that children of this device need: an edit that has seen the batch
+	err := s.mergeGroup(ctx, next, witness, nil, func() error {
+		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail)
 	})
 	if err != nil {
 		return err
@@ -256,38 +245,86 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 	s.seen[changelog.DeviceID(r.device)] = next.last
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
-	giveWay(ctx, started, time.Since(s.pulling))
 	return nil
 }
 
-// mergeGroup merges the segments of a group, or of their changes only those of
-// some tables (nil: all), after the local edits that were made without
-// knowledge of them. It is called inside a transaction.
-func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table) error {
-	if err := s.fold(ctx); err != nil {
-		return err
-	}
-	elsewhere := func(c changelog.Change) bool {
-		return !slices.ContainsFunc(tables, func(table *changelog.Table) bool { return table.Put.Table == c.Shape.Table })
-	}
+// mergeGroup merges a group, or of its changes only those of some tables (nil:
+// all): batches in one transaction, a compacted range, which is none, in steps.
+// The last transaction ends with finish.
+func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table, finish func() error) error {
 	joiner := segment.NewJoiner(maxValue)
+	if !next.compacted {
+		return s.mergeStep(ctx, func() error {
+			for _, part := range next.segments {
+				batch, err := joined(joiner, part, tables)
+				if err != nil {
+					return err
+				}
+				if err := s.merge(ctx, batch, witness); err != nil {
+					return err
+				}
+			}
+			return finish()
+		})
+	}
 	for _, part := range next.segments {
-		device := DeviceID(part.Author)
-		if err := joiner.Join(part); err != nil {
-			return &Error{Op: "read segment", Device: device, Batch: part.First, Err: err, Hint: hintDamaged}
-		}
-		changes := part.Changes
-		if tables != nil {
-			changes = slices.DeleteFunc(changes, elsewhere)
-		}
-		batch := &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: changes}
-		result, err := merge.Apply(ctx, s.db, batch, witness && part.First == part.Last)
+		batch, err := joined(joiner, part, tables)
 		if err != nil {
 			return err
 		}
-		s.merged(device, result)
+		for changes := range slices.Chunk(batch.Changes, maxFold) {
+			step := *batch
+			step.Changes = changes
+			if err := s.mergeStep(ctx, func() error { return s.merge(ctx, &step, false) }); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return s.transact(ctx, finish)
+}
+
+// joined returns a segment as a batch, with the values that came in pieces.
+func joined(joiner *segment.Joiner, part *segment.Segment, tables []*changelog.Table) (*changelog.Batch, error) {
+	if err := joiner.Join(part); err != nil {
+		return nil, &Error{Op: "read segment", Device: DeviceID(part.Author), Batch: part.First, Err: err, Hint: hintDamaged}
+	}
+	changes := part.Changes
+	if tables != nil {
+		changes = slices.DeleteFunc(changes, func(c changelog.Change) bool {
+			return !slices.ContainsFunc(tables, func(table *changelog.Table) bool { return table.Put.Table == c.Shape.Table })
+		})
+	}
+	return &changelog.Batch{Device: part.Author, Number: part.Last, Seen: part.Batches[0].Seen, Changes: changes}, nil
+}
+
+// mergeStep runs a transaction that merges, after the local edits that were made
+// without knowledge of what it merges.
+func (s *Syncer) mergeStep(ctx context.Context, fn func() error) error {
+	started := time.Now()
+	err := s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.outcomes, func(o outcome) bool { return o.result.PutAgain > 0 }) {
+			return nil
+		}
+		return s.fold(ctx) // parents that children of this device need: an edit that has seen the batch
+	})
+	if err == nil {
+		giveWay(ctx, started, time.Since(s.pulling))
+	}
+	return err
+}
+
+func (s *Syncer) merge(ctx context.Context, batch *changelog.Batch, witness bool) error {
+	result, err := merge.Apply(ctx, s.db, batch, witness)
+	if err == nil {
+		s.merged(DeviceID(batch.Device), result)
+	}
+	return err
 }
 
 // giveWay leaves the write lock to others for a fifth of the time, once a pass

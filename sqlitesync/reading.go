@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,13 +26,15 @@ type reading struct {
 }
 
 // group is a run of batches that are to be applied together, because each but
-// the last is continued in the next; usually it is a single one.
+// the last is continued in the next; usually it is a single one. Or it is a
+// compacted range, which holds no whole batches any more.
 type group struct {
-	segments []*segment.Segment // none: there is nothing new
-	last     uint64
-	tail     crypto.Tail
-	missing  uint64 // a batch that is not there although later ones are, or 0
-	fault    *Error
+	segments  []*segment.Segment // none: there is nothing new
+	compacted bool
+	last      uint64
+	tail      crypto.Tail
+	missing   uint64 // a batch that is not there although later ones are, or 0
+	fault     *Error
 }
 
 // readNext returns the group that comes next in the log of a device.
@@ -58,7 +61,7 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 	g := &group{last: position, tail: tail}
 	for size := 0; ; {
 		names := following(r.names, g.last)
-		decoded, next, err := s.readSegment(f, r, names, g.last+1, g.tail)
+		decoded, file, err := s.readSegment(f, r, names, g.last+1, g.tail)
 		if err != nil {
 			g.fault = segmentFault(r, g.last+1, names, err)
 			return g
@@ -70,7 +73,8 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 			return g
 		}
 		g.segments = append(g.segments, decoded)
-		g.last, g.tail = decoded.Last, next
+		g.compacted = file.Header().Generation > 0
+		g.last, g.tail = decoded.Last, file.Tail()
 		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
 			return g
 		}
@@ -84,30 +88,30 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 // maxRunChanges bounds what a reader holds in memory and applies together.
 const maxRunChanges = 10_000_000
 
-// readSegment reads the segment that begins with a batch: the first of the
-// files that say so which is what it says, or one under another name. It
-// returns nil if there is none.
-func (s *Syncer) readSegment(f *folder.Folder, r *reading, names []folder.SegmentName, first uint64, tail crypto.Tail) (*segment.Segment, crypto.Tail, error) {
+// readSegment reads the segment that holds a batch and goes on from there: the
+// first of the files that say so which is what it says, or one under another
+// name. It returns nil if there is none.
+func (s *Syncer) readSegment(f *folder.Folder, r *reading, names []folder.SegmentName, batch uint64, tail crypto.Tail) (*segment.Segment, *crypto.Segment, error) {
 	var failed error
 	for _, name := range names {
 		file, err := s.openNamed(f, r, name)
 		if err == nil {
 			var decoded *segment.Segment
-			if decoded, err = s.decode(file, tail); err == nil {
-				return decoded, file.Tail(), nil
+			if decoded, err = s.decode(file, batch, tail); err == nil {
+				return decoded, file, nil
 			}
 		}
 		failed = errors.Join(failed, err)
 	}
-	file, err := s.findStray(f, r, first)
+	file, err := s.findStray(f, r, batch)
 	if file == nil || err != nil {
-		return nil, tail, errors.Join(failed, err)
+		return nil, nil, errors.Join(failed, err)
 	}
-	decoded, err := s.decode(file, tail)
+	decoded, err := s.decode(file, batch, tail)
 	if err != nil {
-		return nil, tail, errors.Join(failed, err)
+		return nil, nil, errors.Join(failed, err)
 	}
-	return decoded, file.Tail(), nil
+	return decoded, file, nil
 }
 
 func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err error) *Error {
@@ -122,16 +126,20 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 	return &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hint}
 }
 
-// following returns the files that say that they go on after position, those
-// of higher generations first.
+// following returns the files that say that they go on after position, the best
+// first: those that begin there, for their batches are whole if they are not
+// compacted, and then those of higher generations. A range that was compacted
+// while it was being read begins before.
 func following(names []folder.SegmentName, position uint64) []folder.SegmentName {
 	var found []folder.SegmentName
 	for _, name := range names {
-		if name.First == position+1 {
+		if name.First <= position+1 && position < name.Last {
 			found = append(found, name)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b folder.SegmentName) int { return int(b.Generation) - int(a.Generation) })
+	slices.SortStableFunc(found, func(a, b folder.SegmentName) int {
+		return cmp.Or(cmp.Compare(b.First, a.First), cmp.Compare(b.Generation, a.Generation))
+	})
 	return found
 }
 
@@ -161,10 +169,10 @@ func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName
 // maxStrays is how many copies of one segment are read in search of a whole one.
 const maxStrays = 16
 
-// findStray looks for the segment that begins with a batch among the files of
-// other names: sync clients rename files and directories that they take to be
-// in conflict. It returns nil if there is none.
-func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.Segment, error) {
+// findStray looks for the segment that holds a batch among the files of other
+// names: sync clients rename files and directories that they take to be in
+// conflict. It returns nil if there is none.
+func (s *Syncer) findStray(f *folder.Folder, r *reading, batch uint64) (*crypto.Segment, error) {
 	if !r.strays {
 		return nil, nil
 	}
@@ -178,7 +186,7 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.
 		if err != nil {
 			continue
 		}
-		if header, err := s.peek(r, start, size); err != nil || header.First != first {
+		if header, err := s.peek(r, start, size); err != nil || !holds(header, batch) {
 			continue
 		}
 		if tried++; tried > maxStrays {
@@ -188,13 +196,17 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, first uint64) (*crypto.
 		if err != nil {
 			continue
 		}
-		if file, err := s.verify(r, data); err == nil && file.Header().First == first {
-			s.log.Info("read a segment under another name", "device", r.device, "batch", first, "path", name)
+		if file, err := s.verify(r, data); err == nil && holds(file.Header(), batch) {
+			s.log.Info("read a segment under another name", "device", r.device, "batch", batch, "path", name)
 			return file, nil
 		}
 	}
 	r.strays = false // nothing more to be found in this pass
 	return nil, nil
+}
+
+func holds(header crypto.SegmentHeader, batch uint64) bool {
+	return header.First <= batch && batch <= header.Last
 }
 
 // peek makes sure, from the beginning of a file, that it has the size and
@@ -230,10 +242,13 @@ func (s *Syncer) checkPlace(r *reading, header crypto.SegmentHeader) error {
 	return nil
 }
 
-// decode opens a verified segment that must continue the log at tail.
-func (s *Syncer) decode(file *crypto.Segment, tail crypto.Tail) (*segment.Segment, error) {
+// decode opens a verified segment that must continue the log at tail if it
+// begins with the batch. The tails inside a compacted range nobody knows any
+// more: a reader that has come so far takes the whole, which changes nothing of
+// what it has.
+func (s *Syncer) decode(file *crypto.Segment, batch uint64, tail crypto.Tail) (*segment.Segment, error) {
 	header := file.Header()
-	if header.Prev != tail {
+	if header.First == batch && header.Prev != tail {
 		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
 	}
 	epoch := s.keys.entry.Epoch(header.Epoch)

@@ -40,11 +40,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			if next.segments == nil {
 				break // it is missing, which the reading of what is new reports
 			}
-			started := time.Now()
-			if err := s.transact(ctx, func() error { return s.mergeGroup(ctx, next, false, tables) }); err != nil {
+			if err := s.mergeGroup(ctx, next, false, tables, func() error { return nil }); err != nil {
 				return err
 			}
-			giveWay(ctx, started, time.Since(s.pulling))
 			r.position, r.tail = next.last, next.tail
 		}
 		if r.position < known {
