@@ -2,13 +2,12 @@ package sqlitesync
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 
-	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -43,11 +42,10 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	for _, name := range listing.Segments {
 		standing[name] = true
 	}
-	waiting, err := s.forget(ctx, f, standing, p)
-	if err != nil {
+	if err := s.look(ctx, f, standing, p); err != nil {
 		return err
 	}
-	return s.checkVanished(ctx, standing, waiting, p)
+	return s.sweep(ctx, f)
 }
 
 // checkTwin looks for batches that this device has signed and this database
@@ -69,94 +67,45 @@ func (s *Syncer) checkTwin(ctx context.Context, f *folder.Folder, listing folder
 	return nil
 }
 
-// forget removes from the outbox what stands in the folder with the bytes that
-// were published. It returns how many published batches it keeps.
-func (s *Syncer) forget(ctx context.Context, f *folder.Folder, standing map[folder.SegmentName]bool, p *problems) (kept map[uint64]bool, err error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT batch, published FROM sqlitesync_outbox")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	kept = make(map[uint64]bool)
-	var published []uint64
-	for rows.Next() {
-		var batch int64
-		var done bool
-		if err := rows.Scan(&batch, &done); err != nil {
-			return nil, err
-		}
-		kept[uint64(batch)] = true
-		if done {
-			published = append(published, uint64(batch))
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	for _, batch := range published {
-		if !standing[original(batch)] { // it was there and is gone: publish it again
-			_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_outbox SET published = 0 WHERE batch = ?", int64(batch))
-			if err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := s.compareOwn(ctx, f, batch); err != nil {
-			p.add(&Error{Op: "check published segment", Device: s.identity.device, Batch: batch,
-				Path: "devices/" + s.identity.device.String() + "/" + original(batch).String(), Err: err,
-				Hint: "Another program has damaged the file. Remove it: its content is kept, and the next pass writes it again."})
-			continue
-		}
-		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_outbox WHERE batch = ?", int64(batch)); err != nil {
-			return nil, err
-		}
-		delete(kept, batch)
-	}
-	return kept, nil
-}
-
-// compareOwn reads a published file once more, and compares it with what was
-// published.
-func (s *Syncer) compareOwn(ctx context.Context, f *folder.Folder, batch uint64) error {
-	data, err := f.ReadSegment(s.identity.device.String(), original(batch), maxSegment)
+// look compares what was published with what stands in the folder. A segment
+// whose bytes are still here is done with if it stands there whole, and goes out
+// again if it does not stand there.
+func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder.SegmentName]bool, p *problems) error {
+	live, err := s.ownSegments(ctx, "NULL", fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending), 0)
 	if err != nil {
 		return err
 	}
-	var want []byte
-	err = s.handle.conn.Get(ctx, "SELECT hash FROM sqlitesync_segments WHERE name = ?", []any{original(batch).String()}, &want)
-	if err != nil {
-		return err
-	}
-	if sum := sha256.Sum256(data); string(sum[:]) != string(want) {
-		return fmt.Errorf("%w: it is not what was published", crypto.ErrDamaged)
-	}
-	return nil
-}
-
-// checkVanished tells if segments that stood in the folder are gone. Devices
-// that have not read them can't get them any more.
-func (s *Syncer) checkVanished(ctx context.Context, standing map[folder.SegmentName]bool, kept map[uint64]bool, p *problems) error {
-	rows, err := s.handle.conn.Query(ctx, "SELECT name FROM sqlitesync_segments ORDER BY name")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	vanished, first := 0, ""
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
+	var vanished []ownSegment
+	for _, own := range live {
+		switch {
+		case own.state == segmentFound && !standing[own.name]:
+			vanished = append(vanished, own)
+		case own.state == segmentFound:
+		case !standing[own.name]: // it was there and is gone
+			err = s.setState(ctx, own.name, segmentPending)
+		default:
+			err = s.found(ctx, f, own, p)
+		}
+		if err != nil {
 			return err
 		}
-		if name, ok := folder.ParseSegmentName(text); ok && !standing[name] && !kept[name.Last] {
-			if vanished++; first == "" {
-				first = text
-			}
+	}
+	return s.checkVanished(ctx, vanished, p)
+}
+
+// found reads a published file once more. If it is what was published, its bytes
+// are not kept any more, and what it has taken the place of is needed no longer.
+func (s *Syncer) found(ctx context.Context, f *folder.Folder, own ownSegment, p *problems) error {
+	if _, err := s.readOwn(f, &own); err != nil {
+		p.add(&Error{Op: "check published segment", Device: s.identity.device, Batch: own.name.Last,
+			Path: "devices/" + s.identity.device.String() + "/" + own.name.String(), Err: err,
+			Hint: "Another program has damaged the file. Remove it: its content is kept, and the next pass writes it again."})
+		return nil //nolint:nilerr // it is reported, and the others go on
+	}
+	return s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		if err := s.setState(ctx, own.name, segmentFound); err != nil || own.name.Generation == 0 {
+			return err
 		}
-	}
-	if vanished > 0 {
-		p.add(&Error{Op: "check published segments", Device: s.identity.device, Path: "devices/" + s.identity.device.String() + "/" + first,
-			Err:  fmt.Errorf("%w: %d segments that this device has published are gone", ErrFolder, vanished),
-			Hint: "Restore them from the file-sync service's history: devices that have not read them wait for them. No row of this database is lost."})
-	}
-	return rows.Err()
+		return s.replace(ctx, own.name)
+	})
 }

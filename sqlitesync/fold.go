@@ -216,6 +216,10 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 	if err != nil {
 		return err
 	}
+	unit := uint64(0)
+	if slices.ContainsFunc(segments, func(part *segment.Segment) bool { return len(part.Pieces) > 0 }) {
+		unit = segments[0].First
+	}
 	for i, part := range segments {
 		header := crypto.SegmentHeader{
 			Space: s.identity.space, Device: s.identity.device, First: part.First, Last: part.Last, Prev: crypto.Tail(tail),
@@ -225,11 +229,8 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 			return fmt.Errorf("seal batch %d: %w", part.Last, err)
 		}
 		tail = next
-		// The bytes are kept: age takes fresh randomness each time, and a batch
-		// must not be published twice with different bytes.
-		_, err = s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_outbox (batch, rows, sealed) VALUES (?, ?, ?)",
-			int64(part.Last), len(part.Changes), sealed)
-		if err != nil {
+		own := ownSegment{name: original(part.Last), tail: next, rows: len(part.Changes), baseline: baselineRowsIn(part.Changes), unit: unit, sealed: sealed}
+		if err := s.addSegment(ctx, own); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,7 @@ func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 	rosterHash := s.roster.Hash()
 	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Seen: make(map[string]uint64), Roster: hex.EncodeToString(rosterHash[:])}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
-		(SELECT name, hash FROM sqlitesync_segments ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)
+		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)
 	if err != nil {
 		return nil, 0, err
 	}

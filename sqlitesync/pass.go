@@ -123,6 +123,12 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // edits made during the pass were folded before each merge
 		published = s.publish(ctx, f)
 	}
+	if published == nil { // what was written anew says no more than what stands there
+		if err := s.compact(ctx, f); err != nil {
+			p.add(fault("write the log anew", err, "It stays as it is; the next pass tries again."))
+		}
+		published = s.publish(ctx, f)
+	}
 	s.lookAtHeads(ctx, f, p)
 	if published == nil { // the head follows the segments that it names
 		published = s.publishHead(ctx, f)
@@ -224,7 +230,7 @@ func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
 
 func (s *Syncer) countPending(ctx context.Context) error {
 	var rows int
-	err := s.handle.conn.Get(ctx, "SELECT coalesce(sum(rows), 0) FROM sqlitesync_outbox WHERE NOT published", nil, &rows)
+	err := s.handle.conn.Get(ctx, "SELECT coalesce(sum(rows), 0) FROM sqlitesync_segments WHERE state = 0", nil, &rows)
 	s.state.update(func(st *Status) { st.Pending = rows })
 	return err
 }
@@ -236,7 +242,7 @@ func (s *Syncer) export(ctx context.Context) error {
 		return err
 	}
 	var pending bool
-	err := s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_outbox WHERE NOT published)", nil, &pending)
+	err := s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_segments WHERE state = 0)", nil, &pending)
 	if err != nil || !pending {
 		return err
 	}

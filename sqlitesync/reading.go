@@ -248,7 +248,7 @@ func (s *Syncer) checkPlace(r *reading, header crypto.SegmentHeader) error {
 // what it has.
 func (s *Syncer) decode(file *crypto.Segment, batch uint64, tail crypto.Tail) (*segment.Segment, error) {
 	header := file.Header()
-	if header.First == batch && header.Prev != tail {
+	if !holds(header, batch) || header.First == batch && header.Prev != tail {
 		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
 	}
 	epoch := s.keys.entry.Epoch(header.Epoch)

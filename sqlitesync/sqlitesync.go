@@ -66,6 +66,8 @@ type Syncer struct {
 	overdue    waits     // what batches were merged without, although their authors had seen it
 	conflicted bool      // the inbox has grown since it was pruned
 	pruned     time.Time // when
+	compaction compaction
+	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
 
 	state state // what Status returns, behind its own mutex
 }

@@ -109,6 +109,23 @@ func (f *Folder) PublishSegment(device string, name SegmentName, data []byte) er
 	return f.failure("publish a segment", err)
 }
 
+// RemoveSegment removes a segment file of this device. It is no error if it is not there. That it is gone is not made
+// durable: after a power cut the file may be back, and is of no harm.
+func (f *Folder) RemoveSegment(device string, name SegmentName) error {
+	const operation = "remove a segment"
+	file, err := segmentPath(device, name)
+	if err == nil {
+		err = f.checkDirectory(path.Dir(file))
+	}
+	if err == nil {
+		err = patiently(func() error { return f.disk.Remove(file) })
+	}
+	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		return nil
+	}
+	return f.failure(operation, err)
+}
+
 // ReadHead returns the head of a device, of at most limit bytes.
 func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
 	file, err := headPath(device)

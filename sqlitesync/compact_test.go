@@ -1,0 +1,205 @@
+package sqlitesync
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A testClock is the wall clock of devices, which a test moves on.
+type testClock struct{ now time.Time }
+
+func newTestClock(devices ...*testDevice) *testClock {
+	c := &testClock{now: time.Now()}
+	for _, d := range devices {
+		c.give(d)
+	}
+	return c
+}
+
+// give makes the clock that of a device.
+func (c *testClock) give(d *testDevice) {
+	read := func() time.Time { return c.now }
+	d.options.wall = read
+	if d.syncer != nil {
+		d.syncer.options.wall = read
+	}
+}
+
+func (c *testClock) pass(d time.Duration) { c.now = c.now.Add(d) }
+
+// writeBatches makes n batches of single statements.
+func (d *testDevice) writeBatches(n int, statement func(i int) string) {
+	d.tb.Helper()
+	for i := range n {
+		d.exec(statement(i))
+		d.sync()
+	}
+}
+
+// quietDown syncs until compactions are through and what they replaced is gone.
+func quietDown(clock *testClock, devices ...*testDevice) {
+	for range 3 {
+		settle(devices...)
+		clock.pass(graceTime)
+	}
+	settle(devices...)
+}
+
+func TestALogIsKeptShort(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.writeBatches(3*maxLive, func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'written %d', %d) ON CONFLICT DO UPDATE SET name = excluded.name", i%10, i, i)
+	})
+	a.exec("DELETE FROM item WHERE id = '3'")
+	if n := len(a.segments()); n < 2*maxLive {
+		t.Fatalf("%d segments were published, too few for the test", n)
+	}
+	quietDown(clock, a, b)
+	if n := len(a.segments()); n > maxLive+1 {
+		t.Errorf("%d segments stand at rest", n)
+	}
+	rows := 0
+	must(t, a.db.QueryRow("SELECT sum(rows) FROM sqlitesync_segments").Scan(&rows))
+	if rows > 80 {
+		t.Errorf("the log still has %d changes, for 10 rows", rows)
+	}
+	wantQuiet(t, a, b)
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	settle(a, b, c)
+	wantSame(t, []*testDevice{a, b, c})
+	c.exec("INSERT INTO item VALUES ('3', 'again', 1)")
+	settle(a, b, c)
+	wantSame(t, []*testDevice{a, b, c})
+	for _, d := range []*testDevice{a, b, c} {
+		d.wantHealthy()
+	}
+}
+
+// A reader that has come half through a run finds only the range.
+func TestAReaderInTheMiddleOfARange(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	write := func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'written %d', %d) ON CONFLICT DO UPDATE SET name = excluded.name", i%7, i, i)
+	}
+	a.writeBatches(20, write)
+	b.sync()
+	before := b.syncer.seen[a.syncer.self()]
+	a.writeBatches(2*maxLive, write)
+	a.exec("DELETE FROM item WHERE id = '2'")
+	quietDown(clock, a)
+	for _, name := range a.segments() {
+		if name == a.directory()+"/"+segmentName(before+1) {
+			t.Fatal("the next batch still stands by itself")
+		}
+	}
+	b.exec("UPDATE item SET n = -1 WHERE id = '2'") // without knowledge of the delete
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantHealthy()
+	b.wantHealthy()
+}
+
+// Whatever the order of writing, reading, compaction and joining, everybody sees
+// the same rows, and those that are deleted stay so.
+func TestCompactionsAtRandom(t *testing.T) {
+	const schema = `CREATE TABLE plan (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT);
+		CREATE TABLE task (id TEXT PRIMARY KEY NOT NULL, plan INTEGER REFERENCES plan ON DELETE CASCADE, n REAL)`
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			devices := newSpace(t, schema, 2)
+			clock := newTestClock(devices...)
+			statement := func() string {
+				n, m := random.IntN(12), random.IntN(12)
+				return []string{
+					fmt.Sprintf("INSERT OR REPLACE INTO plan VALUES (%d, 'c%d', 'note %d')", n, m, random.IntN(1000)),
+					fmt.Sprintf("UPDATE plan SET note = 'edit %d' WHERE id = %d", random.IntN(1000), n),
+					fmt.Sprintf("DELETE FROM plan WHERE id = %d", n),
+					fmt.Sprintf("INSERT OR IGNORE INTO task VALUES ('t%d', %d, %d.5)", m, n, random.IntN(100)),
+					fmt.Sprintf("UPDATE task SET n = n + 1 WHERE id = 't%d'", m),
+					fmt.Sprintf("DELETE FROM task WHERE id = 't%d'", m),
+				}[random.IntN(6)]
+			}
+			for range 300 {
+				d := devices[random.IntN(len(devices))]
+				_, _ = d.db.Exec(statement()) // a parent may be missing
+				switch random.IntN(20) {
+				case 0:
+					settle(devices...)
+				case 1:
+					clock.pass(graceTime)
+				case 2:
+					d.syncer.compaction = compaction{segments: -maxLive, rows: -1000} // rewrite what can be
+					d.sync()
+				case 3:
+					d.reopen()
+				default:
+					d.sync()
+				}
+			}
+			quietDown(clock, devices...)
+			late := newTestDevice(t, schema)
+			clock.give(late)
+			late.join(devices[0].folder, devices[0].invite())
+			devices = append(devices, late)
+			settle(devices...)
+			settle(devices...)
+			wantSame(t, devices)
+			for _, d := range devices {
+				d.wantHealthy()
+				if n := len(d.segments()); n > 64 {
+					t.Errorf("%d segments stand at rest", n)
+				}
+			}
+		})
+	}
+}
+
+func TestPlan(t *testing.T) {
+	// A unit per letter: its size, and how much of it counts.
+	segments := func(sizes ...int) (units []unit) {
+		for i, size := range sizes {
+			own := ownSegment{name: original(uint64(i + 1)), state: segmentFound}
+			units = append(units, unit{segments: []ownSegment{own}, rows: 100, size: size << 10, live: 100})
+		}
+		return units
+	}
+	tests := []struct {
+		name  string
+		units []unit
+		edit  func([]unit)
+		want  string
+	}{
+		{"alike", segments(1, 1, 1, 1), nil, "[1-4]"},
+		{"slowly growing with age", segments(90, 80, 70, 60), nil, "[1-4]"},
+		{"a large old one", segments(900, 1, 1, 1), nil, "[2-4]"},
+		{"a large new one", segments(1, 1, 900), nil, "[1-3]"},
+		{"full", segments(15<<10, 9<<10, 9<<10), nil, ""},
+		{"half empty", segments(15<<10, 15<<10), func(u []unit) { u[0].live = 50 }, "[1-1]"},
+		{"not found yet", segments(1, 1, 1, 1, 1), func(u []unit) { u[2].segments[0].state = segmentPublished }, "[4-5] [1-2]"},
+		{"pieces that count", segments(1, 1, 1, 1, 1), func(u []unit) { u[2].segments[0].unit = 3 }, "[4-5] [1-2]"},
+		{"pieces that do not", segments(1, 1, 1), func(u []unit) { u[1].segments[0].unit, u[1].live = 2, 0 }, "[1-3]"},
+		{"nothing", nil, nil, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if test.edit != nil {
+				test.edit(test.units)
+			}
+			var got []string
+			for _, run := range plan(test.units) {
+				got = append(got, fmt.Sprintf("[%d-%d]", run[0].first(), run[len(run)-1].last()))
+			}
+			if !slices.Equal(got, strings.Fields(test.want)) {
+				t.Errorf("got %v, want %s", got, test.want)
+			}
+		})
+	}
+}

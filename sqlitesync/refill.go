@@ -1,0 +1,160 @@
+package sqlitesync
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/changelog/segment"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+const (
+	// vanishedTime is how long a segment is waited for that is gone from the
+	// folder: a sync client that moves files about is soon done.
+	vanishedTime = time.Minute
+	// maxLost is how often a segment is made again that somebody deletes.
+	maxLost = 3
+	// maxRefills bounds what one pass makes again.
+	maxRefills = 16
+)
+
+// errInPieces: a segment shares large values with others.
+var errInPieces = errors.New("it holds a part of a large value")
+
+// checkVanished tells of segments that stood in the folder and are gone, and
+// makes them again, as the next generation, if they do not come back. Devices
+// that have not read them would wait for them.
+func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *problems) error {
+	now, before := s.options.wall(), s.vanished
+	s.vanished = make(map[folder.SegmentName]time.Time, len(vanished))
+	var stay []ownSegment
+	var reason error
+	made := 0
+	for _, own := range vanished {
+		since, known := before[own.name]
+		if !known {
+			since = now
+		}
+		s.vanished[own.name] = since
+		switch {
+		case own.lost >= maxLost:
+			stay, reason = append(stay, own), errors.New("they were made again, and deleted again")
+		case now.Sub(since) < vanishedTime && !since.After(now) || made == maxRefills:
+			stay = append(stay, own)
+		default:
+			if err := s.refill(ctx, own); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				stay, reason = append(stay, own), err
+				continue
+			}
+			made++
+			delete(s.vanished, own.name)
+		}
+	}
+	if len(stay) > 0 {
+		p.add(s.vanishedFault(stay, reason))
+	}
+	return nil
+}
+
+func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
+	e := &Error{
+		Op: "check published segments", Device: s.identity.device,
+		Path: "devices/" + s.identity.device.String() + "/" + vanished[0].name.String(),
+		Err:  fmt.Errorf("%w: %d segments that this device has published are gone", ErrFolder, len(vanished)),
+		Hint: "Nothing of this database is lost. If they do not come back within a minute, they are made again.",
+	}
+	if reason != nil {
+		e.Err = fmt.Errorf("%w, and are not made again: %w", e.Err, reason)
+		e.Hint = "Find out which program deletes files in the folder, and restore them from the file-sync service's history: " +
+			"devices that have not read them wait for them. No row of this database is lost."
+	}
+	return e
+}
+
+// refill makes a segment again, from what the database knows, as the next
+// generation of its range. Rows of a baseline may stand in any batch: they are
+// published once more.
+func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
+	if own.unit > 0 {
+		return errInPieces
+	}
+	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
+	return s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		var err error
+		if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
+			return err
+		}
+		if err := s.collect(ctx, &r, own.baseline > 0); err != nil {
+			return err
+		}
+		if own.baseline > 0 {
+			if err := s.db.Unpublish(ctx); err != nil {
+				return err
+			}
+		}
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_segments WHERE name = ?", own.name.String()); err != nil {
+			return err
+		}
+		return s.sealRange(ctx, &r, ownSegment{lost: own.lost + 1})
+	})
+}
+
+// tailBefore returns the tail of this device's log before a batch.
+func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail, err error) {
+	if batch == 1 {
+		return tail, nil
+	}
+	var stored []byte
+	err = s.handle.conn.Get(ctx, "SELECT tail FROM sqlitesync_segments WHERE substr(name, 14, 12) = ?", []any{fmt.Sprintf("%012x", batch-1)}, &stored)
+	if errors.Is(err, sql.ErrNoRows) {
+		return tail, fmt.Errorf("the log before batch %d is not known", batch)
+	}
+	copy(tail[:], stored)
+	return tail, err
+}
+
+// collect reads the changes of a range out of the database. Of what their authors
+// had seen nothing is said: nobody asks it of a range.
+func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) error {
+	for _, table := range s.db.Tables {
+		if table.Incomplete {
+			return fmt.Errorf("table %q is being read again", table.Name)
+		}
+	}
+	met := make(map[string]bool)
+	numbers := map[uint64]bool{r.last: true}
+	err := merge.Live(ctx, s.db, r.first, r.last, baseline, func(c changelog.Change) error {
+		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity(), c.Stamp)
+		if met[row] {
+			return nil
+		}
+		met[row] = true
+		if r.bytes += c.Size() + stampBytes; r.bytes > maxDecoded {
+			return segment.ErrTooLarge
+		}
+		r.changes = append(r.changes, c)
+		if !c.Stamp.Baseline() {
+			numbers[c.Stamp.Batch] = true
+		}
+		return nil
+	})
+	for number := range numbers {
+		r.batches = append(r.batches, segment.Batch{Number: number})
+	}
+	slices.SortFunc(r.batches, func(a, b segment.Batch) int { return cmp.Compare(a.Number, b.Number) })
+	return err
+}

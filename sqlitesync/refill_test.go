@@ -1,0 +1,106 @@
+package sqlitesync
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// Somebody deletes a device's segments from the folder: they are made again from
+// what it knows, and those who had not read them get all of it.
+func TestVanishedSegmentsAreMadeAgain(t *testing.T) {
+	const schema = itemSchema + `; CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)`
+	a := newTestDevice(t, schema)
+	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO note SELECT i, 'there before ' || i FROM n")
+	a.create(t.TempDir())
+	a.sync()
+	b := newTestDevice(t, schema)
+	b.join(a.folder, a.invite())
+	clock := newTestClock(a, b)
+	write := func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'written %d', %d) ON CONFLICT DO UPDATE SET name = excluded.name", i%7, i, i)
+	}
+	a.writeBatches(10, write)
+	settle(a, b)
+	a.exec("UPDATE note SET text = 'edited' WHERE id < 10")
+	a.exec("DELETE FROM note WHERE id = 20")
+	a.writeBatches(10, write)
+	a.exec("ALTER TABLE note ADD COLUMN more TEXT DEFAULT 'x'")
+	a.exec("UPDATE note SET more = 'm' WHERE id = 30")
+	a.sync()
+	a.sync() // it has found what it has published
+
+	for _, path := range a.segments() {
+		must(t, os.Remove(path))
+	}
+	if err := a.trySync(); err == nil {
+		t.Error("nothing was said of segments that are gone")
+	}
+	wantText(t, a.problem(), "are gone")
+	clock.pass(vanishedTime)
+	for range 3 {
+		_ = a.trySync() // as many as one pass makes again
+		clock.pass(vanishedTime)
+	}
+	a.sync()
+	a.wantHealthy()
+	settle(a, b)
+	b.wantHealthy()
+	b.exec("ALTER TABLE note ADD COLUMN more TEXT DEFAULT 'x'")
+	settle(a, b)
+	late := newTestDevice(t, schema+"; ALTER TABLE note ADD COLUMN more TEXT DEFAULT 'x'")
+	late.join(a.folder, a.invite())
+	settle(a, b, late)
+	wantSame(t, []*testDevice{a, b, late})
+	late.wantHealthy()
+	late.wantValue("49", "SELECT count(*) FROM note WHERE text LIKE 'there%' OR id < 10")
+}
+
+// What is deleted over and over is not made again for ever.
+func TestSomebodyDeletesItAgain(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.exec("INSERT INTO item VALUES ('a', 'b', 1)")
+	a.sync()
+	a.sync()
+	for range maxLost {
+		must(t, os.Remove(a.lastSegment()))
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+		_ = a.trySync()
+		a.sync()
+		a.wantHealthy()
+	}
+	must(t, os.Remove(a.lastSegment()))
+	_ = a.trySync()
+	clock.pass(time.Hour)
+	_ = a.trySync()
+	wantText(t, a.problem(), "deleted again")
+	if n := len(a.segments()); n != 0 {
+		t.Errorf("%d segments stand", n)
+	}
+}
+
+// A row that was written behind the triggers is not taken for what was published.
+func TestAlteredRowsAreNotMadeAgain(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.exec("INSERT INTO item VALUES ('a', 'b', 1)")
+	a.sync()
+	a.sync()
+	_, err := a.syncer.handle.conn.Exec(t.Context(), "UPDATE item SET name = 'altered'") // as capture does not see it
+	must(t, err)
+	must(t, os.Remove(a.lastSegment()))
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	_ = a.trySync()
+	wantIs(t, a.syncer.Status().Err, changelog.ErrAltered)
+	if n := len(a.segments()); n != 0 {
+		t.Errorf("%d segments stand", n)
+	}
+}

@@ -1,0 +1,151 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// An ownSegment is one of this device's segment files, as sqlitesync_segments
+// tells of it.
+type ownSegment struct {
+	name     folder.SegmentName
+	state    segmentState
+	hash     []byte
+	tail     crypto.Tail // of the log after it
+	rows     int
+	size     int
+	baseline int    // how many of the rows are of a baseline
+	combined int    // how many count although newer changes of their rows are known
+	unit     uint64 // the first of the batches that share values in pieces with it, or 0
+	lost     int    // how often it was gone from the folder, and made again
+	replaced int64  // when a compacted range took its place, in milliseconds since 1970; 0: it did not
+	sealed   []byte // in the outbox only
+}
+
+type segmentState int
+
+const (
+	segmentPending   segmentState = 0 // in the outbox
+	segmentPublished segmentState = 1
+	segmentFound     segmentState = 2 // a scan after its publication has found it: the bytes are not kept any more
+)
+
+// original returns the file name of a batch as it is first published.
+func original(batch uint64) folder.SegmentName { return folder.SegmentName{First: batch, Last: batch} }
+
+// addSegment puts a sealed segment into the outbox. The bytes are kept: age takes
+// fresh randomness each time, and a batch must not be published twice with
+// different bytes.
+func (s *Syncer) addSegment(ctx context.Context, own ownSegment) error {
+	hash := sha256.Sum256(own.sealed)
+	_, err := s.handle.conn.Exec(ctx, `INSERT INTO sqlitesync_segments (name, hash, tail, rows, size, baseline, combined, unit, lost, sealed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		own.name.String(), hash[:], own.tail[:], own.rows, len(own.sealed), own.baseline, own.combined, int64(own.unit), own.lost, own.sealed)
+	return err
+}
+
+// outbox returns what is to be published, oldest first, up to a size that is
+// good to have in memory.
+func (s *Syncer) outbox(ctx context.Context) ([]ownSegment, error) {
+	return s.ownSegments(ctx, "sealed", fmt.Sprintf("state = %d", segmentPending), maxBody)
+}
+
+// ownSegments returns this device's segments that meet a condition, in the order
+// of their batches, until they have so many bytes (0: all).
+func (s *Syncer) ownSegments(ctx context.Context, sealed, condition string, limit int) ([]ownSegment, error) {
+	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, unit, lost, coalesce(replaced, 0), "+sealed+
+		" FROM sqlitesync_segments WHERE "+condition+" ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []ownSegment
+	for size := 0; (limit == 0 || size < limit) && rows.Next(); {
+		var own ownSegment
+		var name string
+		var tail []byte
+		var unit int64
+		err := rows.Scan(&name, &own.state, &own.hash, &tail, &own.rows, &own.size, &own.baseline, &own.combined, &unit, &own.lost, &own.replaced, &own.sealed)
+		if err != nil {
+			return nil, err
+		}
+		copy(own.tail[:], tail)
+		var ok bool
+		if own.name, ok = folder.ParseSegmentName(name); !ok {
+			return nil, fmt.Errorf("%q is not the name of a segment", name)
+		}
+		own.unit = uint64(unit)
+		found = append(found, own)
+		size += own.size
+	}
+	return found, rows.Err()
+}
+
+// baselineRowsIn counts the changes that are rows of a baseline.
+func baselineRowsIn(changes []changelog.Change) (n int) {
+	for i := range changes {
+		if changes[i].Stamp.Baseline() {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Syncer) setState(ctx context.Context, name folder.SegmentName, state segmentState) error {
+	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET state = ?1, sealed = iif(?1 = ?2, NULL, sealed) WHERE name = ?3",
+		state, segmentFound, name.String())
+	return err
+}
+
+// readOwn reads a segment back, and makes sure that it is what was published.
+func (s *Syncer) readOwn(f *folder.Folder, own *ownSegment) ([]byte, error) {
+	data, err := f.ReadSegment(s.identity.device.String(), own.name, maxSegment)
+	if sum := sha256.Sum256(data); err == nil && !bytes.Equal(sum[:], own.hash) {
+		err = fmt.Errorf("%w: it is not what was published", crypto.ErrDamaged)
+	}
+	return data, err
+}
+
+// replace notes that a range has taken the place of the segments that it was
+// made of.
+func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
+	_, err := s.handle.conn.Exec(ctx, `UPDATE sqlitesync_segments SET replaced = ?
+		WHERE replaced IS NULL AND name <> ? AND substr(name, 1, 12) >= ? AND substr(name, 14, 12) <= ?`,
+		s.options.wall().UnixMilli(), by.String(), fmt.Sprintf("%012x", by.First), fmt.Sprintf("%012x", by.Last))
+	return err
+}
+
+// sweep removes the files of segments that ranges took the place of, once they
+// have stood beside these for a time of grace. What has overruled a change that
+// a range leaves out may be a change of this device, and must be out first.
+func (s *Syncer) sweep(ctx context.Context, f *folder.Folder) error {
+	pending, err := s.ownSegments(ctx, "NULL", fmt.Sprintf("state = %d", segmentPending), 0)
+	if err != nil || len(pending) > 0 {
+		return err
+	}
+	replaced, err := s.ownSegments(ctx, "NULL", "replaced IS NOT NULL", 0)
+	if err != nil {
+		return err
+	}
+	now := s.options.wall()
+	for _, own := range replaced {
+		since := now.Sub(time.UnixMilli(own.replaced))
+		if since >= 0 && since < graceTime { // below 0: the clock was set back
+			continue
+		}
+		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {
+			return s.publishFault(err, own.name.Last)
+		}
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_segments WHERE name = ?", own.name.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
