@@ -120,12 +120,22 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 		if err != nil {
 			return false, err
 		}
-		put := table.fullPut(values)
-		search := renaming{shape: shape, image: Image(image), tries: maxTries, renamed: make(map[string]string)}
 		common++
-		if noted || search.find(put, apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)) {
+		if noted || table.explains(table.fullPut(values), shape, Image(image)) {
 			explained++
 		}
 	}
 	return common > 0 && 2*explained >= common, rows.Err()
+}
+
+// explains reports whether the row could be what was known of it as an image of
+// this shape. Of an image that had columns which are gone since nothing can be
+// verified: then it is enough that most of its columns are still there.
+func (t *Table) explains(row *Change, shape *Shape, image Image) bool {
+	lost, gained := apart(shape.Columns, t.Put.Columns), apart(t.Put.Columns, shape.Columns)
+	if len(lost) > len(gained) {
+		return 2*len(lost) <= len(shape.Columns)
+	}
+	search := renaming{shape: shape, image: image, tries: maxTries, renamed: make(map[string]string)}
+	return search.find(row, lost, gained)
 }

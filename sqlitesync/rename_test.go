@@ -335,3 +335,25 @@ func TestHeldRowsAreKnownUnderTheNewName(t *testing.T) {
 	wantEverywhere("c2", "SELECT id || slug FROM child2", a, b, c)
 	wantQuiet(t, a, b, c)
 }
+
+// A table that has lost a column is known again too, although nothing can tell what was in that.
+func TestATableWithoutAColumnIsRenamedAndMadeAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	const again = "; BEGIN IMMEDIATE; CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO n SELECT * FROM t2; DROP TABLE t2; ALTER TABLE n RENAME TO t2; COMMIT"
+	for _, between := range []bool{false, true} {
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, memo)")
+		a.exec("INSERT INTO t VALUES ('x', 'old', 1), ('gone', 'g', 2), ('y', 'same', 3), ('z', 'same', 4)")
+		settle(a, b)
+		b.exec("ALTER TABLE t DROP COLUMN memo; ALTER TABLE t RENAME TO t2")
+		settle(b, a)
+		tick()
+		a.exec("ALTER TABLE t DROP COLUMN memo")
+		if between {
+			a.sync()
+		}
+		a.exec("UPDATE t SET v = 'edited' WHERE id = 'x'; DELETE FROM t WHERE id = 'gone'; ALTER TABLE t RENAME TO t2" + again)
+		settle(a, b)
+		settle(a, b)
+		wantEverywhere("x=edited,y=same,z=same", "SELECT group_concat(id || '=' || v) FROM (SELECT * FROM t2 ORDER BY id)", a, b)
+	}
+}
