@@ -357,3 +357,30 @@ func TestATableWithoutAColumnIsRenamedAndMadeAnewAtOnce(t *testing.T) {
 		wantEverywhere("x=edited,y=same,z=same", "SELECT group_concat(id || '=' || v) FROM (SELECT * FROM t2 ORDER BY id)", a, b)
 	}
 }
+
+// What a row showed counts as seen by the one who renames its table, also what came with a column that was dropped since.
+func TestATableWithoutAColumnIsRenamed(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, memo)", 3)
+	old, b, c := devices[0], devices[1], devices[2]
+	old.exec("INSERT INTO t VALUES ('1', 'old', 'm')")
+	settle(devices...)
+	must(t, b.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "ALTER TABLE t ADD COLUMN w; UPDATE t SET w = 1")
+		return err
+	}))
+	settle(devices...)
+	c.exec("ALTER TABLE t RENAME TO t2")
+	settle(devices...)
+	tick()
+	c.exec("UPDATE t2 SET v = 'earlier'")
+	settle(devices...)
+	tick()
+	old.exec("UPDATE t SET v = 'edited'")
+	settle(devices...)
+	b.exec("ALTER TABLE t DROP COLUMN memo")
+	b.sync()
+	b.exec("ALTER TABLE t RENAME TO t2")
+	settle(b, c)
+	wantEverywhere("edited", "SELECT v FROM t2", b, c)
+}

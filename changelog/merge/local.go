@@ -214,7 +214,7 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 			}
 			for j := range versions {
 				// What came under the table's new name before it was renamed it did not show.
-				if within(versions[j].Shape, had) && versions[j].Stamp.Compare(edit.Before.Stamp) <= 0 {
+				if !unforeseen(versions[j].Shape, edit.Change.Shape, had) && versions[j].Stamp.Compare(edit.Before.Stamp) <= 0 {
 					time = max(time, versions[j].Stamp.Time)
 				}
 			}
@@ -227,6 +227,19 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		}
 	}
 	return nil
+}
+
+// unforeseen reports whether a version of a row and an edit contain a column that
+// the table did not have before. Other columns of the version that it does not
+// have it may have lost.
+func unforeseen(version, edit, had *changelog.Shape) bool {
+	for _, column := range version.Columns {
+		_, told := slices.BinarySearch(edit.Columns, column)
+		if _, known := slices.BinarySearch(had.Columns, column); told && !known {
+			return true
+		}
+	}
+	return false
 }
 
 // unseen returns those versions of a row that the author of an edit could not
@@ -242,7 +255,7 @@ func (m *merger) unseen(ctx context.Context, edit *changelog.Edit, versions []ch
 		if err != nil {
 			return nil, err
 		}
-		return slices.DeleteFunc(lost, func(c changelog.Change) bool { return within(c.Shape, then) }), nil
+		return slices.DeleteFunc(lost, func(c changelog.Change) bool { return !unforeseen(c.Shape, edit.Change.Shape, then) }), nil
 	}
 	return nil, nil
 }
