@@ -58,14 +58,18 @@ func (m *merger) renameKept(ctx context.Context, table *changelog.Table, was str
 		if err != nil {
 			return err
 		}
-		if len(others) > 0 {
-			changes = Combine(append(changes, others...)).Needed
-		}
 		var held hold
 		err = m.db.Conn.Get(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0 RETURNING reason, rival, shown",
 			[]any{was, []byte(row)}, &held.reason, &held.rival, &held.shown)
 		if err != nil {
 			return err
+		}
+		if len(others) > 0 {
+			w := Combine(append(changes, others...))
+			changes = w.Needed
+			if !w.Exists { // it waits for nothing but Retry, which takes it away
+				held = hold{}
+			}
 		}
 		if err := m.keep(ctx, table.Put, row, changes, held); err != nil {
 			return err
