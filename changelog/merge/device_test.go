@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"modernc.org/sqlite"
@@ -20,7 +21,7 @@ import (
 // A device is one database file with the two handles that it has in life: the app's, an ordinary one, and the engine's
 // connection, with the authorizer that package sqlitesync puts there. Batches stay in memory; nothing here is concurrent.
 type device struct {
-	t    *testing.T
+	t    testing.TB
 	id   changelog.DeviceID
 	path string
 
@@ -40,11 +41,14 @@ type device struct {
 
 	foreignKeys    bool // the space enforces foreign keys
 	appForeignKeys bool // the app's handle does
+
+	// keep holds a database in memory while nothing else does.
+	keep *sql.DB
 }
 
 // newDevice makes a database with the schema, and the triggers and tables of sync in it. Rows that the schema script
 // inserts are baseline rows, not yet published.
-func newDevice(t *testing.T, name string, schema ...string) *device {
+func newDevice(t testing.TB, name string, schema ...string) *device {
 	t.Helper()
 	d := newApp(t, name, schema...)
 	d.setUp()
@@ -52,15 +56,37 @@ func newDevice(t *testing.T, name string, schema ...string) *device {
 }
 
 // newApp makes a database without sync.
-func newApp(t *testing.T, name string, schema ...string) *device {
+func newApp(t testing.TB, name string, schema ...string) *device {
 	t.Helper()
-	d := &device{t: t, path: filepath.Join(t.TempDir(), name+".db")}
-	copy(d.id[:], name)
-	t.Cleanup(func() { d.close() })
+	d := onDisk(t, name)
 	d.open()
 	for _, script := range schema {
 		d.exec(script)
 	}
+	return d
+}
+
+// onDisk makes a device that is to be opened yet.
+func onDisk(t testing.TB, name string) *device {
+	d := &device{t: t, id: authorID(name), path: filepath.Join(t.TempDir(), name+".db")}
+	t.Cleanup(d.close)
+	return d
+}
+
+// databases counts those in memory, whose names stand in one room.
+var databases atomic.Uint64
+
+const memory = "/memory/"
+
+// inMemory makes a device whose database is in memory, which is faster. There is no WAL then.
+func inMemory(t testing.TB, name string) *device {
+	d := &device{t: t, id: authorID(name), path: fmt.Sprint(memory, databases.Add(1))}
+	d.keep = d.handle()
+	t.Cleanup(func() {
+		d.close()
+		d.check(d.keep.Close())
+	})
+	d.check(d.keep.Ping())
 	return d
 }
 
@@ -117,17 +143,22 @@ func (d *device) capture(ctx context.Context) (err error) {
 	return nil
 }
 
+func (d *device) handle(pragmas ...string) *sql.DB {
+	d.t.Helper()
+	query := url.Values{"_pragma": append(pragmas, "journal_mode(WAL)", "busy_timeout(5000)")}
+	if strings.HasPrefix(d.path, memory) {
+		query.Set("vfs", "memdb")
+	}
+	db, err := sql.Open("sqlite", "file:"+d.path+"?"+query.Encode())
+	d.check(err)
+	return db
+}
+
 func (d *device) open() {
 	d.t.Helper()
-	handle := func(pragmas ...string) *sql.DB {
-		query := url.Values{"_pragma": append(pragmas, "journal_mode(WAL)", "busy_timeout(5000)")}
-		db, err := sql.Open("sqlite", "file:"+d.path+"?"+query.Encode())
-		d.check(err)
-		return db
-	}
-	d.app = handle("synchronous(OFF)", fmt.Sprintf("recursive_triggers(%t)", d.recursiveTriggers), fmt.Sprintf("foreign_keys(%t)", d.appForeignKeys))
+	d.app = d.handle("synchronous(OFF)", fmt.Sprintf("recursive_triggers(%t)", d.recursiveTriggers), fmt.Sprintf("foreign_keys(%t)", d.appForeignKeys))
 	d.app.SetMaxOpenConns(1) // so that BEGIN and COMMIT may be statements like any other
-	d.engine = handle("synchronous(OFF)", "foreign_keys(0)")
+	d.engine = d.handle("synchronous(OFF)", "foreign_keys(0)")
 	conn, err := d.engine.Conn(context.Background())
 	d.check(err)
 	d.check(conn.Raw(func(driver any) error {
@@ -391,7 +422,7 @@ func (d *device) retry() (folded *changelog.Batch, result merge.Result) {
 }
 
 // transport copies a batch as a segment would: nothing in memory is shared, and changes of one shape share the shape.
-func transport(t *testing.T, batch *changelog.Batch) *changelog.Batch {
+func transport(t testing.TB, batch *changelog.Batch) *changelog.Batch {
 	t.Helper()
 	arrived := *batch
 	arrived.Changes = make([]changelog.Change, len(batch.Changes))

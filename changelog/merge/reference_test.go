@@ -11,11 +11,12 @@ import (
 )
 
 // newBound makes a device of a space that enforces foreign keys, whose app does so, too.
-func newBound(t *testing.T, name, schema string) *device {
+func newBound(t testing.TB, name, schema string) *device {
 	t.Helper()
-	d := newApp(t, name, schema)
+	d := onDisk(t, name)
 	d.foreignKeys, d.appForeignKeys = true, true
-	d.restartApp()
+	d.open()
+	d.exec(schema)
 	d.setUp()
 	return d
 }
