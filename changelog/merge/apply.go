@@ -185,11 +185,7 @@ func (m *merger) keepHomeless(ctx context.Context, change *changelog.Change, rea
 	if err != nil {
 		return err
 	}
-	winner := Combine(append(changes, *change))
-	if !winner.Exists {
-		reason = "" // there is nothing to show
-	}
-	return m.keep(ctx, change.Shape, row, winner.Needed, hold{reason: reason})
+	return m.keep(ctx, change.Shape, row, Combine(append(changes, *change)).Needed, hold{reason: reason})
 }
 
 // part merges changes of one shape into a table that has their key. Those that

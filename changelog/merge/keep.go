@@ -43,8 +43,11 @@ func (m *merger) keptAs(ctx context.Context, name, row string) ([]changelog.Chan
 	return changes, rows.Err()
 }
 
-// keep replaces what is kept of a row.
+// keep replaces what is kept of a row. A row that does not exist is not held.
 func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, changes []changelog.Change, held hold) error {
+	if held.reason != "" && !Combine(changes).Exists {
+		held = hold{}
+	}
 	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", shape.Rows(), []byte(row)); err != nil {
 		return err
 	}
