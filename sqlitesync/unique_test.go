@@ -90,3 +90,17 @@ func TestCyclesOfUniqueValuesApplyAsAWhole(t *testing.T) {
 		}
 	}
 }
+
+// What a trigger writes to local tables, and fails with, does not decide which of two rows shows.
+func TestAFailingTriggerDoesNotDecideWhoShows(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, u TEXT UNIQUE)")
+	b.exec("CREATE TABLE audit (id TEXT CHECK (id <> 'newer')); CREATE TRIGGER audited AFTER INSERT ON t BEGIN INSERT INTO audit VALUES (new.id); END")
+	b.sync()
+	b.exec("INSERT INTO t VALUES ('older', 'x')")
+	tick()
+	a.exec("INSERT INTO t VALUES ('newer', 'x')")
+	settle(a, b)
+	wantEverywhere("newer", "SELECT group_concat(id) FROM t", a, b)
+	b.wantValue("older", "SELECT group_concat(id) FROM audit")
+}

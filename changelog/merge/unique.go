@@ -133,7 +133,7 @@ func (m *merger) claims(ctx context.Context, table *changelog.Table, row *change
 	force := table.Statement("force", 1, func() string { return forceText(table, width) })
 	claims = make([][]any, len(table.Unique))
 	err = m.db.Conn.Attempt(ctx, func() error {
-		if _, err := m.db.Conn.Exec(ctx, force, slices.Concat(row.Key, row.Values)...); err != nil {
+		if err := m.exec(ctx, table, force, slices.Concat(row.Key, row.Values)); err != nil {
 			return err
 		}
 		for u, unique := range table.Unique {
