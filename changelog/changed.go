@@ -40,6 +40,17 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 	return columns, true, nil
 }
 
+// FormerName returns what a column was called before, as far as rows that
+// Pending has read show it: the same if they do not.
+func (t *Table) FormerName(column string) string {
+	for former, name := range t.renamed {
+		if name == column {
+			return former
+		}
+	}
+	return column
+}
+
 // Limits of the search for renamed columns: of the columns that are gone each
 // could be any of those that came, and no pragma tells which.
 const (

@@ -17,7 +17,7 @@ type Edit struct {
 	Before *Clock // nil if the row was not known
 	Origin Origin
 	// Held: nobody wrote the row, which does not show. Others are to hear of it
-	// under the new name of its table. The change has no values yet.
+	// by the new names of its table, or columns. The change has no values yet.
 	Held bool
 }
 

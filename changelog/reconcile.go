@@ -13,8 +13,10 @@ type Stale struct {
 	// Was is [Shape.Rows] before the table or a column of its key was renamed,
 	// since the last Capture; "" if none was.
 	Was string
-	// Gained holds the columns that the table did not have before.
+	// Gained holds the columns that the table did not have before. Lost: some
+	// that it had are gone, so that those gained could be these by other names.
 	Gained []Column
+	Lost   bool
 	// Written: rows could show other values without having been noted.
 	Written bool
 	// Removed: rows could have gone without having been noted.
@@ -51,8 +53,11 @@ func (s *Stale) forget(ctx context.Context, c *Conn) error {
 func (s *Stale) compare(before string) {
 	var stayed []string
 	for _, token := range tokenize(before) {
-		if slices.Contains(s.Table.declared, token) {
+		switch {
+		case slices.Contains(s.Table.declared, token):
 			stayed = append(stayed, token)
+		case token != ",":
+			s.Lost = true
 		}
 	}
 	if before == "" || slices.Equal(stayed, s.Table.declared) {
@@ -110,9 +115,16 @@ func (db *Database) reconcile(ctx context.Context, stale *Stale) error {
 			return err
 		}
 	}
+	var unseen []string // what the table does not show, and others may know by other names only
 	if stale.Renamed {
-		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state IN (%d, %d)",
-			logColumns(table), table.Number, foundTime, KeyColumns("", table), table.Number, Deleted, Held))
+		unseen = append(unseen, fmt.Sprint(Deleted))
+	}
+	if stale.Renamed || stale.Lost && stale.Gained != nil {
+		unseen = append(unseen, fmt.Sprint(Held))
+	}
+	if unseen != nil {
+		_, err := db.Conn.Exec(ctx, fmt.Sprintf("INSERT INTO sqlitesync_log (%s) SELECT %d, %v, %s FROM sqlitesync_clock_%d WHERE state IN (%s)",
+			logColumns(table), table.Number, foundTime, KeyColumns("", table), table.Number, strings.Join(unseen, ", ")))
 		if err != nil {
 			return err
 		}

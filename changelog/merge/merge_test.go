@@ -680,3 +680,34 @@ func TestOddTables(t *testing.T) {
 		})
 	}
 }
+
+// A row that does not show when a column is renamed has its value under the new name when it does.
+func TestRenamedColumnsOfHeldRows(t *testing.T) {
+	for _, test := range []struct{ parent, column, rename, newer, gone string }{
+		{"", "u TEXT UNIQUE", "v TO w", "2, 'x', 'newer'", "DELETE FROM t WHERE id = 2"},
+		{"CREATE TABLE p (id TEXT PRIMARY KEY NOT NULL); INSERT INTO p VALUES ('z');", "u TEXT REFERENCES p ON DELETE CASCADE", "u TO w", "2, 'z', 'other'",
+			"DELETE FROM t WHERE id = 2; INSERT INTO p VALUES ('x')"},
+	} {
+		schema := test.parent + "CREATE TABLE t (id INTEGER PRIMARY KEY, " + test.column + ", v)"
+		a, b := newBound(t, "a", schema), newBound(t, "b", schema)
+		a.at(5, "INSERT INTO t VALUES (7, 'z', 'shown')")
+		a.fold()
+		a.exec("PRAGMA foreign_keys = 0")
+		a.at(10, "INSERT INTO t VALUES (1, 'x', 'older')")
+		b.at(20, "INSERT INTO t VALUES ("+test.newer+")")
+		exchange(a, b)
+		if held := len(a.held()) + len(b.held()); held != 2 {
+			t.Fatalf("%d rows are held", held)
+		}
+		for _, d := range []*device{a, b} {
+			d.exec("ALTER TABLE t RENAME COLUMN " + test.rename)
+			d.schemaChanged()
+		}
+		exchange(a, b)
+		a.exec(test.gone)
+		exchange(a, b)
+		for _, d := range []*device{a, b} {
+			d.expect("SELECT * FROM t", `1 "x" "older"`, `7 "z" "shown"`)
+		}
+	}
+}

@@ -35,8 +35,9 @@ func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 	return left, nil
 }
 
-// restoreHeld gives the change the winner of the row. It reports whether others
-// have to hear of it: those who have renamed the table before may have told all.
+// restoreHeld gives the change what the winner of the row has, by the names of
+// now. It reports whether others have to hear of it: those who have renamed the
+// table before may have told all.
 func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bool, err error) {
 	versions, err := m.versions(ctx, edit.Table, edit.Before)
 	if err != nil || len(versions) == 0 {
@@ -47,15 +48,25 @@ func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bo
 	if !slices.ContainsFunc(w.Needed, known) {
 		return false, nil
 	}
+	c := &edit.Change
 	if !w.Exists {
 		if !slices.ContainsFunc(w.Needed, func(c changelog.Change) bool { return c.Shape.Kind == changelog.Delete }) {
 			return false, nil // all that came of it are parts
 		}
-		edit.Change = changelog.Change{Shape: edit.Table.Gone, Key: edit.Change.Key, Stamp: edit.Change.Stamp}
-		edit.Held = false
+		c.Shape, c.Birth, edit.Held = edit.Table.Gone, changelog.Stamp{}, false
 		return true, nil
 	}
-	edit.Change.Values, edit.Change.Birth = m.image(edit.Table, w).Values, w.Birth()
+	var columns []string
+	for _, column := range edit.Table.Put.Columns {
+		value, contained := w.Values[column]
+		if !contained {
+			value, contained = w.Values[edit.Table.FormerName(column)]
+		}
+		if contained {
+			columns, c.Values = append(columns, column), append(c.Values, value)
+		}
+	}
+	c.Shape, c.Birth = changelog.NewShape(changelog.Full, c.Shape.Table, c.Shape.Key, columns), w.Birth()
 	return true, nil
 }
 
