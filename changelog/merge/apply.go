@@ -229,10 +229,11 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 			others = append(others, *change)
 		}
 	}
-	if err := m.write(ctx, table, simple); err != nil {
+	// Before the others are written: it decides which of two rows is newer.
+	if err := m.db.Record(ctx, table, same, changelog.Shown); err != nil {
 		return err
 	}
-	if err := m.db.Record(ctx, table, same, changelog.Shown); err != nil {
+	if err := m.write(ctx, table, simple); err != nil {
 		return err
 	}
 	for i := range others {

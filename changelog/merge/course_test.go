@@ -47,6 +47,7 @@ type event struct {
 	Page        int      `json:"page,omitempty"`    // how many entries of the log are folded together
 	Changes     []string `json:"changes,omitempty"` // encoded, in hexadecimal
 	Absent      bool     `json:"absent,omitempty"`
+	Without     string   `json:"without,omitempty"` // a table that the device does not have yet
 	Grown       bool     `json:"grown,omitempty"`
 	Renamed     bool     `json:"renamed,omitempty"`
 	Recursive   bool     `json:"recursive,omitempty"`

@@ -711,3 +711,17 @@ func TestRenamedColumnsOfHeldRows(t *testing.T) {
 		}
 	}
 }
+
+// A row that another device has written as it shows is newer from then on, also for the rows that come with it.
+func TestTheSameRowComesWithARival(t *testing.T) {
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT)"
+	a, b := newDevice(t, "a", schema), newDevice(t, "b", schema+"; CREATE UNIQUE INDEX i ON t (u)")
+	b.at(10, "INSERT INTO t VALUES (1, 'x')")
+	a.at(30, "INSERT INTO t VALUES (1, 'x')")
+	a.at(20, "INSERT INTO t VALUES (2, 'x')")
+	b.deliver(a.fold())
+	b.expect("SELECT * FROM t", `1 "x"`)
+	if held := b.held(); len(held) != 1 {
+		t.Errorf("held: %q", held)
+	}
+}

@@ -51,6 +51,30 @@ func (k *worldKind) rename(chosen func(table string) bool) *worldKind {
 	return renamed
 }
 
+// without returns a schema that lacks one of the tables, although others may refer to it.
+func (k *worldKind) without(name string) *worldKind {
+	less := *k
+	less.create += "; DROP TABLE " + name
+	less.world.components = nil
+	for _, component := range k.world.components {
+		if left := slices.DeleteFunc(slices.Clone(component), func(m *model) bool { return m.table == name }); len(left) > 0 {
+			less.world.components = append(less.world.components, left)
+		}
+	}
+	return &less
+}
+
+// creating returns the statements that make one of the tables.
+func (k *worldKind) creating(name string) string {
+	var statements []string
+	for statement := range strings.SplitSeq(k.create, ";") {
+		if strings.Contains(statement, "CREATE TABLE "+name+" (") || strings.Contains(statement, " ON "+name+" (") {
+			statements = append(statements, statement)
+		}
+	}
+	return strings.Join(statements, ";")
+}
+
 // renaming returns the statements that make k's schema that of renamed.
 func (k *worldKind) renaming(renamed *worldKind) string {
 	var b strings.Builder

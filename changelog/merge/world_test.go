@@ -16,7 +16,7 @@ import (
 func TestWorlds(t *testing.T) {
 	wanted := []string{
 		"3 devices", "4 devices", "5 devices", "6 devices", "deliver", "compacted range", "repeat", "restart", "baseline", "phantom", "fold", "write", "look again",
-		"rename", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
+		"rename", "create", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
 	}
 	for i := range worldKinds {
 		wanted = append(wanted, worldKinds[i].name)
@@ -36,6 +36,7 @@ type worldRun struct {
 type worldMember struct {
 	*device
 	kind  *worldKind
+	lacks string // a table that it does not have yet
 	known []changelog.Change
 	seen  changelog.Vector
 }
@@ -96,6 +97,8 @@ func (h *worldRun) next() event {
 		e.Op, e.Changes = "phantom", h.madeUp(m)
 	case n < 98 && len(h.members) < maxMembers && h.random.IntN(2) == 0:
 		return h.comes([]*worldKind{h.kind, h.renamed}[h.random.IntN(2)])
+	case n < 98 && m.lacks != "":
+		e.Op = "create"
 	case n < 98:
 		e.Op = "rename"
 	default:
@@ -108,6 +111,10 @@ func (h *worldRun) next() event {
 func (h *worldRun) comes(kind *worldKind) event {
 	e := event{Op: "join", Device: string(rune('a' + len(h.members))), Renamed: kind == h.renamed, Recursive: h.random.IntN(2) == 0}
 	e.ForeignKeys = h.random.IntN(5) != 0 // some apps do not care
+	if tables := kind.world.tables(); kind == h.kind && len(tables) > 1 && h.random.IntN(4) == 0 {
+		e.Without = tables[h.random.IntN(len(tables))].table
+		kind = kind.without(e.Without)
+	}
 	for range h.random.IntN(6) {
 		e.SQL = append(e.SQL, kind.statements(h.random)...)
 	}
@@ -143,6 +150,8 @@ func (h *worldRun) play(e event) {
 		h.phantom(m, e.Changes)
 	case "rename":
 		h.rename(m)
+	case "create":
+		h.create(m)
 	case "look again":
 		h.logf("%s looks at all again", m.name())
 		h.fold(m)
@@ -159,6 +168,9 @@ func (h *worldRun) join(e event) {
 	m := &worldMember{device: h.newApp(e.Device), kind: h.kind, seen: make(changelog.Vector)}
 	if e.Renamed {
 		m.kind = h.renamed
+	}
+	if e.Without != "" {
+		m.kind, m.lacks = h.kind.without(e.Without), e.Without
 	}
 	if len(h.logs) > 0 {
 		h.mark("late device")
@@ -285,6 +297,21 @@ func (m *worldMember) edits(made int) map[string]string {
 	return got
 }
 
+// create makes the table that m does not have yet.
+func (h *worldRun) create(m *worldMember) {
+	h.t.Helper()
+	if m.lacks == "" {
+		return
+	}
+	h.fold(m)
+	h.logf("%s creates %s", m.name(), m.lacks)
+	m.exec(h.kind.creating(m.lacks))
+	m.kind, m.lacks = h.kind, ""
+	m.schemaChanged()
+	h.publish(m)
+	h.verify(m)
+}
+
 // rename gives the tables of m their new names. All that it knows of them it says again under these, but for what others have
 // said so before.
 func (h *worldRun) rename(m *worldMember) {
@@ -292,6 +319,7 @@ func (h *worldRun) rename(m *worldMember) {
 	if m.kind == h.renamed {
 		return
 	}
+	h.create(m)
 	h.baseline(m)
 	was := m.kind.world.look(m.known)
 	want, free := make(map[string]string), make(map[string]bool)
@@ -525,6 +553,9 @@ func (h *worldRun) phantom(m *worldMember, encoded []string) {
 // finish delivers everything everywhere: all devices must be equal, whatever names their tables had before, and so must one be
 // that comes last.
 func (h *worldRun) finish() {
+	for _, m := range h.members {
+		h.create(m)
+	}
 	h.publishAll()
 	h.deliverAll()
 	kind := h.members[0].kind
