@@ -88,15 +88,15 @@ func TestAChildBeforeItsParent(t *testing.T) {
 func TestPuttingAgain(t *testing.T) {
 	const schema = `CREATE TABLE p (id INTEGER PRIMARY KEY, u UNIQUE);
 		CREATE TABLE q (id INTEGER PRIMARY KEY, up INTEGER REFERENCES q ON DELETE NO ACTION);
-		CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p ON DELETE RESTRICT, q INTEGER REFERENCES q ON DELETE CASCADE, r INTEGER REFERENCES q ON DELETE RESTRICT)`
+		CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p ON DELETE RESTRICT, q INTEGER REFERENCES q ON DELETE CASCADE, r INTEGER REFERENCES q ON DELETE RESTRICT);
+		CREATE TABLE d (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p ON DELETE RESTRICT, u INTEGER UNIQUE)`
 	for _, test := range []struct {
-		name      string
-		start     string
-		a, b      string // deletes, and what b writes meanwhile
-		puts      int    // by b
-		p, q, c   int    // rows afterwards
-		before    func(a, b *device)
-		forgotten bool // merged by b a second time only
+		name    string
+		start   string
+		a, b    string // deletes, and what b writes meanwhile
+		puts    int    // by b
+		p, q, c int    // rows afterwards
+		older   bool   // what b writes is, not newer
 	}{
 		{name: "a child of one's own", start: "INSERT INTO p VALUES (1, 1)", a: "DELETE FROM p", b: "INSERT INTO c VALUES (1, 1, NULL, NULL)", puts: 1, p: 1, c: 1},
 		{name: "children of one's own", start: "INSERT INTO p VALUES (1, 1)", a: "DELETE FROM p", b: "INSERT INTO c VALUES (1, 1, NULL, NULL), (2, 1, NULL, NULL)", puts: 1, p: 1, c: 2},
@@ -110,16 +110,22 @@ func TestPuttingAgain(t *testing.T) {
 		{name: "parents in a circle", start: "INSERT INTO q VALUES (1, NULL), (2, 1); UPDATE q SET up = 2 WHERE id = 1; INSERT INTO q VALUES (3, 3)", a: "UPDATE q SET up = NULL; DELETE FROM q",
 			b: "INSERT INTO c VALUES (1, NULL, NULL, 2), (2, NULL, NULL, 3)", puts: 3, q: 3, c: 2},
 		{name: "a parent whose value another row has taken", start: "INSERT INTO p VALUES (1, 1)", a: "DELETE FROM p; INSERT INTO p VALUES (2, 1)", b: "INSERT INTO c VALUES (1, 1, NULL, NULL)", puts: 0, p: 1},
+		{name: "a child whose value a newer row has taken", start: "INSERT INTO p VALUES (1, 1)", a: "DELETE FROM p; INSERT INTO d VALUES (2, NULL, 1)", b: "INSERT INTO d VALUES (1, 1, 1)", older: true, puts: 0},
+		{name: "a child whose value an older row has taken", start: "INSERT INTO p VALUES (1, 1)", a: "DELETE FROM p; INSERT INTO d VALUES (2, NULL, 1)", b: "INSERT INTO d VALUES (1, 1, 1)", puts: 1, p: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, b, c := newBound(t, "a", schema), newBound(t, "b", schema), newBound(t, "c", schema)
-			a.exec(test.start)
+			a.at(10, test.start)
 			first := a.fold()
 			b.apply(first)
 			c.apply(first)
-			a.exec(test.a)
+			a.at(20, test.a)
 			deletes := a.fold()
-			b.exec(test.b)
+			at := int64(30)
+			if test.older {
+				at = 15
+			}
+			b.at(at, test.b)
 			children := b.fold()
 			made := len(b.made)
 			_, result := b.apply(deletes)

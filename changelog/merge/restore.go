@@ -181,7 +181,12 @@ func (m *merger) putParentAgain(ctx context.Context, r *changelog.Reference, par
 			continue
 		}
 		put := m.result.PutAgain
-		err = m.db.Conn.Attempt(ctx, func() error { return m.support(ctx, r.Child, m.image(r.Child, *w), nil) })
+		err = m.db.Conn.Attempt(ctx, func() error {
+			if err := m.support(ctx, r.Child, m.image(r.Child, *w), nil); err != nil {
+				return err
+			}
+			return m.couldShow(ctx, r.Child, w)
+		})
 		if errors.Is(err, errUnsupported) || changelog.Refused(err) {
 			m.result.PutAgain = put
 			continue
@@ -191,6 +196,26 @@ func (m *merger) putParentAgain(ctx context.Context, r *changelog.Reference, par
 		}
 	}
 	return nil
+}
+
+// couldShow fails with errUnsupported if parents are not all that a row lacks.
+func (m *merger) couldShow(ctx context.Context, table *changelog.Table, w *Winner) error {
+	v, err := m.view(ctx, table, w, true)
+	if err != nil {
+		return err
+	}
+	_, possible, err := m.claims(ctx, table, v.row)
+	if err != nil {
+		return err
+	}
+	if v.held.reason != "" || !possible {
+		return errUnsupported
+	}
+	rivals, err := m.rivals(ctx, table, v.row)
+	if slices.ContainsFunc(rivals, func(rival changelog.Clock) bool { return newer(table, &rival, w.Newest()) }) {
+		return errUnsupported
+	}
+	return err
 }
 
 // support puts the rows again that a row needs to be shown, and those that they
