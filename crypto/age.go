@@ -19,7 +19,7 @@ func identityFromSeed(seed []byte) (*age.HybridIdentity, error) {
 // from the secret.
 func parseIdentity(text string) (*age.HybridIdentity, error) {
 	identity, err := age.ParseHybridIdentity(text)
-	if err != nil || identity.String() != text {
+	if err != nil || !sameSecret([]byte(identity.String()), []byte(text)) {
 		return nil, fmt.Errorf("%w: not an age identity in its one spelling", ErrDamaged)
 	}
 	return identity, nil

@@ -150,7 +150,7 @@ func ParseCode(kind CodeKind, text string) (*Code, error) {
 	}
 	found, secret := CodeKind(data[0]), [16]byte(data[1:17])
 	switch {
-	case data[17] != codeChecksum(found, secret):
+	case !sameSecret(data[17:], []byte{codeChecksum(found, secret)}):
 		return nil, &CodeError{0, "is wrong in more than one place"}
 	case found != InviteCode && found != RecoveryCode:
 		return nil, &CodeError{0, "was made by a newer version, update the program"}

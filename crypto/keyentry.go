@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
@@ -71,7 +70,7 @@ func parseKeyEntry(entry []byte) (*KeyEntry, error) {
 		return nil, err
 	}
 	sum := hashLabelled(labelKeyEntry, entry[:max(0, len(entry)-32)])
-	if !bytes.HasSuffix(rest, sum[:]) {
+	if len(rest) < len(sum) || !sameSecret(rest[len(rest)-len(sum):], sum[:]) {
 		return nil, fmt.Errorf("%w: checksum is wrong", ErrDamaged)
 	}
 
