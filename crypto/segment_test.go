@@ -341,6 +341,40 @@ func TestNoRecipientInFiles(t *testing.T) {
 	}
 }
 
+// Ciphertexts are recorded by who hosts the folder, for machines to come. Each that stands there is for one hybrid,
+// post-quantum recipient.
+func TestCiphertextsAreForPostQuantumRecipients(t *testing.T) {
+	device, epoch := fixedDevice(t, 1), fixedEpoch(t, 9)
+	segment, err := ParseSegment(sealTestSegment(t, []byte("content")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := SealHead(HeadHeader{Space: testSpace, Counter: 1}, nil, epoch, device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := ParseHead(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite, err := fixedInvite(t, 4).Seal(testInviteFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := epoch.wrap([]PublicKeys{device.Public()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ciphertext := range map[string][]byte{
+		"segment": segment.file.payload, "head": head.file.payload, "invite": invite, "wrap": wrapped.Wraps[0].File,
+	} {
+		text := string(ciphertext)
+		if !strings.HasPrefix(text, "age-encryption.org/v1\n-> mlkem768x25519 ") || strings.Count(text[:strings.Index(text, "\n---")], "->") != 1 {
+			t.Errorf("%s begins with %.60q", name, text)
+		}
+	}
+}
+
 func FuzzSegment(f *testing.F) {
 	device, epoch := fixedDevice(f, 1), fixedEpoch(f, 9)
 	f.Add(sealTestSegment(f, []byte("content")))

@@ -123,13 +123,19 @@ var testPattern = regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
 // testNames returns the names of all tests of the repository.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
+	return namesOf(t, testPattern)
+}
+
+// namesOf returns what the pattern's group matches in the repository's tests.
+func namesOf(t *testing.T, pattern *regexp.Regexp) map[string]bool {
+	t.Helper()
 	names := make(map[string]bool)
 	err := filepath.WalkDir(repositoryRoot, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		source, err := os.ReadFile(path)
-		for _, match := range testPattern.FindAllSubmatch(bytes.ReplaceAll(source, []byte("\r\n"), []byte("\n")), -1) {
+		for _, match := range pattern.FindAllSubmatch(bytes.ReplaceAll(source, []byte("\r\n"), []byte("\n")), -1) {
 			names[string(match[1])] = true
 		}
 		return err
