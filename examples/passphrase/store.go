@@ -106,7 +106,7 @@ func writeIdentity(dir, passphrase string, workFactor int, identity *age.HybridI
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // fails once it was renamed
+	defer func() { _ = os.Remove(file.Name()) }() // fails once it was renamed
 	_, err = file.Write(sealed)
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err

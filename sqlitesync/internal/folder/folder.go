@@ -159,7 +159,7 @@ func (f *Folder) openPlain(name string, limit int64) (file, int64, error) {
 		err = checkFile(name, info, limit)
 	}
 	if err != nil {
-		opened.Close()
+		_ = opened.Close()
 		return nil, 0, err
 	}
 	return opened, info.Size(), nil
