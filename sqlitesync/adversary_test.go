@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // The tests in this file bear the folder, and members, of bad will. What they
@@ -353,7 +354,8 @@ func TestFalseHeadsAreNamedAndCostNothing(t *testing.T) {
 		{"scrypt", raw([]byte(scryptBomb)), crypto.ErrWrongKey, false},
 		{"a long age header", raw(ageHeader(1 << 20)[:1<<20]), crypto.ErrDamaged, false},
 		{"half a file", present[:len(present)/2], crypto.ErrDamaged, false},
-		{"of 20,000 devices, naming files elsewhere", seal(counter+1, string(seen), g.a, nil), nil, false},
+		{"with a name that clears the screen", seal(counter+1, `{"name":"\u001b[2J`+strings.Repeat("é", 1000)+`"}`, g.a, nil), nil, false},
+		{"of 20,000 devices, naming files elsewhere", seal(counter+2, string(seen), g.a, nil), nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			must(t, os.WriteFile(path, test.data, 0o600))
@@ -378,13 +380,16 @@ func TestFalseHeadsAreNamedAndCostNothing(t *testing.T) {
 			if got := devices[0].Err; (got == nil) != (test.is == nil) || got != nil && !errors.Is(got, test.is) {
 				t.Errorf("Devices says %v, want %v", got, test.is)
 			}
+			if name := devices[0].Name; len(name) > maxName+2 || strings.ContainsRune(name, '\x1b') {
+				t.Errorf("name %q", name)
+			}
 			if devices[0].Err != nil && strings.Contains(devices[0].Err.Error(), "secret") {
 				t.Error("the error quotes from the head")
 			}
 		})
 	}
 	// The rows flow, and a new head of the device mends it.
-	for range 3 { // the last case has raised the counter
+	for range 4 { // the last cases have raised the counter
 		must(t, os.Remove(path))
 		g.a.sync()
 	}
@@ -551,4 +556,30 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
 	settle(a, b, writer)
 	wantSame(t, []*testDevice{a, b, writer})
+}
+
+// A file that somebody has planted under the name of a device's next segment is
+// no twin of the device, and once it is gone the device goes on.
+func TestAFilePlantedForTheNextSegmentIsNoTwin(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'first', 1)")
+	settle(a, b)
+	planted := filepath.Join(a.directory(), segmentName(2))
+	for _, junk := range [][]byte{[]byte("junk"), nil} {
+		must(t, os.WriteFile(planted, junk, 0o600))
+		a.exec("UPDATE item SET n = n + 1")
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint(len(junk)))
+		b.trySync()
+		err := a.trySync()
+		e := a.problem()
+		if errors.Is(err, folder.ErrTwin) || e.Batch != 2 || !strings.HasSuffix(e.Path, segmentName(2)) || !strings.Contains(e.Hint, "Remove") {
+			t.Errorf("error %v, hint %q", e, e.Hint)
+		}
+		a.wantValue("of b", "SELECT name FROM item WHERE id = ?", fmt.Sprint(len(junk)))
+	}
+	must(t, os.Remove(planted))
+	settle(a, b)
+	a.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -83,6 +84,12 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 	if err != nil {
 		return err
 	}
+	// What stands in the folder and is no part of the history, anyone can have planted.
+	roster, err := crypto.ReadRoster(space, records)
+	if err != nil {
+		return err
+	}
+	records = slices.DeleteFunc(records, func(r *crypto.Record) bool { return !roster.Has(r.Hash()) })
 	s.records = make(map[string]*crypto.Record)
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		if err := createTables(ctx, s.handle.conn); err != nil {

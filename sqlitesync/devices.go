@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -89,8 +91,19 @@ func (s *Syncer) addHead(ctx context.Context, f *folder.Folder, member crypto.Me
 		device.Err = headFault(member.ID, err)
 		return
 	}
-	device.Name, device.LastSeen = content.Name, time.UnixMilli(content.Time)
+	device.Name, device.LastSeen = printable(content.Name), time.UnixMilli(content.Time)
 	device.Has = content.Seen[s.identity.device.String()]
+}
+
+// printable makes a name that another device has sent fit to be shown: at most
+// 100 bytes, without what terminals take for commands.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(name[:min(len(name), maxName)], "\uFFFD"))
 }
 
 // InviteOptions holds what may be chosen about an invite. A nil

@@ -57,7 +57,7 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 				return err
 			}
 			if err := f.PublishSegment(s.identity.device.String(), out.name, out.sealed); err != nil {
-				return s.publishFault(err, out.name.Last)
+				return s.segmentFault(f, out.name, err)
 			}
 			if err := s.setState(ctx, out.name, segmentPublished); err != nil {
 				return err
@@ -86,6 +86,20 @@ func (s *Syncer) announceSegments(ctx context.Context, segments []ownSegment) er
 		return err
 	}
 	return s.keys.publishing(ctx, newest.name.Last, file.Tail())
+}
+
+// segmentFault tells a twin from a file that somebody has planted: only who has
+// this device's keys can have signed what stands under the name.
+func (s *Syncer) segmentFault(f *folder.Folder, name folder.SegmentName, err error) error {
+	own := &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
+	if _, unsigned := s.openNamed(f, own, name); !errors.Is(err, folder.ErrTwin) || unsigned == nil {
+		return s.publishFault(err, name.Last)
+	}
+	return &Error{
+		Op: "publish", Device: s.identity.device, Batch: name.Last, Path: "devices/" + s.identity.device.String() + "/" + name.String(),
+		Err:  fmt.Errorf("%w: a file that this device has not written, or that was damaged, has the name of its next segment", ErrFolder),
+		Hint: "Remove the file: what this device has to say is kept, and the next pass publishes it.",
+	}
 }
 
 func (s *Syncer) publishFault(err error, batch uint64) error {

@@ -77,6 +77,8 @@ const (
 	defaultFlushDelay   = 250 * time.Millisecond
 	maxFlushDelay       = 2 * time.Second
 	defaultPollInterval = 30 * time.Second
+	// maxName bounds the name of a device, in bytes.
+	maxName = 100
 )
 
 // withDefaults returns a copy of o with every default filled in.
@@ -96,8 +98,8 @@ func (o *Options) withDefaults() (*Options, error) {
 		return nil, fmt.Errorf("options: Existing is %d", c.Existing)
 	case c.ForeignKeys < ForeignKeysAsHandle || c.ForeignKeys > ForeignKeysOff:
 		return nil, fmt.Errorf("options: ForeignKeys is %d", c.ForeignKeys)
-	case len(c.DeviceName) > 100:
-		return nil, fmt.Errorf("options: DeviceName is longer than 100 bytes")
+	case len(c.DeviceName) > maxName:
+		return nil, fmt.Errorf("options: DeviceName is longer than %d bytes", maxName)
 	}
 	if c.DeviceName == "" {
 		if c.DeviceName, _ = os.Hostname(); c.DeviceName == "" {

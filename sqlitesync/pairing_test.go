@@ -279,6 +279,9 @@ func TestAHostCanOnlyPreventPairing(t *testing.T) {
 					t.Errorf("%d members, want 3", n)
 				}
 			}
+			for path := range tree(t, filepath.Join(p.host.folder, "roster")) {
+				p.joiner.wantValue("0", "SELECT count(*) FROM sqlitesync_records WHERE hash = ?", filepath.Base(path))
+			}
 			for path := range tree(t, p.a.folder) {
 				if bytes.Contains(bytes.ToUpper(p.read(path)), []byte(p.code)) {
 					t.Errorf("%s holds the code", path)
