@@ -2,7 +2,6 @@ package crypto
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -48,12 +47,7 @@ func (f *Found) add(b *cryptobyte.Builder) {
 		b.AddUint8(1)
 	}
 	addKeys(b, f.Founder)
-	if f.Recovery == nil {
-		b.AddUint8(0)
-	} else {
-		b.AddUint8(1)
-		addKeys(b, *f.Recovery)
-	}
+	addRecovery(b, f.Recovery)
 	addWrappedEpoch(b, f.Epoch)
 }
 
@@ -64,15 +58,8 @@ func (d *decoder) found(r *Record) *Found {
 	f.ForeignKeys = foreignKeys == 2
 	f.Founder = d.keys()
 	d.require(f.Founder.ID() == r.Author, "author is not the id of the signing key")
-	switch presence := d.u8(); presence {
-	case 0:
-	case 1:
-		recovery := d.keys()
-		f.Recovery = &recovery
-		d.require(recovery.ID() != f.Founder.ID(), "recovery key is the founder's")
-	default:
-		d.fail("presence byte %d", presence)
-	}
+	f.Recovery = d.recovery()
+	d.require(f.Recovery == nil || f.Recovery.ID() != f.Founder.ID(), "recovery key is the founder's")
 	f.Epoch = d.wrappedEpoch()
 	d.require(f.Epoch.isFor(f.Founder.ID()), "no wrap for the founder")
 	d.require(f.Recovery == nil || f.Epoch.isFor(f.Recovery.ID()), "no wrap for the recovery key")
@@ -136,10 +123,9 @@ func (i *Invite) add(b *cryptobyte.Builder) {
 
 func (d *decoder) invite() *Invite {
 	i := &Invite{PublicKey: d.signingKey()}
-	i.Role = Role(d.u8())
+	i.Role = d.role()
 	i.Created = d.time()
 	i.Expires = d.time()
-	d.require(i.Role >= Admin && i.Role <= Reader, "role %d", uint8(i.Role))
 	d.require(i.Expires >= i.Created, "expires before it was created")
 	return i
 }
@@ -152,49 +138,4 @@ func newInvite(author *DeviceKeys, space SpaceID, parents []RecordHash, body Inv
 		Author:  author.id,
 		Body:    &body,
 	}, author.secret().signing)
-}
-
-// Admit is the body of an admit record. It is signed with the private half of the invite's key, which the code gives.
-type Admit struct {
-	Invite  RecordHash
-	Created uint64 // Unix milliseconds, by the clock of the new device
-	Keys    PublicKeys
-	Proof   [signatureSize]byte // the new device signs what is before it
-}
-
-func (a *Admit) add(b *cryptobyte.Builder) {
-	b.AddBytes(a.Invite[:])
-	b.AddUint64(a.Created)
-	addKeys(b, a.Keys)
-	b.AddBytes(a.Proof[:])
-}
-
-func (d *decoder) admit(r *Record) *Admit {
-	a := &Admit{}
-	d.fixed(a.Invite[:])
-	a.Created = d.time()
-	a.Keys = d.keys()
-	d.fixed(a.Proof[:])
-	d.require(a.Keys.ID() == r.Author, "author is not the id of the signing key")
-	if d.err == nil {
-		d.require(ed25519.Verify(a.Keys.Signing[:], admitProof(r.header), a.Proof[:]), "proof does not verify")
-	}
-	return a
-}
-
-// admitProof is what the new device signs: that it holds the key that it enters with.
-func admitProof(header []byte) []byte {
-	sum := sha256.Sum256(header[:len(header)-signatureSize])
-	return signedBytes(labelAdmit, sum[:])
-}
-
-func newAdmit(invite *InviteKeys, space SpaceID, parents []RecordHash, hash RecordHash, device *DeviceKeys, created uint64) (*Record, error) {
-	body := &Admit{Invite: hash, Created: created, Keys: device.Public()}
-	record := Record{Kind: KindAdmit, Space: space, Parents: parents, Author: device.id, Body: body}
-	header, err := record.encode() // once without the proof, to sign what is before it
-	if err != nil {
-		return nil, err
-	}
-	body.Proof = [signatureSize]byte(ed25519.Sign(device.secret().signing, admitProof(header)))
-	return newRecord(record, invite.secret().signing)
 }

@@ -13,7 +13,8 @@
 //	content, err := segment.Open(epoch, max)             // decrypted to the end
 //
 // [ParseHead] begins the same way for heads. [ParseRecord] and [ReadRoster] turn the signed records of a space into the
-// [Roster]: a pure function of the set of records, the same on every device and in every order of arrival. A [Code]
+// [Roster]: a pure function of the set of records, the same on every device and in every order of arrival. Its New methods
+// write the records that come next, and [Roster.Duty] says which an admin owes. A [Code]
 // gives the keys of an invite, [InviteKeys], which open an [InviteFile] and sign one admit record. A [KeyEntry] is what
 // a device keeps at home.
 //

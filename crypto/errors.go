@@ -23,6 +23,10 @@ var (
 	// ErrTooLarge means that a limit is exceeded: one of the caller's, or one of the format's when writing.
 	ErrTooLarge = errors.New("limit exceeded")
 
+	// ErrNotAllowed means that a record would have no effect: its author has not the right to write it, or it is about
+	// something that is not there.
+	ErrNotAllowed = errors.New("not allowed by the roster")
+
 	// ErrInvite means that an invite does not admit: it was spent, or never counted.
 	ErrInvite = errors.New("invite does not admit, it was used or is not valid")
 )

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/cryptotest"
 )
@@ -24,6 +25,7 @@ func goldenFiles(t *testing.T) map[string][]byte {
 		t.Fatal(err)
 	}
 	admit := h.add(h.roster().NewAdmit(fixedInvite(t, 4), invite.Hash(), second, 50))
+	decisions := goldenDecisions(h)
 	segment, tail, err := SealSegment(SegmentHeader{Space: h.space, First: 1, Last: 1}, []byte("batch 1"), epoch, founder)
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +44,29 @@ func goldenFiles(t *testing.T) map[string][]byte {
 		Device: founder, Space: h.space, Epochs: []*Epoch{epoch},
 		Machine: MachineHash(founder.ID(), "machine"), Batch: 1, Tail: tail,
 	}
-	return map[string][]byte{
+	files := map[string][]byte{
 		"found.record": h.found.File(), "invite.record": invite.File(), "admit.record": admit.File(),
 		"invite.age": inviteFile, "original.seg": segment, "compacted.seg": compacted, "head": head,
 		"keys": encodeKeyEntry(t, keys),
+	}
+	for name, record := range decisions {
+		files[name] = record.File()
+	}
+	return files
+}
+
+// goldenDecisions goes on after the second device was admitted by the invite of code 4.
+func goldenDecisions(h *history) map[string]*Record {
+	h.t.Helper()
+	founder, second, epoch := fixedDevice(h.t, 1), fixedDevice(h.t, 2), fixedEpoch(h.t, 9)
+	role := h.add(h.roster().NewRole(founder, Cut{Device: second.ID()}, Admin, 60))
+	succeed := h.add(h.roster().NewSucceed(second, fixedDevice(h.t, 3), 70))
+	withdraw := h.add(h.roster().NewWithdraw(founder, h.records[1].Hash(), 80))
+	revoke := h.add(h.roster().NewRevoke(founder, []Cut{{Device: second.ID(), Last: 1, Files: []FileHash{{1}, {2}}}}, 90))
+	recovery := fixedRecovery(h.t, 201).Public()
+	join := h.add(h.roster().NewJoin(founder, []*Epoch{epoch}, &recovery, 100))
+	return map[string]*Record{
+		"role.record": role, "succeed.record": succeed, "withdraw.record": withdraw, "revoke.record": revoke, "join.record": join,
 	}
 }
 
@@ -76,7 +97,10 @@ func TestGolden(t *testing.T) {
 		t.Error("the key entry is another")
 	}
 	var records []*Record
-	for _, name := range []string{"admit.record", "found.record", "invite.record"} {
+	names := []string{
+		"admit.record", "found.record", "invite.record", "role.record", "succeed.record", "withdraw.record", "revoke.record", "join.record",
+	}
+	for _, name := range names {
 		record, err := ParseRecord(read(name))
 		if err != nil {
 			t.Fatal(err)
@@ -88,8 +112,21 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	members := roster.Members()
-	if len(members) != 2 || members[1].ID != fixedDevice(t, 2).ID() || members[1].Role != Writer || len(roster.Refused())+len(roster.Waiting()) != 0 {
+	if len(members) != 2 || members[1].ID != fixedDevice(t, 3).ID() || members[1].Role != Admin || len(roster.Refused())+len(roster.Waiting()) != 0 {
 		t.Fatal(describe(roster))
+	}
+	log, ok := roster.Log(fixedDevice(t, 2).ID())
+	if !ok || log.Writes || log.Last != 1 || !slices.Equal(log.Files, []FileHash{{1}, {2}}) {
+		t.Errorf("log of the revoked device %+v", log)
+	}
+	if key, ok := roster.Recovery(); !ok || key != fixedRecovery(t, 201).Public() {
+		t.Error("the recovery key is another")
+	}
+	for device, want := range map[*DeviceKeys]int{fixedDevice(t, 1): 4, fixedDevice(t, 3): 3, fixedRecovery(t, 201): 2} {
+		epochs, err := roster.OpenEpochs(device, nil)
+		if err != nil || len(epochs) != want || epochs[want-1].ID() != roster.CurrentEpoch() {
+			t.Errorf("%s: epochs %v, error %v, want %d", device, epochs, err, want)
+		}
 	}
 	inviteFile, err := fixedInvite(t, 4).Open(read("invite.age"))
 	if err != nil {

@@ -11,35 +11,62 @@ import (
 const maxRecords = 8192
 
 // A graph holds the sound records of a space in canonical order: form, parents and signature are right. Whether a record
-// counts is decided in judge.go. See FORMAT.md, "From records to the roster".
+// counts is decided in valid.go and judge.go. See FORMAT.md, "From records to the roster".
+//
+// Its cost, for n records: n signatures to check; about n²/16 bytes of sets, 8 MB for the most that there can be; and as
+// many steps, because most records have one parent, or one that has seen the others. Each record that really joins
+// branches takes a judgement of all that it has seen, which is about n²/64 steps.
 type graph struct {
-	nodes   []node
-	index   map[RecordHash]int
-	grants  map[DeviceID][]int // nodes that give keys for the device id: found, admit
-	admits  map[int][]int      // invite -> its admits
-	byRank  []int              // valid nodes, by rank and then by place
+	nodes  []node
+	index  map[RecordHash]int
+	byRank []int // valid nodes, by rank and then by place
+
+	enters  map[DeviceID]bitset // nodes by which the id enters: found, admit, succeed; join for a recovery key
+	grants  map[DeviceID]bitset // nodes that give the device a role: found, admit, succeed, role
+	keys    bitset              // nodes that set a recovery key: found, join
+	takers  map[taking]bitset   // nodes that take authority from a device
+	ends    map[int]bitset      // invite -> nodes that withdraw it
+	admits  map[int][]int       // invite -> its admits
+	started map[EpochID]bitset  // nodes in which the epoch stands
+
 	refused []Refusal
 	waiting []RecordHash
-	kindErr *KindError // the first authentic record of a kind that this version cannot compute
+	kindErr *KindError // the first authentic record of a kind that this version does not know
 }
 
 // A node is a sound record. Its place in graph.nodes is its place in canonical order, so its past has smaller numbers.
 type node struct {
-	record *Record
-	past   bitset
-	invite int    // of an admit: its invite
-	reason Reason // why it is not valid in what its author could see; 0: it is
-	grant  int    // of an invite: the record that made its author an admin
-	rank   rank
+	record   *Record
+	past     bitset
+	future   bitset   // what has this record in its past
+	view     bitset   // what counts in the roster of its past
+	invite   int      // of an admit or withdraw: its invite
+	grant    int      // what gave its author the right to write it
+	role     Role     // of a succeed: what it passes on; of a role: what the device was before
+	device   DeviceID // of a found, admit, succeed: who enters
+	recovery DeviceID // of a record that sets a recovery key: its id
+	replaced DeviceID // of a join that does: the id of the one before
+	reason   Reason   // why it is not valid in what its author could see; 0: it is
+	rank     rank
+}
+
+// A taking is authority that a record can take from a device: to write what needs a role, or, of a reader, to be there.
+type taking struct {
+	device DeviceID
+	need   Role
 }
 
 // buildGraph takes the records in canonical order: of those whose parents have been taken, the one with the smallest
 // hash. A record that comes later never changes which of two others is first.
 func buildGraph(space SpaceID, records []*Record) (*graph, error) {
 	g := &graph{
-		index:  make(map[RecordHash]int),
-		grants: make(map[DeviceID][]int),
-		admits: make(map[int][]int),
+		index:   make(map[RecordHash]int),
+		enters:  make(map[DeviceID]bitset),
+		grants:  make(map[DeviceID]bitset),
+		takers:  make(map[taking]bitset),
+		ends:    make(map[int]bitset),
+		admits:  make(map[int][]int),
+		started: make(map[EpochID]bitset),
 	}
 	pending := make(map[RecordHash]*Record, len(records)) // not taken yet
 	children := make(map[RecordHash][]*Record)
@@ -105,6 +132,7 @@ func (g *graph) take(space SpaceID, record *Record) (sound bool, err error) {
 		g.refuse(record, reason, nil)
 		return false, nil
 	}
+	n.view = g.viewOf(&n)
 	if record.Body == nil {
 		g.takeUnsupported(&n)
 		return false, nil
@@ -112,29 +140,71 @@ func (g *graph) take(space SpaceID, record *Record) (sound bool, err error) {
 	if len(g.nodes) == maxRecords {
 		return false, fmt.Errorf("%w: more than %d records", ErrTooLarge, maxRecords)
 	}
+	g.add(n)
+	return true, nil
+}
 
+// add gives a sound record its place.
+func (g *graph) add(n node) {
 	i := len(g.nodes)
-	g.validate(&n, i)
+	n.reason = g.validate(&n, i)
 	g.nodes = append(g.nodes, n)
-	g.index[record.hash] = i
-	switch body := record.Body.(type) {
-	case *Found:
-		g.grants[record.Author] = append(g.grants[record.Author], i)
-		if body.Recovery != nil {
-			id := body.Recovery.ID()
-			g.grants[id] = append(g.grants[id], i)
-		}
-	case *Admit:
-		g.grants[record.Author] = append(g.grants[record.Author], i)
+	g.index[n.record.hash] = i
+	for j := range n.past.all {
+		g.nodes[j].future = g.nodes[j].future.with(i)
+	}
+	for _, epoch := range n.record.epochs() {
+		g.started[epoch.ID] = g.started[epoch.ID].with(i)
+	}
+	if n.recovery != (DeviceID{}) {
+		g.keys = g.keys.with(i)
+		g.enters[n.recovery] = g.enters[n.recovery].with(i)
+	}
+	if n.device != (DeviceID{}) {
+		g.enters[n.device] = g.enters[n.device].with(i)
+		g.grants[n.device] = g.grants[n.device].with(i)
+	}
+	if n.record.Kind == KindAdmit {
 		g.admits[n.invite] = append(g.admits[n.invite], i)
 	}
-	if n.reason == 0 {
-		at, _ := slices.BinarySearchFunc(g.byRank, i, func(a, b int) int {
-			return compareRank(g.nodes[a].rank, g.nodes[b].rank, a, b)
-		})
-		g.byRank = slices.Insert(g.byRank, at, i)
+	if n.reason != 0 {
+		return // it stands in the history, and does nothing
 	}
-	return true, nil
+	g.addTakings(&n, i)
+	at, _ := slices.BinarySearchFunc(g.byRank, i, func(a, b int) int {
+		return compareRank(g.nodes[a].rank, g.nodes[b].rank, a, b)
+	})
+	g.byRank = slices.Insert(g.byRank, at, i)
+}
+
+// addTakings notes what a valid record takes from others.
+func (g *graph) addTakings(n *node, i int) {
+	take := func(device DeviceID, needs ...Role) {
+		for _, need := range needs {
+			key := taking{device, need}
+			g.takers[key] = g.takers[key].with(i)
+		}
+	}
+	switch body := n.record.Body.(type) {
+	case *Withdraw:
+		g.ends[n.invite] = g.ends[n.invite].with(i)
+	case *RoleChange:
+		g.grants[body.Cut.Device] = g.grants[body.Cut.Device].with(i)
+		switch body.Role {
+		case Writer:
+			take(body.Cut.Device, Admin)
+		case Reader:
+			take(body.Cut.Device, Admin, Writer)
+		}
+	case *Revoke:
+		for _, cut := range body.Cuts {
+			take(cut.Device, Admin, Writer, Reader)
+		}
+	case *Join:
+		if n.replaced != (DeviceID{}) {
+			take(n.replaced, Admin)
+		}
+	}
 }
 
 // pastOf returns all records before this one. Its parents are in the graph.
@@ -146,6 +216,28 @@ func (g *graph) pastOf(record *Record) bitset {
 		past = past.with(i)
 	}
 	return past
+}
+
+// viewOf returns which records of the past count there. A record that has seen all of a history neither overrules nor
+// confirms anything in it, nor is it overruled: so where one parent has seen the others there is nothing to judge anew.
+func (g *graph) viewOf(n *node) bitset {
+	last := len(n.past)<<6 - 1
+	for ; last >= 0 && !n.past.has(last); last-- {
+	}
+	if last < 0 {
+		return nil
+	}
+	newest := &g.nodes[last] // nothing in the past has seen it, so it is a parent
+	for _, parent := range n.record.Parents {
+		if i := g.index[parent]; i != last && !newest.past.has(i) {
+			return g.judge(n.past, nil)
+		}
+	}
+	view := slices.Clone(newest.view)
+	if newest.reason == 0 {
+		view = view.with(last)
+	}
+	return view
 }
 
 // checkSignature finds the key that the record must be signed with in its own past, so that the answer depends on nothing
@@ -179,34 +271,32 @@ func (g *graph) checkSignature(n *node) Reason {
 // keysOf finds the keys of a device in a past. All records that give keys for one id give the same signing key: the id is
 // a hash of it.
 func (g *graph) keysOf(id DeviceID, past bitset) (PublicKeys, bool) {
-	for _, i := range g.grants[id] {
-		if past.has(i) {
-			return g.nodes[i].record.keysFor(id), true
-		}
+	i := g.enters[id].firstIn(past)
+	if i < 0 {
+		return PublicKeys{}, false
 	}
-	return PublicKeys{}, false
+	return g.nodes[i].record.keysFor(id), true
 }
 
-// keysFor returns the keys that a found or admit record gives for a device id.
+// keysFor returns the keys that a record gives for a device id, or a recovery key's.
 func (r *Record) keysFor(id DeviceID) PublicKeys {
 	switch body := r.Body.(type) {
 	case *Found:
 		if id == r.Author {
 			return body.Founder
 		}
-		return *body.Recovery
 	case *Admit:
 		return body.Keys
+	case *Succeed:
+		return body.Keys
 	}
-	return PublicKeys{}
+	return *r.recovery()
 }
 
-// takeUnsupported reports a record that is authentic but of a kind that this version cannot compute. Only who may write
-// such a record can cause that report: admins, for a succeed record any member. Otherwise anyone could stop everyone.
+// takeUnsupported reports a record that is authentic but of a kind that this version does not know. Only admins can cause
+// that report: otherwise any member could stop everyone.
 func (g *graph) takeUnsupported(n *node) {
-	view := g.judge(n.past, nil)
-	role, _, _ := g.authority(n.record.Author, view)
-	if role == 0 || n.record.Kind != KindSucceed && role != Admin {
+	if role, _, _ := g.authority(n.record.Author, n.view); role != Admin {
 		g.refuse(n.record, ReasonNotAdmin, nil)
 		return
 	}
@@ -248,30 +338,4 @@ func (g *graph) settlePending(pending map[RecordHash]*Record) {
 	}
 	slices.SortFunc(g.waiting, compareHashes)
 	slices.SortFunc(g.refused, func(a, b Refusal) int { return compareHashes(a.Record, b.Record) })
-}
-
-func compareHashes(a, b RecordHash) int { return bytes.Compare(a[:], b[:]) }
-
-// A bitset is a set of places in canonical order. It has no more words than it needs; the methods that return a bitset
-// may change the one they are called on.
-type bitset []uint64
-
-func (b bitset) has(i int) bool { return i>>6 < len(b) && b[i>>6]>>(i&63)&1 == 1 }
-
-func (b bitset) with(i int) bitset {
-	for len(b) <= i>>6 {
-		b = append(b, 0)
-	}
-	b[i>>6] |= 1 << (i & 63)
-	return b
-}
-
-func (b bitset) or(c bitset) bitset {
-	for len(b) < len(c) {
-		b = append(b, 0)
-	}
-	for i, word := range c {
-		b[i] |= word
-	}
-	return b
 }

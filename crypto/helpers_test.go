@@ -14,6 +14,7 @@ import (
 var (
 	fixedDevices sync.Map
 	fixedInvites sync.Map
+	fixedCodes   sync.Map
 )
 
 func fixedDevice(t testing.TB, n byte) *DeviceKeys {
@@ -53,6 +54,20 @@ func fixedInvite(t testing.TB, n byte) *InviteKeys {
 		t.Fatal(err)
 	}
 	fixedInvites.Store(n, keys)
+	return keys
+}
+
+// fixedRecovery returns the keys of a recovery code.
+func fixedRecovery(t testing.TB, n byte) *DeviceKeys {
+	t.Helper()
+	if kept, ok := fixedCodes.Load(n); ok {
+		return kept.(*DeviceKeys)
+	}
+	keys, err := fixedCode(RecoveryCode, n).RecoveryKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixedCodes.Store(n, keys)
 	return keys
 }
 

@@ -176,7 +176,7 @@ func parseInviteFile(plaintext []byte) (*InviteFile, error) {
 	f := &InviteFile{}
 	d.fixed(f.Space[:])
 	d.fixed(f.Invite[:])
-	f.Newest = d.hashes(1, maxParents)
+	f.Newest = hashList[RecordHash](&d, 1, maxParents)
 	f.Epochs = d.epochKeys()
 	f.Expires = d.time()
 	if err := d.end(); err != nil {

@@ -1,314 +1,723 @@
 package crypto
 
 import (
+	"bytes"
+	"cmp"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
 )
 
-// An oracle decides which records count, straight from the text of FORMAT.md: sets are maps, every rule is a recursive
-// function, nothing is kept, and it shares no code with the graph. It takes sound records only.
+// An oracle decides which records count, straight from the text of FORMAT.md: every rule is a recursive function over
+// all records, and it shares no code with the graph. It takes sound records only, at most 64 of them. What it has found
+// out about a record in a set is kept, or it would never end.
 type oracle struct {
-	records map[RecordHash]*Record
-	order   map[RecordHash]int // pos
+	records []*Record // in canonical order
+	pos     map[RecordHash]int
+	known   map[oracleQuestion]bool
+	ranks   map[int]oracleRank
 }
 
-type oracleSet map[RecordHash]bool
+// An oracleSet has a bit for each place in canonical order.
+type oracleSet uint64
+
+func (s oracleSet) has(i int) bool { return s>>i&1 == 1 }
+
+func (s oracleSet) list() (list []int) {
+	for ; s != 0; s &= s - 1 {
+		list = append(list, bits.TrailingZeros64(uint64(s)))
+	}
+	return list
+}
+
+type oracleQuestion struct {
+	record int
+	set    oracleSet
+	valid  bool
+}
 
 func newOracle(records []*Record) *oracle {
-	o := &oracle{records: map[RecordHash]*Record{}, order: map[RecordHash]int{}}
-	for _, r := range records {
-		o.records[r.Hash()] = r
-	}
-	for len(o.order) < len(o.records) {
+	o := &oracle{pos: map[RecordHash]int{}, known: map[oracleQuestion]bool{}, ranks: map[int]oracleRank{}}
+	for len(o.records) < len(records) {
 		var next *Record
-		for hash, r := range o.records {
-			if _, taken := o.order[hash]; taken {
+		for _, r := range records {
+			if _, taken := o.pos[r.Hash()]; taken {
 				continue
 			}
-			if slices.ContainsFunc(r.Parents, func(p RecordHash) bool { _, taken := o.order[p]; return !taken }) {
+			if slices.ContainsFunc(r.Parents, func(p RecordHash) bool { _, taken := o.pos[p]; return !taken }) {
 				continue
 			}
-			if next == nil || hash.String() < next.Hash().String() {
+			if next == nil || r.Hash().String() < next.Hash().String() {
 				next = r
 			}
 		}
-		o.order[next.Hash()] = len(o.order)
+		o.pos[next.Hash()] = len(o.records)
+		o.records = append(o.records, next)
 	}
 	return o
 }
 
-func (o *oracle) past(r *Record) oracleSet {
-	past := oracleSet{}
-	for _, p := range r.Parents {
-		past[p] = true
-		for q := range o.past(o.records[p]) {
-			past[q] = true
-		}
+func (o *oracle) all() oracleSet { return 1<<len(o.records) - 1 }
+
+func (o *oracle) past(i int) (past oracleSet) {
+	for _, p := range o.records[i].Parents {
+		past |= 1<<o.pos[p] | o.past(o.pos[p])
 	}
 	return past
 }
 
+// oracleRank is class and place.
 type oracleRank [2]int
 
 func (a oracleRank) less(b oracleRank) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }
 
-// member returns grant, role and rank of a device in the roster of a set.
-func (o *oracle) member(id DeviceID, set oracleSet) (grant *Record, role Role, rank oracleRank) {
-	for hash := range set {
-		r := o.records[hash]
+// recovery returns the record that set the recovery key of a set, and its id.
+func (o *oracle) recovery(set oracleSet) (grant int, id DeviceID) {
+	grant = -1
+	for _, i := range set.list() {
+		var keys *PublicKeys
+		switch body := o.records[i].Body.(type) {
+		case *Found:
+			keys = body.Recovery
+		case *Join:
+			keys = body.Recovery
+		}
+		if keys != nil && o.counts(i, set) {
+			grant, id = i, keys.ID()
+		}
+	}
+	return grant, id
+}
+
+// member returns grant, role and rank of a device or recovery key in the roster of a set.
+func (o *oracle) member(id DeviceID, set oracleSet) (grant int, role Role, rank oracleRank) {
+	if grant, key := o.recovery(set); grant >= 0 && key == id {
+		return grant, Admin, oracleRank{1, grant}
+	}
+	grant = -1
+	for _, i := range set.list() {
+		r := o.records[i]
 		switch body := r.Body.(type) {
+		case *Revoke:
+			if o.takes(i, id, Reader) && o.counts(i, set) {
+				return -1, 0, oracleRank{}
+			}
 		case *Found:
 			if r.Author == id {
-				return r, Admin, oracleRank{0, 0}
-			}
-			if body.Recovery != nil && body.Recovery.ID() == id {
-				return r, Admin, oracleRank{1, 0}
+				grant, role, rank = i, Admin, oracleRank{0, 0}
 			}
 		case *Admit:
-			if r.Author == id && o.counts(r, set) {
-				return r, o.records[body.Invite].Body.(*Invite).Role, o.rank(r)
+			if r.Author == id && o.counts(i, set) {
+				invite := o.pos[body.Invite]
+				grant, role, rank = i, o.records[invite].Body.(*Invite).Role, oracleRank{o.class(invite), i}
+			}
+		case *Succeed:
+			if body.Keys.ID() == id && o.counts(i, set) {
+				_, role, rank = o.member(r.Author, o.past(i))
+				grant, rank = i, oracleRank{rank[0], i}
+			}
+		case *RoleChange:
+			if body.Cut.Device == id && o.counts(i, set) {
+				grant, role, rank = i, body.Role, oracleRank{2, i}
+				if role == Admin {
+					rank[0] = o.rank(i)[0]
+				}
 			}
 		}
 	}
-	return nil, 0, oracleRank{}
+	return grant, role, rank
 }
 
 // class of the device that an invite admits.
-func (o *oracle) class(invite *Record) int {
-	if invite.Body.(*Invite).Role != Admin {
+func (o *oracle) class(invite int) int {
+	if o.records[invite].Body.(*Invite).Role != Admin {
 		return 2
 	}
 	return o.rank(invite)[0]
 }
 
-func (o *oracle) rank(r *Record) oracleRank {
-	if admit, ok := r.Body.(*Admit); ok {
-		return oracleRank{o.class(o.records[admit.Invite]), o.order[r.Hash()]}
+func (o *oracle) rank(i int) oracleRank {
+	if rank, ok := o.ranks[i]; ok {
+		return rank
 	}
-	if r.Kind == KindFound {
-		return oracleRank{0, 0}
+	r := o.records[i]
+	var rank oracleRank
+	switch body := r.Body.(type) {
+	case *Found:
+	case *Admit:
+		rank = oracleRank{o.class(o.pos[body.Invite]), i}
+	default:
+		_, _, rank = o.member(r.Author, o.past(i))
 	}
-	_, _, rank := o.member(r.Author, o.past(r))
+	o.ranks[i] = rank
 	return rank
 }
 
-// valid is C1.
-func (o *oracle) valid(r *Record) bool {
-	past := o.past(r)
-	switch body := r.Body.(type) {
-	case *Invite:
-		_, role, _ := o.member(r.Author, past)
-		return role == Admin
-	case *Admit:
-		invite := o.records[body.Invite]
-		if !o.counts(invite, past) || body.Created > invite.Body.(*Invite).Expires {
-			return false
+// entered reports whether an id was ever a member, or a recovery key, in a set.
+func (o *oracle) entered(id DeviceID, set oracleSet) bool {
+	return slices.ContainsFunc(set.list(), func(i int) bool {
+		change, ok := o.records[i].Body.(*RoleChange)
+		return (slices.Contains(o.admitted(i), id) || ok && change.Cut.Device == id) && o.counts(i, set)
+	})
+}
+
+// wasMember is entered for devices alone.
+func (o *oracle) wasMember(id DeviceID, set oracleSet) bool {
+	return slices.ContainsFunc(set.list(), func(i int) bool {
+		r := o.records[i]
+		is := false
+		switch body := r.Body.(type) {
+		case *Found, *Admit:
+			is = r.Author == id
+		case *Succeed:
+			is = body.Keys.ID() == id
+		case *RoleChange:
+			is = body.Cut.Device == id
 		}
-		for hash := range past {
-			if other, ok := o.records[hash].Body.(*Admit); ok && other.Invite == body.Invite && o.valid(o.records[hash]) {
+		return is && o.counts(i, set)
+	})
+}
+
+// admitted returns the ids that enter by a record.
+func (o *oracle) admitted(i int) (ids []DeviceID) {
+	r := o.records[i]
+	switch body := r.Body.(type) {
+	case *Found:
+		ids = []DeviceID{r.Author}
+		if body.Recovery != nil {
+			ids = append(ids, body.Recovery.ID())
+		}
+	case *Admit:
+		ids = []DeviceID{r.Author}
+	case *Succeed:
+		ids = []DeviceID{body.Keys.ID()}
+	case *Join:
+		if body.Recovery != nil {
+			ids = []DeviceID{body.Recovery.ID()}
+		}
+	}
+	return ids
+}
+
+func oracleEpochs(r *Record) []WrappedEpoch {
+	switch body := r.Body.(type) {
+	case *Found:
+		return []WrappedEpoch{body.Epoch}
+	case *Withdraw:
+		return body.Epochs
+	case *Revoke:
+		return body.Epochs
+	case *Join:
+		return body.Epochs
+	}
+	return nil
+}
+
+// takes reports whether a record takes from a device what needs a role.
+func (o *oracle) takes(i int, id DeviceID, need Role) bool {
+	switch body := o.records[i].Body.(type) {
+	case *Revoke:
+		return slices.ContainsFunc(body.Cuts, func(cut Cut) bool { return cut.Device == id })
+	case *RoleChange:
+		return body.Cut.Device == id && body.Role > need
+	case *Join:
+		if body.Recovery != nil {
+			grant, key := o.recovery(o.past(i))
+			return grant >= 0 && key == id && need == Admin
+		}
+	}
+	return false
+}
+
+// closed reports whether an invite was withdrawn in a set, or has lost its author there.
+func (o *oracle) closed(invite int, set oracleSet) bool {
+	for _, i := range set.list() {
+		withdraw, ok := o.records[i].Body.(*Withdraw)
+		ends := ok && o.pos[withdraw.Invite] == invite
+		if (ends || o.takes(i, o.records[invite].Author, Admin) && !o.past(invite).has(i)) && o.counts(i, set) {
+			return true
+		}
+	}
+	return false
+}
+
+// valid is C1.
+func (o *oracle) valid(i int) bool {
+	question := oracleQuestion{record: i, valid: true}
+	answer, ok := o.known[question]
+	if !ok {
+		answer = o.isValid(i)
+		o.known[question] = answer
+	}
+	return answer
+}
+
+func (o *oracle) isValid(i int) bool {
+	r, past := o.records[i], o.past(i)
+	if r.Kind == KindFound {
+		return true
+	}
+	if admit, ok := r.Body.(*Admit); ok {
+		invite := o.pos[admit.Invite]
+		for _, j := range past.list() {
+			if other, ok := o.records[j].Body.(*Admit); ok && other.Invite == admit.Invite && o.valid(j) {
 				return false
 			}
 		}
-		_, role, _ := o.member(r.Author, past)
-		return role == 0
+		return o.counts(invite, past) && !o.closed(invite, past) &&
+			admit.Created <= o.records[invite].Body.(*Invite).Expires && !o.entered(r.Author, past)
 	}
-	return true
-}
-
-func (o *oracle) counts(r *Record, set oracleSet) bool {
-	if !o.valid(r) {
+	_, role, _ := o.member(r.Author, past)
+	if succeed, ok := r.Body.(*Succeed); ok {
+		_, recovery := o.recovery(past)
+		return role != 0 && recovery != r.Author && !o.entered(succeed.Keys.ID(), past)
+	}
+	if role != Admin {
 		return false
 	}
-	switch body := r.Body.(type) {
-	case *Invite:
-		grant, _, _ := o.member(r.Author, o.past(r))
-		return o.counts(grant, set)
-	case *Admit:
-		if !o.counts(o.records[body.Invite], set) || o.chosen(body.Invite, set) != r.Hash() {
-			return false
-		}
-		for hash := range set {
-			other := o.records[hash]
-			if other != r && other.Kind == KindAdmit && other.Author == r.Author && o.rank(other).less(o.rank(r)) && o.counts(other, set) {
-				return false
+	if epochs := oracleEpochs(r); len(epochs) > 0 {
+		for _, j := range past.list() {
+			for _, epoch := range oracleEpochs(o.records[j]) {
+				if epoch.ID == epochs[len(epochs)-1].ID {
+					return false
+				}
 			}
 		}
-		grant, _, _ := o.member(r.Author, oracleSet{o.foundHash(): true})
-		return grant == nil // the founder and the recovery key are there already
+	}
+	switch body := r.Body.(type) {
+	case *Withdraw:
+		invite, ok := o.pos[body.Invite]
+		return ok && past.has(invite) && o.records[invite].Kind == KindInvite
+	case *RoleChange:
+		_, had, _ := o.member(body.Cut.Device, past)
+		_, recovery := o.recovery(past)
+		return had != 0 && had != body.Role && body.Cut.Device != recovery
+	case *Revoke:
+		return !slices.ContainsFunc(body.Cuts, func(cut Cut) bool { return !o.wasMember(cut.Device, past) })
+	case *Join:
+		return body.Recovery == nil || !o.entered(body.Recovery.ID(), past)
 	}
 	return true
 }
 
-func (o *oracle) foundHash() RecordHash {
-	for hash, r := range o.records {
-		if r.Kind == KindFound {
-			return hash
-		}
+func (o *oracle) counts(i int, set oracleSet) bool {
+	question := oracleQuestion{record: i, set: set}
+	answer, ok := o.known[question]
+	if !ok {
+		answer = o.valid(i) && o.stands(i, set) && !o.overruled(i, set)
+		o.known[question] = answer
 	}
-	return RecordHash{}
+	return answer
 }
 
-func (o *oracle) chosen(invite RecordHash, set oracleSet) RecordHash {
-	candidates := oracleSet{}
-	for hash := range set {
-		if admit, ok := o.records[hash].Body.(*Admit); ok && admit.Invite == invite && o.valid(o.records[hash]) {
-			candidates[hash] = true
+// stands is C2, C4 and C5.
+func (o *oracle) stands(i int, set oracleSet) bool {
+	r := o.records[i]
+	switch body := r.Body.(type) {
+	case *Found:
+		return true
+	case *Admit:
+		if !o.counts(o.pos[body.Invite], set) || o.chosen(body.Invite, set) != i {
+			return false
+		}
+	default:
+		if grant, _, _ := o.member(r.Author, o.past(i)); !o.counts(grant, set) {
+			return false
 		}
 	}
-	place := oracleRank{o.class(o.records[invite]), o.order[invite]}
-	var confirming *Record
-	var confirmed RecordHash
-	for hash := range set {
-		r := o.records[hash]
-		if r.Kind == KindAdmit || !o.rank(r).less(place) || !o.counts(r, set) {
+	for _, j := range set.list() {
+		first := o.rank(j).less(o.rank(i)) || o.rank(j) == o.rank(i) && j < i
+		same := slices.ContainsFunc(o.admitted(j), func(id DeviceID) bool { return slices.Contains(o.admitted(i), id) })
+		if j != i && first && same && o.counts(j, set) {
+			return false
+		}
+	}
+	return true
+}
+
+// overruled is C3.
+func (o *oracle) overruled(i int, set oracleSet) bool {
+	r := o.records[i]
+	author, need, invite := r.Author, Admin, -1
+	switch body := r.Body.(type) {
+	case *Found:
+		return false
+	case *Admit:
+		invite = o.pos[body.Invite]
+		author = o.records[invite].Author
+	case *Succeed:
+		_, need, _ = o.member(author, o.past(i))
+	}
+	for _, v := range set.list() {
+		if v == i || o.past(i).has(v) || o.past(v).has(i) || !o.rank(v).less(o.rank(i)) {
 			continue
 		}
-		var seen []RecordHash
-		for q := range o.past(r) {
-			if candidates[q] {
-				seen = append(seen, q)
-			}
+		withdraw, ok := o.records[v].Body.(*Withdraw)
+		if (ok && invite >= 0 && o.pos[withdraw.Invite] == invite || o.takes(v, author, need)) && o.counts(v, set) {
+			return true
 		}
+	}
+	return false
+}
+
+func (o *oracle) candidates(invite RecordHash, set oracleSet) (candidates oracleSet) {
+	for _, i := range set.list() {
+		if admit, ok := o.records[i].Body.(*Admit); ok && admit.Invite == invite && o.valid(i) {
+			candidates |= 1 << i
+		}
+	}
+	return candidates
+}
+
+// chosen is C4.
+func (o *oracle) chosen(invite RecordHash, set oracleSet) int {
+	candidates := o.candidates(invite, set)
+	place := oracleRank{o.class(o.pos[invite]), o.pos[invite]}
+	confirming, confirmed := -1, -1
+	for _, i := range set.list() {
+		if o.records[i].Kind == KindAdmit || !o.valid(i) || o.rank(i)[0] == 2 || !o.rank(i).less(place) || !o.counts(i, set) {
+			continue
+		}
+		seen := (o.past(i) & candidates).list()
 		if len(seen) != 1 {
 			continue
 		}
-		if confirming == nil || o.rank(r).less(o.rank(confirming)) ||
-			o.rank(r) == o.rank(confirming) && hash.String() < confirming.Hash().String() {
-			confirming, confirmed = r, seen[0]
+		if confirming < 0 || o.rank(i).less(o.rank(confirming)) ||
+			o.rank(i) == o.rank(confirming) && o.records[i].Hash().String() < o.records[confirming].Hash().String() {
+			confirming, confirmed = i, seen[0]
 		}
 	}
-	if confirming != nil {
+	if confirming >= 0 {
 		return confirmed
 	}
-	var best RecordHash
-	for hash := range candidates {
-		if best == (RecordHash{}) || hash.String() < best.String() {
-			best = hash
+	best := -1
+	for _, i := range candidates.list() {
+		if best < 0 || o.records[i].Hash().String() < o.records[best].Hash().String() {
+			best = i
 		}
 	}
 	return best
 }
 
+// members returns the living devices by rank.
+func (o *oracle) members() (members []Member) {
+	ids := map[DeviceID]bool{}
+	for i := range o.records {
+		for _, id := range o.admitted(i) {
+			ids[id] = true
+		}
+	}
+	ranks := map[DeviceID][3]int{}
+	_, recovery := o.recovery(o.all())
+	for id := range ids {
+		if grant, role, rank := o.member(id, o.all()); role != 0 && id != recovery {
+			members = append(members, Member{ID: id, Role: role})
+			ranks[id] = [3]int{rank[0], rank[1], grant}
+		}
+	}
+	slices.SortFunc(members, func(a, b Member) int { x, y := ranks[a.ID], ranks[b.ID]; return slices.Compare(x[:], y[:]) })
+	return members
+}
+
+func (o *oracle) openInvites() (open []RecordHash) {
+	for i, r := range o.records {
+		if r.Kind == KindInvite && o.counts(i, o.all()) && o.candidates(r.Hash(), o.all()) == 0 && !o.closed(i, o.all()) {
+			open = append(open, r.Hash())
+		}
+	}
+	return open
+}
+
+func (o *oracle) currentEpoch() EpochID {
+	best := -1
+	for i := range o.records {
+		if len(oracleEpochs(o.records[i])) == 0 || !o.counts(i, o.all()) {
+			continue
+		}
+		seen := slices.ContainsFunc(o.all().list(), func(j int) bool {
+			return len(oracleEpochs(o.records[j])) > 0 && o.counts(j, o.all()) && o.past(j).has(i)
+		})
+		if seen {
+			continue
+		}
+		if best < 0 || o.rank(i).less(o.rank(best)) ||
+			o.rank(i) == o.rank(best) && o.records[i].Hash().String() < o.records[best].Hash().String() {
+			best = i
+		}
+	}
+	epochs := oracleEpochs(o.records[best])
+	return epochs[len(epochs)-1].ID
+}
+
+// cut returns the largest number and the files of all records that end a device's writing.
+func (o *oracle) cut(id DeviceID) (ended bool, last uint64, files []FileHash) {
+	for i, r := range o.records {
+		if !o.counts(i, o.all()) {
+			continue
+		}
+		var cuts []Cut
+		switch body := r.Body.(type) {
+		case *Revoke:
+			cuts = body.Cuts
+		case *RoleChange:
+			if body.Role == Reader {
+				cuts = []Cut{body.Cut}
+			}
+		}
+		for _, cut := range cuts {
+			if cut.Device == id {
+				ended, last, files = true, max(last, cut.Last), append(files, cut.Files...)
+			}
+		}
+	}
+	slices.SortFunc(files, func(a, b FileHash) int { return bytes.Compare(a[:], b[:]) })
+	return ended, last, slices.Compact(files)
+}
+
 // TestRosterOracle compares random histories with the oracle, in several orders of arrival.
 func TestRosterOracle(t *testing.T) {
-	recovery, err := fixedCode(RecoveryCode, 200).RecoveryKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
 	base := newHistory(t)
 	reached := make(map[Reason]int)
-	confirmed := 0
+	counting := make(map[Kind]int)
+	confirmed, concurrent, lowered := 0, 0, 0
 	for seed := range uint64(400) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		h := &history{t: t, space: base.space, found: base.found, records: []*Record{base.found}}
-		codes := make(map[*Record]byte)
-		for len(h.records) < 9 {
-			h.addRandom(random, codes, recovery)
+		g := &generator{
+			history: &history{t: t, space: base.space, found: base.found, records: []*Record{base.found}},
+			random:  rand.New(rand.NewPCG(seed, 1)), codes: make(map[*Record]byte),
 		}
-		all := oracleSet{}
-		for _, r := range h.records {
-			all[r.Hash()] = true
+		for len(g.records) < 16 {
+			g.add()
 		}
-		o := newOracle(h.records)
-		whole := describe(h.roster())
-		for range 4 {
-			random.Shuffle(len(h.records), func(i, j int) { h.records[i], h.records[j] = h.records[j], h.records[i] })
-			roster := h.roster()
-			if got := describe(roster); got != whole {
+		o := newOracle(g.records)
+		whole := describe(g.roster())
+		for range 3 {
+			g.random.Shuffle(len(g.records), func(i, j int) { g.records[i], g.records[j] = g.records[j], g.records[i] })
+			if got := describe(g.roster()); got != whole {
 				t.Fatalf("seed %d: another order gives another roster:\n%s\n\nnot\n\n%s", seed, got, whole)
 			}
 		}
-		roster := h.roster()
-		for _, r := range h.records {
-			i, ok := roster.graph.index[r.Hash()]
-			if !ok {
-				t.Fatalf("seed %d: a record of the generator is not sound: %s", seed, describe(roster))
-			}
-			if got, want := roster.counts.has(i), o.counts(r, all); got != want {
-				t.Fatalf("seed %d: %s record %.8s counts: %v, the oracle says %v\n%s", seed, r.Kind, r.Hash(), got, want, whole)
-			}
-			if got := roster.graph.nodes[i]; got.reason == 0 && oracleRank([2]int{int(got.rank.class), got.rank.place}) != o.rank(r) {
-				t.Fatalf("seed %d: rank %v, the oracle says %v", seed, got.rank, o.rank(r))
-			}
+		roster := g.roster()
+		compareOracle(t, seed, o, roster)
+		if t.Failed() {
+			t.Fatal(whole)
 		}
 		for _, refusal := range roster.Refused() {
 			reached[refusal.Reason]++
+			if refusal.Reason == ReasonOverruled && refusal.Kind == KindRevoke {
+				concurrent++
+			}
 		}
-		for _, r := range h.records {
-			if i := roster.graph.index[r.Hash()]; r.Kind == KindInvite && roster.counts.has(i) {
-				candidates := roster.graph.candidates(i, everything(len(h.records)))
-				if len(candidates) > 1 && roster.graph.confirmed(i, candidates, roster.counts) >= 0 {
-					confirmed++
-				}
+		for i, r := range o.records {
+			if o.counts(i, o.all()) {
+				counting[r.Kind]++
+			}
+			if change, ok := r.Body.(*RoleChange); ok && o.counts(i, o.all()) && change.Role == Reader {
+				lowered++
+			}
+			if candidates := o.candidates(r.Hash(), o.all()); r.Kind == KindInvite && bits.OnesCount64(uint64(candidates)) > 1 &&
+				roster.graph.confirmed(i, candidates.list(), roster.counts) >= 0 {
+				confirmed++
 			}
 		}
 	}
 	// A comparison that never meets a rule proves nothing about it.
-	for _, reason := range []Reason{ReasonNotAdmin, ReasonAuthorVoid, ReasonInviteVoid, ReasonExpired, ReasonSpent, ReasonDevice} {
+	for reason := ReasonNotAdmin; reason <= ReasonOverruled; reason++ {
 		if reached[reason] == 0 {
 			t.Errorf("no history has a record that %s", reason)
 		}
 	}
-	if confirmed == 0 {
-		t.Error("no history has a confirmed admit among several")
-	}
-	t.Logf("refusals: %v, confirmed: %d", reached, confirmed)
-}
-
-func everything(n int) (all bitset) {
-	for i := range n {
-		all = all.with(i)
-	}
-	return all
-}
-
-// addRandom adds a sound record: any parents, any author known in its past, any device, any code.
-func (h *history) addRandom(random *rand.Rand, codes map[*Record]byte, recovery *DeviceKeys) {
-	h.t.Helper()
-	parents := []*Record{h.records[random.IntN(len(h.records))]}
-	if random.IntN(2) == 0 {
-		parents = append(parents, h.records[random.IntN(len(h.records))])
-	}
-	o := newOracle(h.records)
-	past := oracleSet{}
-	for _, p := range parents {
-		past[p.Hash()] = true
-		for q := range o.past(p) {
-			past[q] = true
+	for kind := KindFound; kind <= KindJoin; kind++ {
+		if counting[kind] == 0 {
+			t.Errorf("no history has a %s record that counts", kind)
 		}
 	}
-	authors := []*DeviceKeys{fixedDevice(h.t, 1), fixedDevice(h.t, 1), recovery}
-	var invites []*Record
-	for _, r := range h.records { // not over the map: the seed must reproduce the history
-		if !past[r.Hash()] {
-			continue
+	if confirmed == 0 || concurrent == 0 || lowered == 0 {
+		t.Errorf("confirmed admits among several: %d, revocations overruled: %d, devices lowered: %d", confirmed, concurrent, lowered)
+	}
+	t.Logf("refusals: %v, counting: %v, confirmed: %d", reached, counting, confirmed)
+}
+
+func compareOracle(t *testing.T, seed uint64, o *oracle, roster *Roster) {
+	t.Helper()
+	for i, r := range o.records {
+		if place, ok := roster.graph.index[r.Hash()]; !ok || place != i {
+			t.Errorf("seed %d: a record of the generator is not sound, or has another place", seed)
+			return
 		}
-		switch r.Kind {
-		case KindInvite:
-			invites = append(invites, r)
-		case KindAdmit:
-			for n := byte(2); n < 6; n++ {
-				if keys := fixedDevice(h.t, n); keys.ID() == r.Author {
-					authors = append(authors, keys, keys)
-				}
+		if got, want := roster.counts.has(i), o.counts(i, o.all()); got != want {
+			t.Errorf("seed %d: %s record %.8s counts: %v, the oracle says %v", seed, r.Kind, r.Hash(), got, want)
+		}
+		if n := roster.graph.nodes[i]; n.reason == 0 && (oracleRank{int(n.rank.class), n.rank.place}) != o.rank(i) {
+			t.Errorf("seed %d: rank %v, the oracle says %v", seed, n.rank, o.rank(i))
+		}
+	}
+	members := roster.Members()
+	same := func(a, b Member) bool { return a.ID == b.ID && a.Role == b.Role }
+	if want := o.members(); !slices.EqualFunc(members, want, same) {
+		t.Errorf("seed %d: members %v, the oracle says %v", seed, members, want)
+	}
+	var open []RecordHash
+	for _, invite := range roster.Invites() {
+		open = append(open, invite.Record)
+	}
+	if want := o.openInvites(); !slices.Equal(open, want) {
+		t.Errorf("seed %d: open invites %v, the oracle says %v", seed, open, want)
+	}
+	if got, want := roster.CurrentEpoch(), o.currentEpoch(); got != want {
+		t.Errorf("seed %d: current epoch %s, the oracle says %s", seed, got, want)
+	}
+	grant, recovery := o.recovery(o.all())
+	if keys, ok := roster.Recovery(); ok != (grant >= 0) || ok && keys.ID() != recovery {
+		t.Errorf("seed %d: recovery key %v, the oracle says %v", seed, keys.ID(), recovery)
+	}
+	for i := range o.records {
+		for _, id := range o.admitted(i) {
+			ended, last, files := o.cut(id)
+			log, was := roster.Log(id)
+			if was != o.wasMember(id, o.all()) {
+				t.Errorf("seed %d: device %s was a member: %v", seed, id.Short(), was)
+			}
+			if was && (log.Cut != ended || log.Last != last || !slices.Equal(log.Files, files) || log.Keys.ID() != id) {
+				t.Errorf("seed %d: log of device %s %+v, the oracle says %v %d %v", seed, id.Short(), log, ended, last, files)
+			}
+			if _, role, _ := o.member(id, o.all()); was && log.Writes != (role == Admin || role == Writer) {
+				t.Errorf("seed %d: device %s writes: %v", seed, id.Short(), log.Writes)
 			}
 		}
 	}
-	if len(invites) > 0 && random.IntN(5) < 3 {
-		invite := invites[random.IntN(len(invites))]
-		created := uint64(50)
-		if random.IntN(12) == 0 {
-			created = 101
+}
+
+// A generator adds sound records: any parents, any author known in their past, about anything.
+type generator struct {
+	*history
+	random *rand.Rand
+	codes  map[*Record]byte
+	made   int
+	past   []*Record // of the record under way
+	keys   []*DeviceKeys
+}
+
+// pick returns one of the elements, and the zero value if there are none.
+func pick[T any](random *rand.Rand, list []T) (picked T) {
+	if len(list) > 0 {
+		picked = list[random.IntN(len(list))]
+	}
+	return picked
+}
+
+func (g *generator) add() {
+	g.t.Helper()
+	g.made++
+	// Mostly after what is newest, so that histories get long; else back-dated.
+	parent := func() *Record {
+		if g.random.IntN(5) < 3 {
+			return g.records[len(g.records)-1-g.random.IntN(min(3, len(g.records)))]
 		}
-		h.admit(invite, codes[invite], byte(2+random.IntN(4)), created, parents...)
+		return pick(g.random, g.records)
+	}
+	parents := []*Record{parent()}
+	if g.random.IntN(2) == 0 {
+		parents = append(parents, parent())
+	}
+	g.look(parents)
+	author := pick(g.random, g.keys)
+	var invites []*Record
+	for _, r := range g.past {
+		if r.Kind == KindInvite {
+			invites = append(invites, r)
+		}
+	}
+	anyDevice := pick(g.random, g.keys).ID()
+	var body Body
+	created := uint64(g.made)
+	switch n := g.random.IntN(20); {
+	case n < 8 && len(invites) > 0:
+		invite := pick(g.random, invites)
+		if g.random.IntN(12) == 0 {
+			created = 101 + uint64(g.made)
+		}
+		g.admit(invite, g.codes[invite], byte(2+g.random.IntN(4)), created, parents...)
+		return
+	case n == 8:
+		next := fixedDevice(g.t, byte(2+g.random.IntN(7)))
+		if next.ID() != author.ID() {
+			g.history.add(newSucceed(author, g.space, hashesOf(parents), next, created))
+		}
+		return
+	case n == 9 && len(invites) > 0:
+		body = &Withdraw{Created: created, Invite: pick(g.random, invites).Hash(), Epochs: g.epochs(nil)}
+		if g.random.IntN(10) == 0 {
+			body.(*Withdraw).Invite = g.found.Hash()
+		}
+	case n < 12:
+		body = &RoleChange{Created: created, Cut: g.cut(anyDevice), Role: Role(1 + g.random.IntN(3))}
+	case n < 15:
+		cuts := []Cut{g.cut(anyDevice)}
+		if other := pick(g.random, g.keys).ID(); g.random.IntN(4) == 0 && other != anyDevice {
+			cuts = append(cuts, g.cut(other))
+			slices.SortFunc(cuts, func(a, b Cut) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+		}
+		body = &Revoke{Created: created, Cuts: cuts, Epochs: g.epochs(nil)}
+	case n == 15 || n == 9:
+		join := &Join{Created: created}
+		if g.random.IntN(3) < 2 {
+			keys := fixedRecovery(g.t, byte(200+g.random.IntN(3))).Public()
+			join.Recovery = &keys
+		}
+		join.Epochs = g.epochs(join.Recovery)
+		body = join
+	default:
+		role := cmp.Or(Role(max(0, g.random.IntN(6)-2)), Admin)
+		code := byte(20 + len(g.codes))
+		invite := g.invite(author, code, min(role, Reader), parents...)
+		g.codes[invite] = code
 		return
 	}
-	role := Admin
-	if random.IntN(4) == 0 {
-		role = Writer
+	g.decision(author, body, parents...)
+}
+
+// look finds the past of the parents, and whose keys stand there.
+func (g *generator) look(parents []*Record) {
+	o := newOracle(g.records)
+	var past oracleSet
+	for _, p := range parents {
+		i := o.pos[p.Hash()]
+		past |= 1<<i | o.past(i)
 	}
-	code := byte(20 + len(codes))
-	invite := h.invite(authors[random.IntN(len(authors))], code, role, parents...)
-	codes[invite] = code
+	g.past, g.keys = nil, nil
+	known := map[DeviceID]bool{}
+	for _, i := range past.list() {
+		g.past = append(g.past, o.records[i])
+		for _, id := range o.admitted(i) {
+			known[id] = true
+		}
+	}
+	for n := byte(1); n < 10; n++ {
+		if keys := fixedDevice(g.t, n); known[keys.ID()] {
+			g.keys = append(g.keys, keys, keys)
+		}
+	}
+	g.keys = append(g.keys, fixedDevice(g.t, 1))
+	for n := byte(200); n < 204; n++ {
+		if keys := fixedRecovery(g.t, n); known[keys.ID()] {
+			g.keys = append(g.keys, keys)
+		}
+	}
+}
+
+func (g *generator) cut(device DeviceID) Cut {
+	return Cut{Device: device, Last: uint64(g.random.IntN(5)), Files: []FileHash{{byte(g.random.IntN(4))}}}
+}
+
+func (g *generator) epochs(recovery *PublicKeys) []WrappedEpoch {
+	id := EpochID{1, byte(g.made)}
+	if g.random.IntN(10) == 0 {
+		id = EpochID{1, byte(g.random.IntN(g.made + 1))}
+	}
+	member := fixedDevice(g.t, 1).ID()
+	if recovery != nil {
+		member = recovery.ID()
+	}
+	return []WrappedEpoch{{ID: id, Wraps: []Wrap{{Member: member, File: []byte{1}}}}}
 }

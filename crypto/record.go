@@ -8,16 +8,12 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-const (
-	maxParents = 256
-
-	labelAdmit = "sqlitesync/admit/v1"
-)
+const maxParents = 256
 
 // A Kind says what a record does.
 type Kind uint8
 
-// The kinds of records. This version decodes the first three; of the others it reads who wrote them and where they stand.
+// The kinds of records. Of kinds above these this version reads who wrote them and where they stand.
 const (
 	KindFound    Kind = 1 + iota // makes the space; the author is its first member
 	KindInvite                   // opens a place
@@ -56,20 +52,21 @@ type Record struct {
 	Space   SpaceID      // zero in a found record, whose hash it is
 	Parents []RecordHash // rising; empty in a found record only
 	Author  DeviceID
-	Body    Body // *Found, *Invite, *Admit; nil for a kind that this version does not support
+	Body    Body // nil for a kind that this version does not know
 
 	header    []byte
 	signature []byte
 	hash      RecordHash
 }
 
-// A Body is the part of a record that depends on its kind: *[Found], *[Invite] or *[Admit].
+// A Body is the part of a record that depends on its kind: *[Found], *[Invite], *[Admit], *[Succeed], *[Withdraw],
+// *[RoleChange], *[Revoke] or *[Join].
 type Body interface {
 	add(b *cryptobyte.Builder)
 }
 
 // ParseRecord decodes a record file. The signature is checked by [ReadRoster], which knows the keys. A record of a kind
-// that this version does not support has no Body; it must be given to ReadRoster all the same, which reports it.
+// that this version does not know has no Body; it must be given to ReadRoster all the same, which reports it.
 func ParseRecord(file []byte) (*Record, error) {
 	signed, err := recordFile.split(file)
 	if err != nil {
@@ -91,7 +88,7 @@ func (r *Record) decode() error {
 	d := decoder{s: r.header}
 	r.Kind = Kind(d.u8())
 	d.fixed(r.Space[:])
-	r.Parents = d.hashes(0, maxParents)
+	r.Parents = hashList[RecordHash](&d, 0, maxParents)
 	d.fixed(r.Author[:])
 	d.require(r.Kind != 0, "kind 0")
 	d.require((r.Kind == KindFound) == (len(r.Parents) == 0), "parents do not fit the kind")
@@ -104,6 +101,16 @@ func (r *Record) decode() error {
 		r.Body = d.invite()
 	case KindAdmit:
 		r.Body = d.admit(r)
+	case KindSucceed:
+		r.Body = d.succeed(r)
+	case KindWithdraw:
+		r.Body = d.withdraw()
+	case KindRole:
+		r.Body = d.roleChange()
+	case KindRevoke:
+		r.Body = d.revoke()
+	case KindJoin:
+		r.Body = d.join()
 	default:
 		return d.err // the body is for a later version to read
 	}
@@ -115,6 +122,32 @@ func (r *Record) File() []byte { return recordFile.appendSigned(nil, r.header, r
 
 // Hash names the record and its file.
 func (r *Record) Hash() RecordHash { return r.hash }
+
+// epochs returns the epochs that the record hands out; the last one is the one that it starts.
+func (r *Record) epochs() []WrappedEpoch {
+	switch body := r.Body.(type) {
+	case *Found:
+		return []WrappedEpoch{body.Epoch}
+	case *Withdraw:
+		return body.Epochs
+	case *Revoke:
+		return body.Epochs
+	case *Join:
+		return body.Epochs
+	}
+	return nil
+}
+
+// recovery returns the recovery keys that the record sets, or nil.
+func (r *Record) recovery() *PublicKeys {
+	switch body := r.Body.(type) {
+	case *Found:
+		return body.Recovery
+	case *Join:
+		return body.Recovery
+	}
+	return nil
+}
 
 // SpaceID returns the space that the record belongs to, for a found record the one that it makes.
 func (r *Record) SpaceID() SpaceID {

@@ -185,7 +185,7 @@ func TestRecordRules(t *testing.T) {
 		{"admit: author is another", adm, set(35+32, 1, 2, 3)},
 		{"found: author is another", found, set(35, 1, 2, 3)},
 		{"proof by another key", adm, func(h []byte) []byte {
-			return append(h[:len(h)-64], ed25519.Sign(founder.secret().signing, admitProof(h))...)
+			return append(h[:len(h)-64], ed25519.Sign(founder.secret().signing, proofMessage(labelAdmit, h))...)
 		}},
 		{"proof for something else", adm, set(offset(adm), 8)},
 		{"found: no wraps", found, body(func(f *Found) { f.Epoch.Wraps = nil })},
@@ -218,7 +218,7 @@ func TestRecordRules(t *testing.T) {
 				t.Fatal("the case changes nothing")
 			}
 			if strings.HasPrefix(test.name, "admit:") {
-				copy(header[len(header)-64:], ed25519.Sign(device.secret().signing, admitProof(header)))
+				copy(header[len(header)-64:], ed25519.Sign(device.secret().signing, proofMessage(labelAdmit, header)))
 			}
 			signature := ed25519.Sign(signers[test.record.Kind], signedBytes(recordFile.label, header))
 			_, err := ParseRecord(recordFile.appendSigned(nil, header, signature))
@@ -299,7 +299,7 @@ func TestRecordTamper(t *testing.T) {
 }
 
 func TestUnsupportedKind(t *testing.T) {
-	for _, kind := range []Kind{KindSucceed, KindJoin, 9, 255} {
+	for _, kind := range []Kind{9, 10, 255} {
 		record, err := ParseRecord(unsupportedRecord(kind, testSpace, []RecordHash{{1}}, fixedDevice(t, 1)))
 		if err != nil {
 			t.Fatal(err)
@@ -308,7 +308,7 @@ func TestUnsupportedKind(t *testing.T) {
 			t.Errorf("record %+v", record)
 		}
 	}
-	_, err := ParseRecord(unsupportedRecord(KindJoin, testSpace, nil, fixedDevice(t, 1)))
+	_, err := ParseRecord(unsupportedRecord(9, testSpace, nil, fixedDevice(t, 1)))
 	wantError(t, err, ErrDamaged)
 	err = &KindError{Kind: KindRevoke, Record: RecordHash{0xab}}
 	if !strings.Contains(err.Error(), `"revoke"`) || !strings.Contains(err.Error(), "ab000000:") {

@@ -12,74 +12,13 @@ const (
 	labelRoster = "sqlitesync/roster/v1"
 )
 
-// A Reason says why a record has no effect.
-type Reason uint8
-
-// The reasons. The first group makes a record a stranger, which is as good as absent. The second group leaves it in the
-// history, without effect.
-const (
-	ReasonSpace     Reason = 1 + iota // of another space
-	ReasonParent                      // descends from a refused record
-	ReasonAuthor                      // its past has no such author
-	ReasonInvite                      // its past has no such invite
-	ReasonSignature                   // not signed with the right key
-	ReasonKind                        // authentic, of a kind that this version cannot compute: see Roster.Supported
-
-	ReasonNotAdmin   // its author had no right to write it
-	ReasonAuthorVoid // what gave its author the right does not count
-	ReasonInviteVoid // its invite does not count
-	ReasonExpired    // made after the invite's expiry, as it says itself
-	ReasonSpent      // its invite has admitted another device
-	ReasonDevice     // its device was a member before
-)
-
-// String returns a clause that completes "the record …".
-func (r Reason) String() string {
-	switch r {
-	case ReasonSpace:
-		return "belongs to another space"
-	case ReasonParent:
-		return "descends from a refused record"
-	case ReasonAuthor:
-		return "has an unknown author"
-	case ReasonInvite:
-		return "names an unknown invite"
-	case ReasonSignature:
-		return "is not signed with the right key"
-	case ReasonKind:
-		return "is of a kind that this version does not support"
-	case ReasonNotAdmin:
-		return "has an author without the right to write it"
-	case ReasonAuthorVoid:
-		return "has an author whose own admission does not count"
-	case ReasonInviteVoid:
-		return "uses an invite that does not count"
-	case ReasonExpired:
-		return "uses an expired invite"
-	case ReasonSpent:
-		return "uses an invite that has admitted another device"
-	case ReasonDevice:
-		return "admits a device that was a member before"
-	}
-	return fmt.Sprintf("has no effect (reason %d)", uint8(r))
-}
-
-// A Refusal names a record without effect.
-type Refusal struct {
-	Record RecordHash
-	Kind   Kind
-	Author DeviceID
-	Reason Reason
-	Err    error // with ReasonKind a *KindError, else nil
-}
-
 // A Member is a device that belongs to a space.
 type Member struct {
 	ID        DeviceID
 	Keys      PublicKeys
 	Role      Role
 	Admitted  uint64 // Unix milliseconds, by the clock of the device when it entered
-	Seniority int    // 0: the founder; larger: later
+	Seniority int    // 0: the most senior, at first the founder
 }
 
 // An OpenInvite is an invite that can still admit a device, unless it has expired.
@@ -94,7 +33,9 @@ type OpenInvite struct {
 type Roster struct {
 	space   SpaceID
 	graph   *graph
+	all     bitset
 	counts  bitset
+	current int      // the record that starts the current epoch; -1: there is none
 	members []Member // by seniority
 	invites []OpenInvite
 	heads   []RecordHash
@@ -112,16 +53,15 @@ func ReadRoster(space SpaceID, records []*Record) (*Roster, error) {
 	}
 	r := &Roster{space: space, graph: g}
 
-	var all bitset
 	named := make(map[RecordHash]bool)
 	for i, n := range g.nodes {
-		all = all.with(i)
+		r.all = r.all.with(i)
 		for _, parent := range n.record.Parents {
 			named[parent] = true
 		}
 	}
 	why := make([]Reason, len(g.nodes))
-	r.counts = g.judge(all, why)
+	r.counts = g.judge(r.all, why)
 	for i, n := range g.nodes {
 		if !named[n.record.hash] {
 			r.heads = append(r.heads, n.record.hash)
@@ -134,36 +74,59 @@ func ReadRoster(space SpaceID, records []*Record) (*Roster, error) {
 	r.refused = g.refused
 	slices.SortFunc(r.refused, func(a, b Refusal) int { return compareHashes(a.Record, b.Record) })
 
-	for _, i := range g.byRank {
-		if r.counts.has(i) {
-			r.collect(i, all)
+	r.collectMembers()
+	for i := range r.counts.all {
+		record := g.nodes[i].record
+		if invite, ok := record.Body.(*Invite); ok && len(g.candidates(i, r.all)) == 0 && !g.closed(i, r.counts) {
+			r.invites = append(r.invites, OpenInvite{Record: record.hash, Author: record.Author, Invite: *invite})
 		}
 	}
+	r.current = r.currentEpoch()
 	return r, nil
 }
 
-// collect adds what a counting record brings. It is called in the order of rank.
-func (r *Roster) collect(i int, all bitset) {
-	record := r.graph.nodes[i].record
-	switch body := record.Body.(type) {
-	case *Found:
-		if len(r.members) == 0 { // a found record that was signed twice is one founding
-			r.admit(record.Author, body.Founder, Admin, body.Created)
+// collectMembers lists the devices that have a role.
+func (r *Roster) collectMembers() {
+	type ranked struct {
+		Member
+		rank  rank
+		grant int
+	}
+	var found []ranked
+	for id := range r.graph.grants {
+		role, grant, rank := r.graph.authority(id, r.counts)
+		if role == 0 || r.graph.isRecovery(grant, id) {
+			continue
 		}
-	case *Admit:
-		role, _, _ := r.graph.authority(record.Author, r.counts)
-		r.admit(record.Author, body.Keys, role, body.Created)
-	case *Invite:
-		if len(r.graph.candidates(i, all)) == 0 {
-			r.invites = append(r.invites, OpenInvite{Record: record.hash, Author: record.Author, Invite: *body})
-		}
+		keys, admitted := r.entry(id, grant)
+		found = append(found, ranked{Member{ID: id, Keys: keys, Role: role, Admitted: admitted}, rank, grant})
+	}
+	slices.SortFunc(found, func(a, b ranked) int { return compareRank(a.rank, b.rank, a.grant, b.grant) })
+	for i, m := range found {
+		m.Seniority = i
+		r.members = append(r.members, m.Member)
 	}
 }
 
-func (r *Roster) admit(id DeviceID, keys PublicKeys, role Role, admitted uint64) {
-	r.members = append(r.members, Member{
-		ID: id, Keys: keys, Role: role, Admitted: admitted, Seniority: len(r.members),
-	})
+// entry returns with which keys a member entered, and when. Should the record by which it did not count any more, because
+// another one has given it a role since, it is the one that this other one's author saw.
+func (r *Roster) entry(id DeviceID, grant int) (PublicKeys, uint64) {
+	enters := r.graph.enters[id]
+	i := enters.firstIn(r.counts)
+	if i < 0 {
+		i = enters.firstIn(r.graph.nodes[grant].past)
+	}
+	record := r.graph.nodes[i].record
+	keys := record.keysFor(id)
+	switch body := record.Body.(type) {
+	case *Found:
+		return keys, body.Created
+	case *Admit:
+		return keys, body.Created
+	case *Succeed:
+		return keys, body.Created
+	}
+	return keys, 0
 }
 
 // Space returns the id of the space.
@@ -179,7 +142,7 @@ func (r *Roster) Found() *Found {
 	return nil
 }
 
-// Supported returns a [*KindError] if a member wrote a record that this version cannot compute. The roster may then be
+// Supported returns a [*KindError] if an admin wrote a record of a kind that this version does not know. The roster may then be
 // wrong, since the record may be a revocation: nothing may be merged or published until the program is updated.
 func (r *Roster) Supported() error {
 	if r.graph.kindErr == nil {
@@ -203,14 +166,6 @@ func (r *Roster) Members() []Member { return slices.Clone(r.members) }
 
 // Invites returns the open invites. Whether one has expired is for a clock to say, which the roster does not have.
 func (r *Roster) Invites() []OpenInvite { return slices.Clone(r.invites) }
-
-// Epochs returns the epochs of all records that count, the current one last.
-func (r *Roster) Epochs() []WrappedEpoch {
-	if found := r.Found(); found != nil {
-		return []WrappedEpoch{found.Epoch}
-	}
-	return nil
-}
 
 // Has reports whether the record is a valid part of the history, with or without effect.
 func (r *Roster) Has(hash RecordHash) bool {

@@ -1,8 +1,11 @@
 package crypto
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +65,17 @@ func (h *history) admit(invite *Record, code, device byte, created uint64, paren
 	return h.add(newAdmit(fixedInvite(h.t, code), h.space, hashesOf(parents), invite.Hash(), fixedDevice(h.t, device), created))
 }
 
+// decision writes an admin's record, whether it may or not.
+func (h *history) decision(author *DeviceKeys, body Body, parents ...*Record) *Record {
+	h.t.Helper()
+	kinds := map[string]Kind{
+		"*crypto.Withdraw": KindWithdraw, "*crypto.RoleChange": KindRole, "*crypto.Revoke": KindRevoke, "*crypto.Join": KindJoin,
+	}
+	return h.add(newRecord(Record{
+		Kind: kinds[fmt.Sprintf("%T", body)], Space: h.space, Parents: hashesOf(parents), Author: author.id, Body: body,
+	}, author.secret().signing))
+}
+
 func (h *history) unsupported(kind Kind, author *DeviceKeys, parents ...*Record) *Record {
 	h.t.Helper()
 	return h.add(ParseRecord(unsupportedRecord(kind, h.space, hashesOf(parents), author)))
@@ -87,6 +101,12 @@ func describe(r *Roster) string {
 	}
 	for _, refusal := range r.Refused() {
 		fmt.Fprintf(&b, "refused %s %s\n", refusal.Record, refusal.Reason)
+	}
+	recovery, _ := r.Recovery()
+	fmt.Fprintf(&b, "epoch %s recovery %s\n", r.CurrentEpoch(), recovery.ID())
+	for _, m := range slices.SortedFunc(maps.Keys(r.graph.grants), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+		log, ok := r.Log(m)
+		fmt.Fprintf(&b, "log %s %v %v\n", m, ok, log)
 	}
 	fmt.Fprintf(&b, "waiting %s\nheads %s\nhash %x\nsupported %v", r.Waiting(), r.Heads(), r.Hash(), r.Supported())
 	return b.String()
@@ -231,7 +251,7 @@ func TestRosterPins(t *testing.T) {
 		t.Error("found record and its epoch are not there")
 	}
 	empty, err := ReadRoster(h.space, nil)
-	if err != nil || empty.Found() != nil || empty.Epochs() != nil || len(empty.Members()) != 0 || empty.Supported() != nil {
+	if err != nil || empty.Found() != nil || empty.Epochs() != nil || empty.CurrentEpoch() != (EpochID{}) || len(empty.Members()) != 0 || empty.Supported() != nil {
 		t.Error("empty roster is not empty")
 	}
 }
@@ -305,7 +325,7 @@ func TestRosterWrite(t *testing.T) {
 		t.Error(describe(roster))
 	}
 
-	h.unsupported(KindRevoke, founder, h.records[len(h.records)-1])
+	h.unsupported(9, founder, h.records[len(h.records)-1])
 	roster = h.roster()
 	_, err = roster.NewInvite(founder, fixedInvite(t, 24), Reader, 1, 100)
 	if _, ok := errors.AsType[*KindError](err); !ok {
@@ -328,5 +348,35 @@ func BenchmarkReadRoster(b *testing.B) {
 		if len(h.roster().Members()) != 127 {
 			b.Fatal("members are missing")
 		}
+	}
+}
+
+// BenchmarkReadRosterFull reads histories of the greatest length: in one line, and as somebody would make them who wants
+// them to cost much.
+func BenchmarkReadRosterFull(b *testing.B) {
+	for _, name := range []string{"line", "branches"} {
+		b.Run(name, func(b *testing.B) {
+			h := newHistory(b)
+			random := rand.New(rand.NewPCG(1, 1))
+			last := h.found
+			for n := byte(2); n < 5; n++ {
+				last = h.enter(fixedDevice(b, 1), n, Admin, last)
+			}
+			for i := len(h.records); i < maxRecords; i++ {
+				parents := []*Record{last}
+				if name == "branches" {
+					parents = nil
+					for range 3 {
+						parents = append(parents, h.records[max(6, len(h.records)-1-random.IntN(200))])
+					}
+				}
+				cut := Cut{Device: fixedDevice(b, byte(2+random.IntN(3))).ID()}
+				body := &RoleChange{Created: uint64(i), Cut: cut, Role: Role(1 + random.IntN(3))}
+				last = h.decision(fixedDevice(b, byte(1+i%4)), body, parents...)
+			}
+			for b.Loop() {
+				h.roster()
+			}
+		})
 	}
 }

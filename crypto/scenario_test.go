@@ -215,9 +215,9 @@ func scenarios(t testing.TB) []scenario {
 			members: []byte{1, 3, 2},
 		},
 		{
-			name: "a revocation that this version cannot compute stops it",
+			name: "an admin's record that this version does not know stops it",
 			build: func(h *history) map[*Record]Reason {
-				a := h.unsupported(KindRevoke, founder, h.found)
+				a := h.unsupported(9, founder, h.found)
 				h.invite(founder, 20, Admin, a)
 				return map[*Record]Reason{a: ReasonKind}
 			},
@@ -226,22 +226,11 @@ func scenarios(t testing.TB) []scenario {
 			stops:   true,
 		},
 		{
-			name: "a writer succeeds itself, which this version cannot compute",
+			name: "unknown kinds by who is no admin stop nobody",
 			build: func(h *history) map[*Record]Reason {
 				a := h.invite(founder, 20, Writer, h.found)
 				b := h.admit(a, 20, 2, 50, a)
-				c := h.unsupported(KindSucceed, second, b)
-				return map[*Record]Reason{c: ReasonKind}
-			},
-			members: []byte{1, 2},
-			stops:   true,
-		},
-		{
-			name: "unsupported kinds by who may not write them stop nobody",
-			build: func(h *history) map[*Record]Reason {
-				a := h.invite(founder, 20, Writer, h.found)
-				b := h.admit(a, 20, 2, 50, a)
-				c := h.unsupported(KindRevoke, second, b)
+				c := h.unsupported(9, second, b)
 				d := h.unsupported(200, second, b)
 				e := h.unsupported(200, stranger, b)
 				return map[*Record]Reason{c: ReasonNotAdmin, d: ReasonNotAdmin, e: ReasonAuthor}
@@ -252,7 +241,7 @@ func scenarios(t testing.TB) []scenario {
 }
 
 func TestRosterScenarios(t *testing.T) {
-	for _, s := range scenarios(t) {
+	for _, s := range slices.Concat(scenarios(t), decisionScenarios(t)) {
 		t.Run(s.name, func(t *testing.T) {
 			h := newHistory(t)
 			refused := s.build(h)

@@ -67,14 +67,21 @@ func (d *decoder) time() uint64 {
 	return t
 }
 
-// hashes reads a rising list.
-func (d *decoder) hashes(least, most int) []RecordHash {
-	list := make([]RecordHash, d.count(least, most, len(RecordHash{})))
+// hashList reads a rising list.
+func hashList[Hash ~[32]byte](d *decoder, least, most int) []Hash {
+	list := make([]Hash, d.count(least, most, 32))
 	for i := range list {
-		d.fixed(list[i][:])
-		d.require(i == 0 || bytes.Compare(list[i-1][:], list[i][:]) < 0, "list is not in rising order")
+		var field [32]byte
+		d.fixed(field[:])
+		list[i] = field
+		d.require(i == 0 || compareHashes(list[i-1], list[i]) < 0, "list is not in rising order")
 	}
 	return list
+}
+
+func compareHashes[Hash ~[32]byte](a, b Hash) int {
+	x, y := [32]byte(a), [32]byte(b)
+	return bytes.Compare(x[:], y[:])
 }
 
 func (d *decoder) keys() (k PublicKeys) {
@@ -103,10 +110,11 @@ func addBytes16(b *cryptobyte.Builder, field []byte) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(field) })
 }
 
-func addHashes(b *cryptobyte.Builder, list []RecordHash) {
+func addHashes[Hash ~[32]byte](b *cryptobyte.Builder, list []Hash) {
 	b.AddUint16(uint16(len(list)))
 	for _, hash := range list {
-		b.AddBytes(hash[:])
+		field := [32]byte(hash)
+		b.AddBytes(field[:])
 	}
 }
 

@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -8,12 +9,9 @@ import (
 // NewInvite writes an invite record after all records of the roster. The author is an admin device, or the recovery keys.
 // Times are in Unix milliseconds. It returns ErrTooLarge if members and open invites are 128 already.
 func (r *Roster) NewInvite(author *DeviceKeys, keys *InviteKeys, role Role, created, expires uint64) (*Record, error) {
-	if err := r.Supported(); err != nil {
+	grant, err := r.adminGrant(author)
+	if err != nil {
 		return nil, fmt.Errorf("write invite record: %w", err)
-	}
-	authority, grant, _ := r.graph.authority(author.id, r.counts)
-	if authority != Admin {
-		return nil, fmt.Errorf("write invite record: device %s is not an admin", author.id.Short())
 	}
 	if len(r.members)+len(r.invites) >= maxMembers {
 		return nil, fmt.Errorf("write invite record: %w: %d members and open invites", ErrTooLarge, maxMembers)
@@ -40,14 +38,165 @@ func (r *Roster) NewAdmit(keys *InviteKeys, invite RecordHash, device *DeviceKey
 	if created > r.invites[at].Expires {
 		return nil, fmt.Errorf("write admit record: %w: expired", ErrInvite)
 	}
-	if role, _, _ := r.graph.authority(device.id, r.counts); role != 0 {
-		return nil, fmt.Errorf("write admit record: %w: device %s is a member already", ErrInvite, device.id.Short())
+	if r.graph.entered(device.id, r.counts) {
+		return nil, fmt.Errorf("write admit record: %w: device %s was a member before", ErrInvite, device.id.Short())
 	}
 	record, err := newAdmit(keys, r.space, r.parents(r.graph.index[invite]), invite, device, created)
 	if err != nil {
 		return nil, fmt.Errorf("write admit record: %w", err)
 	}
 	return record, nil
+}
+
+// NewSucceed writes the record with which a member admits its own next device id, in the same role. created is in Unix
+// milliseconds.
+func (r *Roster) NewSucceed(author, device *DeviceKeys, created uint64) (*Record, error) {
+	if err := r.Supported(); err != nil {
+		return nil, fmt.Errorf("write succeed record: %w", err)
+	}
+	role, grant, _ := r.graph.authority(author.id, r.counts)
+	if role == 0 || r.graph.isRecovery(grant, author.id) {
+		return nil, fmt.Errorf("write succeed record: %w: device %s", ErrNotAllowed, author.id.Short())
+	}
+	record, err := newSucceed(author, r.space, r.parents(grant), device, created)
+	if err != nil {
+		return nil, fmt.Errorf("write succeed record: %w", err)
+	}
+	return record, r.check(record)
+}
+
+// NewWithdraw writes the record that ends an invite, spent or not, and starts an epoch, because who has the code could
+// read the ones before. created is in Unix milliseconds.
+func (r *Roster) NewWithdraw(author *DeviceKeys, invite RecordHash, created uint64) (*Record, error) {
+	epochs, err := newEpochs(r.readers())
+	if err != nil {
+		return nil, fmt.Errorf("write withdraw record: %w", err)
+	}
+	return r.decide(KindWithdraw, author, &Withdraw{Created: created, Invite: invite, Epochs: epochs})
+}
+
+// NewRole writes the record that gives a device another role. The cut names the device; where it is to be a reader, or
+// was one, the cut also says how far the author has read it. created is in Unix milliseconds.
+func (r *Roster) NewRole(author *DeviceKeys, cut Cut, role Role, created uint64) (*Record, error) {
+	return r.decide(KindRole, author, &RoleChange{Created: created, Cut: cut, Role: role})
+}
+
+// NewRevoke writes the record that ends devices, of which the cuts say how far the author has read them, and starts an
+// epoch for those who remain. created is in Unix milliseconds.
+func (r *Roster) NewRevoke(author *DeviceKeys, cuts []Cut, created uint64) (*Record, error) {
+	cuts = slices.Clone(cuts)
+	slices.SortFunc(cuts, func(a, b Cut) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	remain := slices.DeleteFunc(r.readers(), func(keys PublicKeys) bool {
+		return slices.ContainsFunc(cuts, func(cut Cut) bool { return cut.Device == keys.ID() })
+	})
+	if len(remain) == 0 {
+		return nil, fmt.Errorf("write revoke record: %w: nobody would remain", ErrNotAllowed)
+	}
+	epochs, err := newEpochs(remain)
+	if err != nil {
+		return nil, fmt.Errorf("write revoke record: %w", err)
+	}
+	return r.decide(KindRevoke, author, &Revoke{Created: created, Cuts: cuts, Epochs: epochs})
+}
+
+// NewJoin writes the record that joins all branches and starts an epoch for everybody. Of the given epochs it hands out
+// those that somebody lacks, as many as fit. recovery, if not nil, are the public halves of a new recovery code, which
+// replaces the one before. created is in Unix milliseconds.
+func (r *Roster) NewJoin(author *DeviceKeys, epochs []*Epoch, recovery *PublicKeys, created uint64) (*Record, error) {
+	readers := r.readers()
+	if recovery != nil {
+		if old, ok := r.Recovery(); ok {
+			readers = slices.DeleteFunc(readers, func(keys PublicKeys) bool { return keys == old })
+		}
+		readers = append(readers, *recovery)
+	}
+	started, err := newEpochs(readers)
+	if err != nil {
+		return nil, fmt.Errorf("write join record: %w", err)
+	}
+	older, err := r.handOut(readers, epochs, maxJoinWraps-len(readers))
+	if err != nil {
+		return nil, fmt.Errorf("write join record: %w", err)
+	}
+	return r.decide(KindJoin, author, &Join{Created: created, Recovery: recovery, Epochs: append(older, started...)})
+}
+
+// maxJoinWraps is how many wraps fit a record beside 256 parents and recovery keys.
+const maxJoinWraps = 142
+
+// handOut wraps epochs for those readers who were not given them, the newest first, room wraps at most.
+func (r *Roster) handOut(readers []PublicKeys, epochs []*Epoch, room int) (older []WrappedEpoch, err error) {
+	given := r.given()
+	for _, epoch := range slices.Backward(epochs) {
+		var lack []PublicKeys
+		for _, reader := range readers {
+			if !given[gift{reader.ID(), epoch.id}] && len(lack) < room {
+				lack = append(lack, reader)
+			}
+		}
+		if len(lack) == 0 || len(older) == maxRecordEpochs-1 {
+			continue
+		}
+		wrapped, err := epoch.wrap(lack)
+		if err != nil {
+			return nil, err
+		}
+		room -= len(lack)
+		older = append(older, wrapped)
+	}
+	slices.Reverse(older)
+	return older, nil
+}
+
+// newEpochs starts an epoch.
+func newEpochs(readers []PublicKeys) ([]WrappedEpoch, error) {
+	epoch, err := NewEpoch()
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := epoch.wrap(readers)
+	return []WrappedEpoch{wrapped}, err
+}
+
+// decide writes an admin's record after all records of the roster.
+func (r *Roster) decide(kind Kind, author *DeviceKeys, body Body) (*Record, error) {
+	grant, err := r.adminGrant(author)
+	if err != nil {
+		return nil, fmt.Errorf("write %s record: %w", kind, err)
+	}
+	record, err := newRecord(Record{
+		Kind:    kind,
+		Space:   r.space,
+		Parents: r.parents(grant),
+		Author:  author.id,
+		Body:    body,
+	}, author.secret().signing)
+	if err != nil {
+		return nil, fmt.Errorf("write %s record: %w", kind, err)
+	}
+	return record, r.check(record)
+}
+
+// check makes sure that a record will count, as far as its author can see.
+func (r *Roster) check(record *Record) error {
+	n := node{record: record, past: r.graph.pastOf(record), invite: -1, grant: -1}
+	n.view = r.graph.viewOf(&n)
+	if reason := r.graph.validate(&n, len(r.graph.nodes)); reason != 0 {
+		return fmt.Errorf("write %s record: %w: it %s", record.Kind, ErrNotAllowed, reason)
+	}
+	return nil
+}
+
+// adminGrant returns what gives the author the right to decide.
+func (r *Roster) adminGrant(author *DeviceKeys) (int, error) {
+	if err := r.Supported(); err != nil {
+		return -1, err
+	}
+	role, grant, _ := r.graph.authority(author.id, r.counts)
+	if role != Admin {
+		return -1, fmt.Errorf("%w: device %s is not an admin", ErrNotAllowed, author.id.Short())
+	}
+	return grant, nil
 }
 
 // parents returns the heads, at most as many as a record can name. The record with number needed, which gives the right
