@@ -251,3 +251,14 @@ func setClocksText(table *Table, n int, common string, ownBirth bool) string {
 	return fmt.Sprintf("INSERT INTO sqlitesync_clock_%d (%s) VALUES %s ON CONFLICT DO UPDATE SET %s",
 		table.Number, columns, rows, strings.Join(updated, ", "))
 }
+
+// Restamp replaces a stamp, wherever it stands in the clock, and reports whether
+// it did.
+func (c *Clock) Restamp(was, now Stamp) (found bool) {
+	for _, stamp := range []*Stamp{&c.Stamp, &c.Birth} {
+		if *stamp == was {
+			*stamp, found = now, true
+		}
+	}
+	return found
+}

@@ -108,25 +108,27 @@ func ParseSegment(file []byte) (*Segment, error) {
 // PeekSegment decodes the header of a segment file of size bytes from the beginning of it, of which 512 bytes are
 // enough, and checks the signature as [Segment.Verify] does. It spares a reader from reading large files that are not
 // what it looks for; of the payload it says nothing.
-func PeekSegment(start []byte, size int64, key ed25519.PublicKey) (SegmentHeader, error) {
+//
+// The result is good for Header and Tail only.
+func PeekSegment(start []byte, size int64, key ed25519.PublicKey) (*Segment, error) {
 	signed, err := segmentFile.split(start)
 	if err != nil {
-		return SegmentHeader{}, fmt.Errorf("parse segment: %w", err)
+		return nil, fmt.Errorf("parse segment: %w", err)
 	}
 	header, err := parseSegmentHeader(signed.header)
 	if err != nil {
-		return SegmentHeader{}, fmt.Errorf("parse segment: %w", err)
+		return nil, fmt.Errorf("parse segment: %w", err)
 	}
 	if payload := size - int64(len(start)-len(signed.payload)); payload < 0 || uint64(payload) != header.PayloadLength {
-		return SegmentHeader{}, fmt.Errorf("parse segment: %w: payload of %d bytes, header says %d", ErrDamaged, payload, header.PayloadLength)
+		return nil, fmt.Errorf("parse segment: %w: payload of %d bytes, header says %d", ErrDamaged, payload, header.PayloadLength)
 	}
 	if DeviceIDOf(key) != header.Device {
-		return SegmentHeader{}, fmt.Errorf("verify segment: %w: file of another device", ErrSignature)
+		return nil, fmt.Errorf("verify segment: %w: file of another device", ErrSignature)
 	}
 	if err := signed.checkSignature(key); err != nil {
-		return SegmentHeader{}, fmt.Errorf("verify segment: %w", err)
+		return nil, fmt.Errorf("verify segment: %w", err)
 	}
-	return header, nil
+	return &Segment{header: header, file: signed}, nil
 }
 
 // Header returns what the file says about itself.

@@ -30,8 +30,12 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s.publishFault(err, 0)
 	}
-	if err := s.checkTwin(ctx, f, listing); err != nil {
+	name, err := s.strange(ctx, f, listing)
+	if err != nil {
 		return err
+	}
+	if name != nil {
+		return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
 	}
 	if !listing.Head {
 		if err := save(ctx, s.handle.conn, "head", ""); err != nil {
@@ -48,23 +52,23 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	return s.sweep(ctx, f)
 }
 
-// checkTwin looks for batches that this device has signed and this database
-// does not know. Files of such names that it has not signed are junk.
-func (s *Syncer) checkTwin(ctx context.Context, f *folder.Folder, listing folder.Listing) error {
+// strange returns the name of a batch that this device has signed and this
+// database does not know, nil if there is none. Files of such names that it has
+// not signed are junk.
+func (s *Syncer) strange(ctx context.Context, f *folder.Folder, listing folder.Listing) (*folder.SegmentName, error) {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	own := &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
 	for _, name := range listing.Segments {
 		if name.Last <= position {
 			continue
 		}
-		if _, err := s.openNamed(f, own, name); err == nil {
-			return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
+		if _, err := s.openNamed(f, s.ownReading(), name); err == nil {
+			return &name, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // look compares what was published with what stands in the folder. A segment
@@ -97,10 +101,13 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 // are not kept any more, and what it has taken the place of is needed no longer.
 func (s *Syncer) found(ctx context.Context, f *folder.Folder, own ownSegment, p *problems) error {
 	if _, err := s.readOwn(f, &own); err != nil {
+		if s.forked(f, &own) {
+			return s.publishFault(fmt.Errorf("%w: this database has made %s otherwise", folder.ErrTwin, own.name), own.name.Last)
+		}
 		p.add(&Error{Op: "check published segment", Device: s.identity.device, Batch: own.name.Last,
 			Path: "devices/" + s.identity.device.String() + "/" + own.name.String(), Err: err,
 			Hint: "Another program has damaged the file. Remove it: its content is kept, and the next pass writes it again."})
-		return nil //nolint:nilerr // it is reported, and the others go on
+		return nil
 	}
 	return s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
 		if err := s.setState(ctx, own.name, segmentFound); err != nil || own.name.Generation == 0 {

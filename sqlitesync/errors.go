@@ -15,9 +15,9 @@ var (
 	// ErrAlreadySetUp: the database is in a space already (call [Open]), or
 	// the folder holds one already (call [Join]).
 	ErrAlreadySetUp = errors.New("already set up for sync")
-	// ErrNotMember: this device's keys are not here or its space does not
-	// count it as a member: the database was copied from another machine, or
-	// the device was removed. Call [Uninstall] and [Join] with a new code.
+	// ErrNotMember: this device's keys are not here, as when the database alone
+	// was copied from another machine, or its space does not count it as a member:
+	// it was removed. Call [Uninstall] and [Join] with a new code.
 	ErrNotMember = errors.New("not a member of the space")
 	// ErrInUse: another Syncer, in this process or another, works on the
 	// database. Writes of this process are captured all the same.

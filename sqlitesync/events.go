@@ -30,9 +30,12 @@ const (
 	EventSolved
 	// EventMember: a device was admitted to the space.
 	EventMember
+	// EventSucceeded: this database was found to be a copy, or restored from a
+	// backup, and goes on as a new device, Device. Nothing is lost by that.
+	EventSucceeded
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -51,7 +54,7 @@ type Event struct {
 	// Collisions says, of an EventConflict, how many of Count are two rows that
 	// were given one key; see [Conflict].Hint.
 	Collisions int
-	Device     DeviceID // EventApplied, EventConflict, EventMember: whose
+	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded: whose
 	Err        error    // EventProblem
 	// Missed is how many events this reader lost before this one because it
 	// was slow. A reader that sees a number above 0 reads everything again.

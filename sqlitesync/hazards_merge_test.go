@@ -16,7 +16,7 @@ type trap struct {
 var distributed = []trap{
 	{1, "clocks are skewed, and jump back", []string{"TestStamps", "TestClocksThatAreOff", "TestAClockThatGoesBackBetweenTwoEdits", "TestWhoseClockIsOff"}},
 	{2, "a time far ahead poisons rows, or stops a device", []string{"TestClocksThatAreOff", "TestATimeAtTheLimitStopsNothing"}},
-	{3, "equal stamps, cloned devices", []string{"TestEqualStampsAreDecidedByContent", "TestStampCompare", "TestTwoCopiesOfADeviceDoNotOverwriteOneAnother"}},
+	{3, "equal stamps, cloned devices", []string{"TestEqualStampsAreDecidedByContent", "TestStampCompare", "TestTwins"}},
 	{4, "a segment is missing", []string{"TestAGapIsWaitedForVisibly", "TestAChangeWaitsForWhatItsAuthorHadSeen", "TestAMissingBatchIsWaitedForAMinuteOnly", "TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack"}},
 	{5, "deletes that were forgotten bring rows back", []string{"TestADeletedRowDoesNotComeBack", "TestCombineForgets"}},
 	{6, "a device returns after a long time", []string{"TestADeletedRowDoesNotComeBack"}},

@@ -849,42 +849,6 @@ func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
 	wantSame(t, []*testDevice{a, b, c})
 }
 
-// Two copies of a database and its keys on one machine: the folder keeps what
-// the first has published, and the other says that it is a copy.
-func TestTwoCopiesOfADeviceDoNotOverwriteOneAnother(t *testing.T) {
-	t.Parallel()
-	a, b := newPair(t, itemSchema)
-	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
-	settle(a, b)
-	twin := &testDevice{tb: t, path: filepath.Join(t.TempDir(), "copy.db"), options: a.options, folder: a.folder}
-	a.exec("VACUUM INTO ?", twin.path)
-	var err error
-	twin.db, err = OpenDB(twin.path)
-	must(t, err)
-	defer twin.db.Close()
-	twin.open()
-	defer func() { twin.syncer.Close() }()
-
-	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
-	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
-	a.sync()
-	published := a.lastSegment()
-	data, err := os.ReadFile(published)
-	must(t, err)
-	for range 2 {
-		wantIs(t, twin.trySync(), folder.ErrTwin)
-		if e := twin.problem(); !strings.Contains(e.Hint, "copy") || e.Batch == 0 {
-			t.Errorf("problem %v, hint %q", e, e.Hint)
-		}
-	}
-	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, data) {
-		t.Error("the original's segment was overwritten")
-	}
-	settle(a, b)
-	wantSame(t, []*testDevice{a, b})
-	twin.wantValue("of the copy", "SELECT name FROM item WHERE id = '2'")
-}
-
 func TestForeignFilesAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)

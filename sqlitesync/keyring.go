@@ -23,7 +23,7 @@ func newKeyring(ctx context.Context, store KeyStore, entry *crypto.KeyEntry) (*k
 }
 
 // loadKeys loads the keys of the device that the database says it is. They are
-// not there, or of another machine, when the database was copied.
+// not there when the database was copied.
 func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error) {
 	secret, err := store.Load(ctx, id.device.String())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,11 +40,13 @@ func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error
 	if entry.Device.ID() != id.device || entry.Space != id.space {
 		return nil, fmt.Errorf("%w: the key entry of device %s is that of another device or space", ErrNotMember, id.device.Short())
 	}
-	if entry.Machine != crypto.MachineHash(id.device, machineID()) {
-		return nil, fmt.Errorf("%w: the keys of device %s were made on another machine; two machines must not be one device: Uninstall, then Join with a new code",
-			ErrNotMember, id.device.Short())
-	}
 	return &keyring{store: store, entry: entry}, nil
+}
+
+// elsewhere reports whether the keys were made on another machine: they, and the
+// database, were copied, and two machines must not be one device.
+func (k *keyring) elsewhere() bool {
+	return k.entry.Machine != crypto.MachineHash(k.entry.Device.ID(), machineID())
 }
 
 func (k *keyring) save(ctx context.Context) error {

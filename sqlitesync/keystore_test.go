@@ -152,14 +152,9 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 	wantIs(t, err, ErrNotMember)
 	wantText(t, err, "copied", "Uninstall", "Join", id.Short())
 
-	// Keys of another machine, of another device, damaged, of a newer version.
+	// Keys of another device, damaged, of a newer version.
 	path := filepath.Join(filepath.Dir(a.path), "keys", id.String()+".key")
 	genuine, err := os.ReadFile(path)
-	must(t, err)
-	entry, err := crypto.ParseKeyEntry(genuine)
-	must(t, err)
-	entry.Machine[0] ^= 1
-	foreign, err := entry.Encode()
 	must(t, err)
 	ofB, err := os.ReadFile(filepath.Join(filepath.Dir(b.path), "keys", b.id().String()+".key"))
 	must(t, err)
@@ -169,7 +164,6 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"of another machine", foreign, ErrNotMember, "another machine"},
 		{"of another device", ofB, ErrNotMember, "another device"},
 		{"cut off", genuine[:len(genuine)-1], crypto.ErrDamaged, "load keys"},
 		{"empty", nil, crypto.ErrDamaged, "load keys"},
@@ -193,46 +187,6 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 	must(t, err)
 	must(t, s.Sync(ctx))
 	must(t, s.Close())
-}
-
-func TestADatabaseThatWasRestoredFromABackupIsNoMember(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	a, b := newPair(t, itemSchema)
-	a.exec("INSERT INTO item VALUES ('before', 'the backup', 1)")
-	settle(a, b)
-	backup := filepath.Join(t.TempDir(), "backup.db")
-	a.exec("VACUUM INTO ?", backup)
-	a.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
-	settle(a, b)
-	a.close()
-	must(t, a.db.Close())
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		os.Remove(a.path + suffix)
-	}
-	data, err := os.ReadFile(backup)
-	must(t, err)
-	must(t, os.WriteFile(a.path, data, 0o600))
-	a.db, err = OpenDB(a.path)
-	must(t, err)
-	a.exec("INSERT INTO item VALUES ('since', 'the restore', 1)")
-	_, err = Open(ctx, a.db, a.folder, &a.options)
-	wantIs(t, err, ErrNotMember)
-	wantText(t, err, "restored", "Uninstall", "Join")
-
-	before := tree(t, a.folder)
-	must(t, Uninstall(ctx, a.db))
-	a.options.Existing = MergeExisting
-	a.join(a.folder, b.invite())
-	settle(a, b)
-	wantSame(t, []*testDevice{a, b})
-	b.wantValue("3", "SELECT count(*) FROM item")
-	after := tree(t, a.folder)
-	for path, sum := range before {
-		if strings.HasSuffix(path, ".seg") && after[path] != sum {
-			t.Errorf("%s has changed", path)
-		}
-	}
 }
 
 // countedKeys fails to save while it is told to.

@@ -98,6 +98,10 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil {
 		published = s.publish(ctx, f)
 	}
+	if published = s.twin(ctx, f, published); errors.Is(published, errSucceeded) {
+		p.add(published)
+		return
+	}
 	complete, err := s.pull(ctx, f, p)
 	if err != nil {
 		p.add(fault("merge", err, hintMerge))
@@ -191,10 +195,11 @@ var errMigrated = errors.New("the database's schema is being changed")
 // maxMigrations is how many changes of the schema one call goes along with.
 const maxMigrations = 5
 
-// alongMigrations runs fn again while the app changes its schema under it.
+// alongMigrations runs fn again while the app changes its schema under it, and if
+// the database has become another device.
 func alongMigrations(fn func() error) (err error) {
 	for range maxMigrations {
-		if err = fn(); !errors.Is(err, errMigrated) {
+		if err = fn(); !errors.Is(err, errMigrated) && !errors.Is(err, errSucceeded) {
 			break
 		}
 	}

@@ -103,6 +103,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readi
 	all, err := s.readings(ctx, f, p)
 	for _, r := range all {
 		if r.device != s.identity.device {
+			s.lookForFork(f, r)
 			readings = append(readings, r)
 		}
 	}
@@ -147,7 +148,7 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 		}
 		readings = append(readings, &reading{
 			device: id, key: member.Keys.SigningKey(),
-			position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
+			known: position, position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
 		})
 	}
 	return readings, nil
@@ -164,6 +165,9 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	}
 	next := r.next
 	switch {
+	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && r.position > 0 && !r.rewound:
+		s.rewind(r)
+		return true, nil
 	case next.fault != nil:
 		p.add(next.fault)
 		r.failed = true
@@ -236,13 +240,16 @@ func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
 // apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	err := s.mergeGroup(ctx, next, witness, nil, func() error {
+		if next.last < r.known {
+			return nil // it is being read again
+		}
 		return s.db.SetPosition(ctx, changelog.DeviceID(r.device), next.last, next.tail)
 	})
 	if err != nil {
 		return err
 	}
-	r.position, r.tail = next.last, next.tail
-	s.seen[changelog.DeviceID(r.device)] = next.last
+	r.position, r.tail, r.known = next.last, next.tail, max(r.known, next.last)
+	s.seen[changelog.DeviceID(r.device)] = r.known
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
 	return nil

@@ -16,9 +16,11 @@ import (
 type reading struct {
 	device   DeviceID
 	key      []byte // to verify its signature with
-	position uint64 // the newest of its batches that stands in the database
+	known    uint64 // the newest of its batches that stands in the database
+	position uint64 // how far this pass has read: from known, or from the start if the log has forked
 	tail     crypto.Tail
 	names    []folder.SegmentName
+	rewound  bool        // it begins at the start once more
 	strays   bool        // there are files under other names that were not looked through
 	failed   bool        // something is wrong with its next batch; the next pass looks again
 	next     *group      // what comes after position, nil if it was not read yet
@@ -152,11 +154,11 @@ func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName
 	if err != nil {
 		return nil, err
 	}
-	header, err := s.peek(r, start, size)
+	peeked, err := s.peek(r, start, size)
 	if err != nil {
 		return nil, err
 	}
-	if header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
+	if header := peeked.Header(); header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
 		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
 	}
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
@@ -186,7 +188,7 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, batch uint64) (*crypto.
 		if err != nil {
 			continue
 		}
-		if header, err := s.peek(r, start, size); err != nil || !holds(header, batch) {
+		if peeked, err := s.peek(r, start, size); err != nil || !holds(peeked.Header(), batch) {
 			continue
 		}
 		if tried++; tried > maxStrays {
@@ -211,12 +213,12 @@ func holds(header crypto.SegmentHeader, batch uint64) bool {
 
 // peek makes sure, from the beginning of a file, that it has the size and
 // header of a segment that the device signed.
-func (s *Syncer) peek(r *reading, start []byte, size int64) (crypto.SegmentHeader, error) {
-	header, err := crypto.PeekSegment(start, size, r.key)
+func (s *Syncer) peek(r *reading, start []byte, size int64) (*crypto.Segment, error) {
+	peeked, err := crypto.PeekSegment(start, size, r.key)
 	if err != nil {
-		return header, formatError(err)
+		return nil, formatError(err)
 	}
-	return header, s.checkPlace(r, header)
+	return peeked, s.checkPlace(r, peeked.Header())
 }
 
 // verify makes sure that a file is a segment that the device signed.
@@ -242,6 +244,9 @@ func (s *Syncer) checkPlace(r *reading, header crypto.SegmentHeader) error {
 	return nil
 }
 
+// errDiscontinued: a segment that is whole is of another log than what was read.
+var errDiscontinued = fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
+
 // decode opens a verified segment that must continue the log at tail if it
 // begins with the batch. The tails inside a compacted range nobody knows any
 // more: a reader that has come so far takes the whole, which changes nothing of
@@ -249,7 +254,7 @@ func (s *Syncer) checkPlace(r *reading, header crypto.SegmentHeader) error {
 func (s *Syncer) decode(file *crypto.Segment, batch uint64, tail crypto.Tail) (*segment.Segment, error) {
 	header := file.Header()
 	if !holds(header, batch) || header.First == batch && header.Prev != tail {
-		return nil, fmt.Errorf("%w: it does not continue the log that was read so far", crypto.ErrDamaged)
+		return nil, errDiscontinued
 	}
 	epoch := s.keys.entry.Epoch(header.Epoch)
 	if epoch == nil {

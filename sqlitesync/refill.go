@@ -135,14 +135,8 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 			return fmt.Errorf("table %q is being read again", table.Name)
 		}
 	}
-	met := make(map[string]bool)
 	numbers := map[uint64]bool{r.last: true}
-	err := merge.Live(ctx, s.db, r.first, r.last, baseline, func(c changelog.Change) error {
-		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity(), c.Stamp)
-		if met[row] {
-			return nil
-		}
-		met[row] = true
+	err := merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, func(c changelog.Change) error {
 		if r.bytes += c.Size() + stampBytes; r.bytes > maxDecoded {
 			return segment.ErrTooLarge
 		}

@@ -59,7 +59,7 @@ var errStays = errors.New("a value in pieces is still needed")
 
 // readUnit reads a unit, and leaves out what is overruled.
 func (s *Syncer) readUnit(ctx context.Context, f *folder.Folder, u *unit) (*compactedRange, error) {
-	own := &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
+	own := s.ownReading()
 	joiner := segment.NewJoiner(maxValue)
 	r := &compactedRange{first: u.first(), last: u.last(), rows: u.rows, live: u.live}
 	for i, part := range u.segments {

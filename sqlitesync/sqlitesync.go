@@ -63,9 +63,10 @@ type Syncer struct {
 	foldSize   int       // how many entries of the log to fold at once
 	told       told      // of which batch the others were told, and when
 	clocks     map[DeviceID]clockReading
-	overdue    waits     // what batches were merged without, although their authors had seen it
-	conflicted bool      // the inbox has grown since it was pruned
-	pruned     time.Time // when
+	overdue    waits                  // what batches were merged without, although their authors had seen it
+	conflicted bool                   // the inbox has grown since it was pruned
+	pruned     time.Time              // when
+	looked     map[DeviceID]time.Time // when each log was last compared with what was read of it
 	compaction compaction
 	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
 
@@ -201,7 +202,8 @@ func (s *Syncer) open(ctx context.Context) error {
 		return err
 	}
 	s.db.ForeignKeys = s.identity.foreignKeys
-	if err := s.checkRestored(ctx); err != nil { // before anything gets a number
+	position, _, err := s.db.Position(ctx, s.self()) // before anything gets a number
+	if err != nil {
 		return err
 	}
 	if err := s.loadRoster(ctx); err != nil {
@@ -209,6 +211,11 @@ func (s *Syncer) open(ctx context.Context) error {
 	}
 	if err := s.capture(ctx); err != nil {
 		return err
+	}
+	if s.keys.elsewhere() || position < s.keys.entry.Batch {
+		if err := s.succeed(ctx, nil); err != nil {
+			return err
+		}
 	}
 	return s.countConflicts(ctx)
 }

@@ -93,33 +93,3 @@ func (m *merger) containedInKept(ctx context.Context, change *changelog.Change, 
 	needed := Combine(append(kept, *change)).Needed
 	return !slices.ContainsFunc(needed, func(c changelog.Change) bool { return c.Compare(change) == 0 }), nil
 }
-
-// Live calls each with the changes of this device in batches first to last that
-// still decide what a row is, and, if baseline is set, with the rows of a baseline
-// that are kept, whoever has published them. See [changelog.Database.Live].
-func Live(ctx context.Context, db *changelog.Database, first, last uint64, baseline bool, each func(changelog.Change) error) error {
-	if err := db.Live(ctx, db.Self, first, last, each); err != nil {
-		return err
-	}
-	rows, err := db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept ORDER BY tbl, row, n")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var encoded []byte
-		if err := rows.Scan(&encoded); err != nil {
-			return err
-		}
-		c, err := changelog.ParseChange(encoded)
-		if err != nil {
-			return err
-		}
-		if c.Stamp.Device == db.Self && first <= c.Stamp.Batch && c.Stamp.Batch <= last || baseline && c.Stamp.Baseline() {
-			if err := each(*c); err != nil {
-				return err
-			}
-		}
-	}
-	return rows.Err()
-}

@@ -1,0 +1,102 @@
+package merge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// Live calls each with the changes of a device in batches first to last that still
+// decide what a row is, and, if baseline is set, with the rows of a baseline that
+// are kept, whoever has published them. None comes twice. See
+// [changelog.Database.Live].
+func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool, each func(changelog.Change) error) error {
+	met := make(map[string]bool)
+	once := func(c changelog.Change) error {
+		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity(), c.Stamp)
+		if met[row] {
+			return nil
+		}
+		met[row] = true
+		return each(c)
+	}
+	if err := db.Live(ctx, device, first, last, once); err != nil {
+		return err
+	}
+	rows, err := db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept ORDER BY tbl, row, n")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var encoded []byte
+		if err := rows.Scan(&encoded); err != nil {
+			return err
+		}
+		c, err := changelog.ParseChange(encoded)
+		if err != nil {
+			return err
+		}
+		if c.Stamp.Device == device && first <= c.Stamp.Batch && c.Stamp.Batch <= last || baseline && c.Stamp.Baseline() {
+			if err := once(*c); err != nil {
+				return err
+			}
+		}
+	}
+	return rows.Err()
+}
+
+// Restamp gives changes of rows another stamp: was says for each of them the one
+// by which it is known here. They are otherwise unaltered, and remain as new or old
+// among the changes of their rows as they were, but for changes of the same time.
+// It writes.
+func Restamp(ctx context.Context, db *changelog.Database, changes []changelog.Change, was []changelog.Stamp) error {
+	m := newMerger(db)
+	for i := range changes {
+		change := &changes[i]
+		row := change.Key.Identity()
+		if table := db.Table(change.Shape.Table); homeless(table, change) == "" {
+			row = table.Identity(change.Key)
+			clock, err := m.clock(ctx, table, change.Key)
+			if err != nil {
+				return err
+			}
+			if clock != nil && clock.Restamp(was[i], change.Stamp) {
+				if err := db.SetClocks(ctx, table, []changelog.Clock{*clock}); err != nil {
+					return err
+				}
+			}
+		}
+		if err := m.restampKept(ctx, change, row, was[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restampKept is Restamp for what is kept of a row.
+func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row string, was changelog.Stamp) error {
+	kept, err := m.kept(ctx, change.Shape, row)
+	if err != nil {
+		return err
+	}
+	for n := range kept {
+		c := &kept[n]
+		if c.Stamp != was && c.Birth != was {
+			continue
+		}
+		if c.Stamp == was {
+			c.Stamp = change.Stamp
+		}
+		if c.Birth == was {
+			c.Birth = change.Stamp
+		}
+		_, err := m.db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET change = ? WHERE tbl = ? AND row = ? AND n = ?",
+			changelog.AppendChange(nil, c), change.Shape.Rows(), []byte(row), n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// A database can be copied to another machine, restored from a backup, or cloned
+// with all that is around it. Two that go on as one device would give one batch
+// number to two contents. So the one that notices takes new keys, which its old
+// ones admit, reads its old directory like that of a peer, and sends what of its
+// own the folder does not have once more, under its new id:
+//
+//	keys      KeyStore: the new device                  nothing refers to it yet
+//	database  succeed record, identity, batches         one durable transaction
+//	folder    record, segments                          from the database, as always
+//
+// It is noticed by
+//
+//   - the KeyStore, which names the newest batch that was published: the database
+//     knows less of its own;
+//   - the machine, which is not the one that the keys were made on;
+//   - the folder, in which stands what these keys have signed and this database
+//     has not made.
+
+// succeed makes this database the next device of the space after the one that it
+// has been. f is the folder, nil if it is not there. The caller loads all anew
+// that depends on who this is.
+func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
+	old := s.identity.device
+	device, err := crypto.NewDeviceKeys()
+	if err != nil {
+		return err
+	}
+	record, err := s.roster.NewSucceed(s.keys.entry.Device, device, now())
+	if err != nil {
+		return err
+	}
+	common, tail, unsent, err := s.common(ctx, f)
+	if err != nil {
+		return err
+	}
+	keys, err := newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: s.identity.space, Epochs: s.keys.entry.Epochs})
+	if err != nil {
+		return err
+	}
+	formerKeys, formerIdentity, formerSelf := s.keys, s.identity, s.db.Self
+	s.keys, s.identity.device, s.db.Self = keys, device.ID(), changelog.DeviceID(device.ID())
+	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		for _, step := range []func() error{
+			func() error { return s.remember(ctx, record) },
+			func() error { return s.identity.save(ctx, s.handle.conn) },
+			func() error { return s.forgetOwn(ctx) },
+			func() error { return s.db.SetPosition(ctx, changelog.DeviceID(old), common, tail) },
+			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
+			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
+		} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.keys, s.identity, s.db.Self = formerKeys, formerIdentity, formerSelf
+		delete(s.records, record.Hash().String())
+		return err
+	}
+	if err := s.computeRoster(); err != nil {
+		return err
+	}
+	s.told, s.headOwn, s.vanished, s.compaction, s.tidied = told{}, 0, nil, compaction{}, false
+	s.warn(fmt.Sprintf("this database was copied, or restored from a backup: it goes on as device %s, and no more as %s, which another copy may still be",
+		device.ID().Short(), old.Short()))
+	s.events.send(Event{Kind: EventSucceeded, Device: device.ID()})
+	return nil
+}
+
+// common returns the newest batch of this device that the folder and the database
+// have in common, as far as can be seen, the tail after it, and the batches that
+// come after it here.
+func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, tail crypto.Tail, unsent []ownSegment, err error) {
+	segments, err := s.ownSegments(ctx, "NULL", "replaced IS NULL", 0)
+	if err != nil {
+		return 0, tail, nil, err
+	}
+	for i := range segments {
+		own := &segments[i]
+		if own.state == segmentPending || f != nil && s.forked(f, own) {
+			unsent = segments[i:]
+			break
+		}
+		batch, tail = own.name.Last, own.tail
+	}
+	if len(segments) == 0 {
+		position, stored, err := s.db.Position(ctx, s.self())
+		return position, crypto.Tail(stored), nil, err
+	}
+	return batch, tail, unsent, nil
+}
+
+// forked reports whether, in the place of a segment, another one stands in the
+// folder that these keys have signed, and that is no other form of the same log.
+func (s *Syncer) forked(f *folder.Folder, own *ownSegment) bool {
+	file, err := s.openNamed(f, s.ownReading(), own.name)
+	return err == nil && file.Tail() != own.tail
+}
+
+// twin makes this database another device if err says that somebody else
+// publishes with its keys, and that is so: a file in the way can be junk.
+func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
+	if !errors.Is(err, folder.ErrTwin) {
+		return err
+	}
+	listing, failed := f.List(s.identity.device.String())
+	if failed != nil {
+		return err
+	}
+	strange, failed := s.strange(ctx, f, listing)
+	if failed != nil {
+		return failed
+	}
+	_, _, unsent, failed := s.common(ctx, f)
+	if failed != nil {
+		return failed
+	}
+	if strange == nil && (len(unsent) == 0 || !s.forked(f, &unsent[0])) {
+		return err
+	}
+	if err := s.succeed(ctx, f); err != nil {
+		return err
+	}
+	return errSucceeded
+}
+
+// ownReading is for files of this device's own directory.
+func (s *Syncer) ownReading() *reading {
+	return &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
+}
+
+// forgetOwn forgets what the database knows of its own log. It writes.
+func (s *Syncer) forgetOwn(ctx context.Context) error {
+	for _, statement := range []string{
+		"DELETE FROM sqlitesync_segments",
+		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced')",
+	} {
+		if _, err := s.handle.conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendAgain puts what the device old has made in its unsent batches into the
+// outbox, as changes that this one has made. It writes.
+func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
+	if slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 }) {
+		if err := s.db.Unpublish(ctx); err != nil {
+			return err
+		}
+	}
+	for _, own := range unsent {
+		if err := s.sendBatchAgain(ctx, old, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Syncer) sendBatchAgain(ctx context.Context, old changelog.DeviceID, own ownSegment) error {
+	var changes []changelog.Change
+	err := merge.Live(ctx, s.db, old, own.name.First, own.name.Last, own.baseline > 0, func(c changelog.Change) error {
+		changes = append(changes, c)
+		return nil
+	})
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	was := make([]changelog.Stamp, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		was[i] = c.Stamp
+		if c.Stamp.Baseline() {
+			continue
+		}
+		born := c.Birth == c.Stamp
+		c.Stamp.Device, c.Stamp.Batch = s.self(), position+1
+		if born {
+			c.Birth = c.Stamp
+		}
+	}
+	segments, err := s.split(ctx, position+1, &changes, func(i int) { was = slices.Delete(was, i, i+1) })
+	if err != nil {
+		return err
+	}
+	return s.enqueue(ctx, segments, func() error { return merge.Restamp(ctx, s.db, changes, was) })
+}
+
+// errSucceeded: this database goes on as another device, and the pass begins again.
+var errSucceeded = errors.New("the database goes on as another device")

@@ -1,0 +1,240 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sqlitesync/go/crypto"
+)
+
+// copyOf makes a device of a copy of d's database, with the same key store.
+func copyOf(d *testDevice) *testDevice {
+	d.tb.Helper()
+	twin := &testDevice{tb: d.tb, path: filepath.Join(d.tb.TempDir(), "copy.db"), options: d.options, folder: d.folder}
+	d.exec("VACUUM INTO ?", twin.path)
+	var err error
+	twin.db, err = OpenDB(twin.path)
+	must(d.tb, err)
+	d.tb.Cleanup(func() {
+		if twin.syncer != nil {
+			twin.syncer.Close()
+		}
+		twin.db.Close()
+	})
+	return twin
+}
+
+// restore puts back a copy of d's database, as from a backup.
+func (d *testDevice) restore(backup string) {
+	d.tb.Helper()
+	d.close()
+	must(d.tb, d.db.Close())
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		os.Remove(d.path + suffix)
+	}
+	data, err := os.ReadFile(backup)
+	must(d.tb, err)
+	must(d.tb, os.WriteFile(d.path, data, 0o600))
+	d.db, err = OpenDB(d.path)
+	must(d.tb, err)
+}
+
+// wantSucceeded checks that d goes on as another device than before.
+func (d *testDevice) wantSucceeded(before DeviceID) {
+	d.tb.Helper()
+	if d.id() == before {
+		d.tb.Errorf("the database is still device %s", before)
+	}
+	if len(d.syncer.Status().Warnings) == 0 {
+		d.tb.Error("nobody was told")
+	}
+}
+
+func TestADatabaseThatWasRestoredFromABackup(t *testing.T) {
+	t.Parallel()
+	for _, edited := range []bool{false, true} {
+		t.Run(fmt.Sprint("edited=", edited), func(t *testing.T) {
+			a, b := newPair(t, itemSchema)
+			a.exec("INSERT INTO item VALUES ('before', 'the backup', 1), ('both', 'before', 1)")
+			settle(a, b)
+			a.exec("INSERT INTO item VALUES ('pending', 'in the backup', 1)")
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			a.exec("VACUUM INTO ?", backup)
+			a.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
+			a.exec("UPDATE item SET name = 'after' WHERE id = 'both'")
+			settle(a, b)
+			old := a.id()
+			a.restore(backup)
+			if edited {
+				a.exec("INSERT INTO item VALUES ('since', 'the restore', 1)")
+			}
+			a.open()
+			a.wantSucceeded(old)
+			settle(a, b)
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.wantValue(map[bool]string{false: "4", true: "5"}[edited], "SELECT count(*) FROM item")
+			a.wantValue("after", "SELECT name FROM item WHERE id = 'both'")
+			a.wantHealthy()
+			b.wantHealthy()
+			now := a.id()
+			a.reopen()
+			if a.id() != now {
+				t.Error("it has become another device once more")
+			}
+			wantQuiet(t, a, b)
+			late := newTestDevice(t, itemSchema)
+			late.join(b.folder, b.invite())
+			settle(a, b, late)
+			wantSame(t, []*testDevice{a, b, late})
+		})
+	}
+}
+
+// The database was copied to another machine with its keys, and what it had not
+// published yet.
+func TestADatabaseThatWasCopiedWithItsKeys(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'not published yet'")
+	old := a.id()
+	must(t, a.syncer.prepare(t.Context()))
+	moved := copyOf(a)
+	moved.options.Keys = FileKeys(t.TempDir())
+	secret, err := a.options.Keys.Load(t.Context(), old.String())
+	must(t, err)
+	entry, err := crypto.ParseKeyEntry(secret)
+	must(t, err)
+	entry.Machine[0] ^= 1
+	secret, err = entry.Encode()
+	must(t, err)
+	must(t, moved.options.Keys.Save(t.Context(), old.String(), secret))
+	moved.open()
+	moved.wantSucceeded(old)
+	settle(moved, b)
+	b.wantValue("not published yet", "SELECT name FROM item")
+	settle(a, moved, b) // the old machine is on again
+	wantSame(t, []*testDevice{a, moved, b})
+	for _, d := range []*testDevice{a, moved, b} {
+		d.wantHealthy()
+		if c := d.conflicts(); len(c) != 0 {
+			t.Errorf("%d conflicts between equal edits", len(c))
+		}
+	}
+	a.exec("UPDATE item SET name = 'here'")
+	moved.exec("INSERT INTO item VALUES ('there', 'too', 1)")
+	settle(a, moved, b)
+	wantSame(t, []*testDevice{a, moved, b})
+	wantQuiet(t, a, moved, b)
+}
+
+// The database and the keys are restored, so that only the folder tells.
+func TestAMachineThatWasRestored(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('before', 'the backup', 1)")
+	settle(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	keys, err := a.options.Keys.Load(t.Context(), a.id().String())
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
+	settle(a, b)
+	old := a.id()
+	a.restore(backup)
+	must(t, a.options.Keys.Save(t.Context(), old.String(), keys))
+	a.exec("INSERT INTO item VALUES ('since', 'the restore', 1)")
+	a.open()
+	if a.id() != old {
+		t.Fatal("it was noticed too early for the test")
+	}
+	settle(a, b)
+	a.wantSucceeded(old)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("3", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
+}
+
+// A machine was cloned with everything, and both go on.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema+"; CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE)")
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.exec("INSERT INTO note VALUES (1, 'one'), (2, 'two')")
+	settle(a, b)
+	twin := copyOf(a)
+	twin.open()
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	a.exec("UPDATE note SET text = 'of the original' WHERE id = 1")
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	twin.exec("UPDATE note SET text = 'of the copy' WHERE id = 2")
+	twin.exec("DELETE FROM item WHERE id = 'x'")
+	old := a.id()
+	a.sync()
+	published := a.lastSegment()
+	data, err := os.ReadFile(published)
+	must(t, err)
+	twin.sync()
+	twin.wantSucceeded(old)
+	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, data) {
+		t.Error("the original's segment was overwritten")
+	}
+	if a.id() != old {
+		t.Error("the original has become another device")
+	}
+	settle(a, b, twin)
+	settle(a, b, twin)
+	wantSame(t, []*testDevice{a, b, twin})
+	b.wantValue("2", "SELECT count(*) FROM item")
+	b.wantValue("of the original,of the copy", "SELECT group_concat(text) FROM (SELECT text FROM note ORDER BY id)")
+	for _, d := range []*testDevice{a, b, twin} {
+		d.wantHealthy()
+	}
+	wantQuiet(t, a, b, twin)
+}
+
+// Two clones published the same number into their copies of the folder, and the
+// sync client has kept one of the files.
+func TestTwinsThatPublishedApart(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	twin := copyOf(a)
+	twin.open()
+	old := a.id()
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	a.sync()
+	mine := a.lastSegment()
+	original, err := os.ReadFile(mine)
+	must(t, err)
+	must(t, os.Remove(mine)) // it has not come to the twin yet
+	keys, err := a.options.Keys.Load(t.Context(), old.String())
+	must(t, err)
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	twin.exec("UPDATE item SET name = 'edited by the copy' WHERE id = 'x'")
+	twin.sync()
+	if twin.id() != old {
+		t.Fatal("it was noticed too early for the test")
+	}
+	b.sync() // has read the copy's
+	must(t, os.WriteFile(mine, original, 0o600))
+	must(t, a.options.Keys.Save(t.Context(), old.String(), keys))
+	settle(a, twin)
+	settle(a, b, twin)
+	settle(a, b, twin)
+	wantSame(t, []*testDevice{a, b, twin})
+	b.wantValue("edited by the copy", "SELECT name FROM item WHERE id = 'x'")
+	b.wantValue("3", "SELECT count(*) FROM item")
+	twin.wantSucceeded(old)
+	for _, d := range []*testDevice{a, b, twin} {
+		d.wantHealthy()
+	}
+}
