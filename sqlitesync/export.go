@@ -91,8 +91,7 @@ func (s *Syncer) announceSegments(ctx context.Context, segments []ownSegment) er
 // segmentFault tells a twin from a file that somebody has planted: only who has
 // this device's keys can have signed what stands under the name.
 func (s *Syncer) segmentFault(f *folder.Folder, name folder.SegmentName, err error) error {
-	own := &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
-	if _, unsigned := s.openNamed(f, own, name); !errors.Is(err, folder.ErrTwin) || unsigned == nil {
+	if _, unsigned := s.openNamed(f, s.ownReading(), name); !errors.Is(err, folder.ErrTwin) || unsigned == nil {
 		return s.publishFault(err, name.Last)
 	}
 	return &Error{
@@ -105,7 +104,7 @@ func (s *Syncer) segmentFault(f *folder.Folder, name folder.SegmentName, err err
 func (s *Syncer) publishFault(err error, batch uint64) error {
 	e := &Error{Op: "publish", Device: s.identity.device, Batch: batch, Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	if errors.Is(err, folder.ErrTwin) {
-		e.Hint = "Another machine publishes with this device's keys: one of the two is a copy. Uninstall one of them and let it join again."
+		e.Hint = "Another copy of this database publishes with its keys. The next pass goes on as a new device; nothing is lost."
 	}
 	return e
 }

@@ -301,7 +301,7 @@ type backuper interface {
 
 // A backup by SQLite's own means while sync writes to the database is a whole
 // database with rows that were there together. It is no device: see
-// TestADatabaseThatWasRestoredFromABackupIsNoMember.
+// TestADatabaseThatWasRestoredFromABackup.
 func TestBackupWhileSyncRuns(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, "CREATE TABLE pair (id INTEGER PRIMARY KEY, n INTEGER, pad)")
