@@ -405,3 +405,24 @@ func TestAHeldRowIsDeletedUnderTheNewName(t *testing.T) {
 	wantEverywhere("newer5", "SELECT group_concat(id || coalesce(slug, 'NULL')) FROM t2", a, b)
 	wantQuiet(t, a, b)
 }
+
+// A device that knows a column by its new name only, and shows nothing in it, does not say so when it renames the key: what
+// stands in the column comes with the migration of the one who wrote it.
+func TestAColumnThatNobodyHasSetIsNotToldAgain(t *testing.T) {
+	t.Parallel()
+	const column, key = "ALTER TABLE t RENAME COLUMN v TO w", "ALTER TABLE t RENAME COLUMN id TO key"
+	for range 3 { // which id is the greater one decides between changes of one time
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+		a.exec(column)
+		b.exec("INSERT INTO t VALUES ('1', 'x', 1)")
+		settle(a, b)
+		a.exec(key)
+		settle(a, b)
+		b.exec(column)
+		b.sync()
+		b.exec(key)
+		settle(b, a)
+		settle(b, a)
+		wantEverywhere("x1", "SELECT w || n FROM t", a, b)
+	}
+}

@@ -191,8 +191,9 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 // Predate dates what migrations made of rows just behind what these rows
 // showed: what is known of a row and was not shown, because the table did not
 // have its columns yet, or because the row is deleted, is an edit of a person
-// that the migration has not seen. It is called after
-// [changelog.Database.Pending], before the edits are encoded.
+// that the migration has not seen. Of columns that nobody has set yet it says
+// nothing. It is called after [changelog.Database.Pending], before the edits are
+// encoded.
 func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
 	m := newMerger(db)
 	for i := range edits {
@@ -204,20 +205,14 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		switch {
 		case edit.Before.State == changelog.Deleted && edit.Origin == changelog.Migrated: // what people have deleted it does not bring back
 		case edit.Before.State == changelog.Combined:
-			versions, err := m.versions(ctx, edit.Table, edit.Before)
-			if err != nil {
-				return err
-			}
-			had, err := db.Shape(ctx, edit.Before.Shape)
+			versions, err := m.shownVersions(ctx, edit)
 			if err != nil {
 				return err
 			}
 			for j := range versions {
-				// What came under the table's new name before it was renamed it did not show.
-				if !unforeseen(versions[j].Shape, edit.Change.Shape, had) && versions[j].Stamp.Compare(edit.Before.Stamp) <= 0 {
-					time = max(time, versions[j].Stamp.Time)
-				}
+				time = max(time, versions[j].Stamp.Time)
 			}
+			leaveOut(edit, Combine(versions))
 		default:
 			continue
 		}
@@ -227,6 +222,43 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		}
 	}
 	return nil
+}
+
+// shownVersions returns those versions of a row that the table showed before
+// the edit.
+func (m *merger) shownVersions(ctx context.Context, edit *changelog.Edit) ([]changelog.Change, error) {
+	versions, err := m.versions(ctx, edit.Table, edit.Before)
+	if err != nil {
+		return nil, err
+	}
+	had, err := m.db.Shape(ctx, edit.Before.Shape)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(versions, func(c changelog.Change) bool {
+		// What came under the table's new name before it was renamed it did not show.
+		return unforeseen(c.Shape, edit.Change.Shape, had) || c.Stamp.Compare(edit.Before.Stamp) > 0
+	}), nil
+}
+
+// leaveOut takes the columns from a put of a whole row that show their defaults
+// because no version of the row contains them: what they hold may be on its way
+// still, under the name that the column had.
+func leaveOut(edit *changelog.Edit, w Winner) {
+	c, table := &edit.Change, edit.Table
+	if c.Shape != table.Put {
+		return
+	}
+	var columns []string
+	var values []changelog.Value
+	for i, column := range c.Shape.Columns {
+		if _, set := w.Values[column]; set || !changelog.Equal(c.Values[i], table.Columns[i].Default) {
+			columns, values = append(columns, column), append(values, c.Values[i])
+		}
+	}
+	if len(columns) < len(c.Shape.Columns) {
+		c.Shape, c.Values = changelog.NewShape(changelog.Full, c.Shape.Table, c.Shape.Key, columns), values
+	}
 }
 
 // unforeseen reports whether a version of a row and an edit contain a column that
