@@ -47,6 +47,7 @@ type event struct {
 	Page        int      `json:"page,omitempty"`    // how many entries of the log are folded together
 	Changes     []string `json:"changes,omitempty"` // encoded, in hexadecimal
 	Absent      bool     `json:"absent,omitempty"`
+	Loose       bool     `json:"loose,omitempty"`   // without references
 	Without     string   `json:"without,omitempty"` // a table that the device does not have yet
 	Grown       bool     `json:"grown,omitempty"`
 	Renamed     bool     `json:"renamed,omitempty"`
@@ -237,11 +238,11 @@ func (c *course) waiting(d *device, seen changelog.Vector, of string, count int)
 
 // compact leaves out the changes of which newer ones of the same row contain every column (FORMAT.md, chapter 10, "Dropping").
 func compact(changes []changelog.Change) (left []changelog.Change) {
-	for i, c := range changes {
+	for _, c := range changes {
 		contained := make(map[string]bool)
 		exists, deleted := c.Shape.Kind == changelog.Partial, false
-		for _, newer := range changes[i+1:] { // of one author: later is newer
-			if newer.Shape.Rows() != c.Shape.Rows() || newer.Key.Identity() != c.Key.Identity() {
+		for _, newer := range changes {
+			if newer.Compare(&c) <= 0 || newer.Shape.Rows() != c.Shape.Rows() || newer.Key.Identity() != c.Key.Identity() {
 				continue
 			}
 			exists = exists || newer.Shape.Kind != changelog.Partial

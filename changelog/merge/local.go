@@ -376,6 +376,10 @@ func (m *merger) adopt(ctx context.Context, table *changelog.Table, row string) 
 	if err := m.recordMeeting(ctx, changes, known); err != nil {
 		return err
 	}
+	if before.Visible() { // Retry need not come to it any more
+		m.result.Rows[table.Name]++
+		touch(table, before.Key)
+	}
 	if err := m.hide(ctx, table, before); err != nil {
 		return err
 	}

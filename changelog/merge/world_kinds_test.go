@@ -3,6 +3,7 @@ package merge_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,6 +50,18 @@ func (k *worldKind) rename(chosen func(table string) bool) *worldKind {
 	}
 	renamed.create = k.create + ";" + k.renaming(renamed)
 	return renamed
+}
+
+// foreignKeys matches what declares a reference in the schemas below.
+var foreignKeys = regexp.MustCompile(`(,\s*FOREIGN KEY \([^)]*\))? REFERENCES \w+( \([^)]*\))?( ON DELETE (CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT))?`)
+
+// loose returns a schema without the references, as that of an older app could be.
+func (k *worldKind) loose() *worldKind {
+	loose := &worldKind{name: k.name, create: foreignKeys.ReplaceAllString(k.create, ""), values: k.values}
+	for _, table := range k.world.tables() {
+		loose.world.components = append(loose.world.components, []*model{table})
+	}
+	return loose
 }
 
 // without returns a schema that lacks one of the tables, although others may refer to it.

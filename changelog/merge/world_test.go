@@ -16,7 +16,7 @@ import (
 func TestWorlds(t *testing.T) {
 	wanted := []string{
 		"3 devices", "4 devices", "5 devices", "6 devices", "deliver", "compacted range", "repeat", "restart", "baseline", "phantom", "fold", "write", "look again",
-		"rename", "create", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
+		"rename", "create", "no references here", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
 	}
 	for i := range worldKinds {
 		wanted = append(wanted, worldKinds[i].name)
@@ -29,6 +29,9 @@ type worldRun struct {
 	*course
 	kind    *worldKind // as all devices have it at first
 	renamed *worldKind // as they all have it at last
+	// What devices have that know of no references.
+	loose, looseRenamed *worldKind
+
 	members []*worldMember
 	toCome  int // how many devices there are to be at first
 }
@@ -60,6 +63,7 @@ func beginWorld(c *course, again bool) walk {
 	}
 	h.kind = &worldKinds[at]
 	h.renamed = h.kind.rename(func(table string) bool { return slices.Contains(c.record.Renamed, table) })
+	h.loose, h.looseRenamed = h.kind.loose(), h.renamed.loose()
 	h.mark(h.kind.name)
 	h.logf("%s", h.kind.create)
 	h.toCome = 2 + h.random.IntN(4)
@@ -111,6 +115,10 @@ func (h *worldRun) next() event {
 func (h *worldRun) comes(kind *worldKind) event {
 	e := event{Op: "join", Device: string(rune('a' + len(h.members))), Renamed: kind == h.renamed, Recursive: h.random.IntN(2) == 0}
 	e.ForeignKeys = h.random.IntN(5) != 0 // some apps do not care
+	if h.random.IntN(8) == 0 {
+		e.Loose = true
+		kind = map[*worldKind]*worldKind{h.kind: h.loose, h.renamed: h.looseRenamed}[kind]
+	}
 	if tables := kind.world.tables(); kind == h.kind && len(tables) > 1 && h.random.IntN(4) == 0 {
 		e.Without = tables[h.random.IntN(len(tables))].table
 		kind = kind.without(e.Without)
@@ -166,8 +174,16 @@ func (h *worldRun) play(e event) {
 func (h *worldRun) join(e event) {
 	h.logf("%s joins", e.Device)
 	m := &worldMember{device: h.newApp(e.Device), kind: h.kind, seen: make(changelog.Vector)}
-	if e.Renamed {
+	switch {
+	case e.Renamed && e.Loose:
+		m.kind = h.looseRenamed
+	case e.Renamed:
 		m.kind = h.renamed
+	case e.Loose:
+		m.kind = h.loose
+	}
+	if e.Loose {
+		h.mark("no references here")
 	}
 	if e.Without != "" {
 		m.kind, m.lacks = h.kind.without(e.Without), e.Without
@@ -297,6 +313,11 @@ func (m *worldMember) edits(made int) map[string]string {
 	return got
 }
 
+// renamed tells whether the tables of m have their new names.
+func (m *worldMember) renamed(h *worldRun) bool {
+	return m.kind == h.renamed || m.kind == h.looseRenamed
+}
+
 // create makes the table that m does not have yet.
 func (h *worldRun) create(m *worldMember) {
 	h.t.Helper()
@@ -316,7 +337,7 @@ func (h *worldRun) create(m *worldMember) {
 // said so before.
 func (h *worldRun) rename(m *worldMember) {
 	h.t.Helper()
-	if m.kind == h.renamed {
+	if m.renamed(h) {
 		return
 	}
 	h.create(m)
@@ -351,7 +372,11 @@ func (h *worldRun) rename(m *worldMember) {
 	}
 	h.logf("%s renames its tables: %s", m.name(), m.kind.renaming(h.renamed))
 	m.exec(m.kind.renaming(h.renamed))
-	m.kind = h.renamed
+	if m.kind == h.loose {
+		m.kind = h.looseRenamed
+	} else {
+		m.kind = h.renamed
+	}
 	made := len(m.made)
 	m.schemaChanged()
 	got := m.edits(made)
@@ -558,11 +583,8 @@ func (h *worldRun) finish() {
 	}
 	h.publishAll()
 	h.deliverAll()
-	kind := h.members[0].kind
-	if !slices.ContainsFunc(h.members, func(m *worldMember) bool { return m.kind != kind }) {
-		h.compareAll()
-	}
-	if h.record.Seed%4 == 0 || slices.ContainsFunc(h.members, func(m *worldMember) bool { return m.kind == h.renamed }) {
+	h.compareAll()
+	if h.record.Seed%4 == 0 || slices.ContainsFunc(h.members, func(m *worldMember) bool { return m.renamed(h) }) {
 		for _, m := range h.members {
 			h.rename(m)
 		}
@@ -602,13 +624,28 @@ func (h *worldRun) deliverAll() {
 	}
 }
 
-// compareAll holds the devices against one another. They have the same schema.
+// compareAll holds the devices with one schema against one another.
 func (h *worldRun) compareAll() {
+	renamed := 0
 	for _, m := range h.members {
+		if m.renamed(h) {
+			renamed++
+		}
+	}
+	if renamed > 0 && renamed < len(h.members) {
+		return // they have not heard of the same rows
+	}
+	first := make(map[*worldKind]*worldMember)
+	for _, m := range h.members {
+		other := first[m.kind]
+		if other == nil {
+			first[m.kind] = m
+			continue
+		}
 		for _, table := range m.kind.world.tables() {
 			query := fmt.Sprintf("SELECT * FROM %q ORDER BY 1, 2", table.table)
-			if got, want := m.rows(query), h.members[0].rows(query); !slices.Equal(got, want) {
-				h.t.Errorf("%s shows %v in %s, %s shows %v", m.name(), got, table.table, h.members[0].name(), want)
+			if got, want := m.rows(query), other.rows(query); !slices.Equal(got, want) {
+				h.t.Errorf("%s shows %v in %s, %s shows %v", m.name(), got, table.table, other.name(), want)
 			}
 		}
 	}
