@@ -33,9 +33,13 @@ const (
 	// EventSucceeded: this database was found to be a copy, or restored from a
 	// backup, and goes on as a new device, Device. Nothing is lost by that.
 	EventSucceeded
+	// EventRefused: there is a membership record without effect, say of a device
+	// that came with a code that was used; see [Status].Refused. Device is the one
+	// that the record names. It is sent again after Open.
+	EventRefused
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "refused"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -54,7 +58,7 @@ type Event struct {
 	// Collisions says, of an EventConflict, how many of Count are two rows that
 	// were given one key; see [Conflict].Hint.
 	Collisions int
-	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded: whose
+	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded, EventRefused: whose
 	Err        error    // EventProblem
 	// Missed is how many events this reader lost before this one because it
 	// was slow. A reader that sees a number above 0 reads everything again.

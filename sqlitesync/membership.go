@@ -165,7 +165,14 @@ func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
 	for _, hash := range roster.Waiting() {
 		strangers[hash] = true
 	}
-	s.state.update(func(st *Status) { st.Refused = refused })
+	var before []Refused
+	s.state.update(func(st *Status) { before, st.Refused = st.Refused, refused })
+	for _, r := range refused {
+		if !slices.Contains(before, r) {
+			s.log.Warn("membership record without effect", "path", r.Path, "device", r.Device, "reason", r.Reason)
+			s.events.send(Event{Kind: EventRefused, Device: r.Device})
+		}
+	}
 	return slices.DeleteFunc(fresh, func(r *crypto.Record) bool { return strangers[r.Hash()] })
 }
 

@@ -329,7 +329,18 @@ func TestASecondUseOfACodeIsReported(t *testing.T) {
 	second.open()
 	second.folder = a.folder
 	for _, d := range []*testDevice{a, b, first} {
+		events := d.syncer.events.subscribe()
 		d.sync()
+		d.sync()
+		told := 0
+		for event, ok := events.take(); ok; event, ok = events.take() {
+			if event.Kind == EventRefused && event.Device == second.id() {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("told %d times, want once", told)
+		}
 		refused := d.syncer.Status().Refused
 		if len(refused) != 1 || refused[0].Device != second.id() || !strings.Contains(refused[0].Reason, "has admitted another device") {
 			t.Errorf("refused %+v, want %s", refused, second.id().Short())
