@@ -283,8 +283,8 @@ func (s *Syncer) release() error {
 // Uninstall takes sync out of a database: triggers and all tables whose names
 // begin with sqlitesync_. The app's tables and rows stay; so does WAL mode.
 // What other devices have stays there, and so does the device's entry in the
-// KeyStore: a backup of the database that is restored later is told by it, and
-// its keys read what stands in the folder. Remove it by hand before you give the
+// KeyStore: a backup of the database that is restored later needs it, and its
+// keys read what stands in the folder. Remove it by hand before you give the
 // machine away; with [FileKeys] it is the file <device id>.key. Close the Syncer
 // first.
 func Uninstall(ctx context.Context, db *sql.DB) error {
