@@ -113,7 +113,11 @@ func (h history) look(tb testing.TB, dir string) {
 
 func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
-	const seed, kills = 20240601, 15
+	const seed = 20240601
+	kills := 15
+	if *crashThorough {
+		kills = 200
+	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	a, b := newPair(t, itemSchema)
 	a.close()
@@ -202,7 +206,11 @@ func TestCreateAndJoinMayBeKilled(t *testing.T) {
 			d.syncer = s
 		}
 	}
-	for round := range 8 {
+	rounds := 8
+	if *crashThorough {
+		rounds = 40
+	}
+	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
 			a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")

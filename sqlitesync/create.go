@@ -161,6 +161,9 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 	if err != nil {
 		return nil, &Error{Op: "open folder", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
+	if s.options.steps != nil {
+		f.Interpose(s.options.steps)
+	}
 	return f, nil
 }
 

@@ -45,6 +45,9 @@ type Options struct {
 	// wall is the clock that heads, and the days of [keepDays], go by. Default:
 	// [time.Now].
 	wall func() time.Time
+	// steps comes between the engine and the folder's disk, see
+	// [folder.Folder.Interpose]. Tests set it, to fail single steps. Default: nil.
+	steps func(step string, perform func() error) error
 }
 
 // Existing says what [Join] does with rows that the database has already.

@@ -109,8 +109,11 @@ func (f *Folder) PublishSegment(device string, name SegmentName, data []byte) er
 	return f.failure("publish a segment", err)
 }
 
-// RemoveSegment removes a segment file of this device. It is no error if it is not there. That it is gone is not made
-// durable: after a power cut the file may be back, and is of no harm.
+// RemoveSegment removes a segment file of this device. It is no error if it is not there. It is one system call,
+//
+//	unlink(segment)
+//
+// and that the file is gone is not made durable: after a power cut it may be back, and is of no harm.
 func (f *Folder) RemoveSegment(device string, name SegmentName) error {
 	const operation = "remove a segment"
 	file, err := segmentPath(device, name)

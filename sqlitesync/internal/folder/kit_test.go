@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,101 +88,23 @@ func tree(t testing.TB, root string) map[string]string {
 	return found
 }
 
-// A stepDisk is a disk that records its steps and can fail one of them.
-type stepDisk struct {
-	disk
-	steps  []string
-	opened []file
+// A recorder records the steps of a Folder, and can fail one of them.
+type recorder struct {
+	steps []string
 
 	// fail decides what becomes of a step, if set. perform does it for real.
 	fail func(step string, perform func() error) error
 }
 
-// watchSteps puts a stepDisk under f.
-func watchSteps(f *Folder) *stepDisk {
-	d := &stepDisk{disk: f.disk}
-	f.disk = d
-	return d
-}
-
-func (d *stepDisk) step(step string, perform func() error) error {
-	d.steps = append(d.steps, step)
-	if d.fail != nil {
-		return d.fail(step, perform)
-	}
-	return perform()
-}
-
-// short replaces what differs from run to run in a name.
-func short(name string) string {
-	if isTemporary(path.Base(name)) {
-		return "temporary"
-	}
-	return path.Base(name)
-}
-
-func (d *stepDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
-	var opened file
-	verb := "open "
-	if flag&os.O_CREATE != 0 {
-		verb = "create "
-	}
-	err := d.step(verb+short(name), func() (err error) {
-		opened, err = d.disk.OpenFile(name, flag, perm)
-		return err
-	})
-	if err != nil {
-		if opened != nil {
-			opened.Close()
+// watchSteps puts a recorder under f.
+func watchSteps(f *Folder) *recorder {
+	r := new(recorder)
+	f.Interpose(func(step string, perform func() error) error {
+		r.steps = append(r.steps, step)
+		if r.fail != nil {
+			return r.fail(step, perform)
 		}
-		return nil, err
-	}
-	d.opened = append(d.opened, opened)
-	return stepFile{file: opened, disk: d, name: short(name)}, nil
-}
-
-func (d *stepDisk) Mkdir(name string, perm fs.FileMode) error {
-	return d.step("mkdir "+short(name), func() error { return d.disk.Mkdir(name, perm) })
-}
-
-func (d *stepDisk) Link(oldname, newname string) error {
-	return d.step("link "+short(newname), func() error { return d.disk.Link(oldname, newname) })
-}
-
-func (d *stepDisk) Rename(oldname, newname string) error {
-	return d.step("rename "+short(newname), func() error { return d.disk.Rename(oldname, newname) })
-}
-
-func (d *stepDisk) Remove(name string) error {
-	return d.step("remove "+short(name), func() error { return d.disk.Remove(name) })
-}
-
-type stepFile struct {
-	file
-	disk *stepDisk
-	name string
-}
-
-func (f stepFile) Write(data []byte) (n int, err error) {
-	err = f.disk.step("write "+f.name, func() error {
-		n, err = f.file.Write(data)
-		return err
+		return perform()
 	})
-	return n, err
-}
-
-func (f stepFile) Sync() error {
-	return f.disk.step("sync "+f.name, f.file.Sync)
-}
-
-func (f stepFile) Close() error {
-	closed := false
-	err := f.disk.step("close "+f.name, func() error {
-		closed = true
-		return f.file.Close()
-	})
-	if !closed {
-		f.file.Close()
-	}
-	return err
+	return r
 }

@@ -39,6 +39,15 @@ func TestSteps(t *testing.T) {
 			func(f *Folder) error { return f.MakeDevice(bob) },
 			[][]string{{"mkdir devices"}, durable("."), {"mkdir " + bob}, durable("devices")},
 		},
+		"removal": {
+			func(f *Folder) error {
+				if err := os.WriteFile(filepath.Join(f.Path(), "devices", alice, segment), nil, 0o600); err != nil {
+					return err
+				}
+				return f.RemoveSegment(alice, batch(1))
+			},
+			[][]string{{"remove " + segment}},
+		},
 		"withdrawal": {
 			func(f *Folder) error { return f.RemoveInvite(invite) },
 			[][]string{{"remove " + invite + ".age"}, durable("invites")},
@@ -226,9 +235,6 @@ func crash(f *Folder, step int, after bool, call func()) (crashed bool) {
 				panic(value)
 			}
 			crashed = true
-			for _, opened := range disk.opened {
-				opened.Close() // as the system does
-			}
 		}
 	}()
 	call()

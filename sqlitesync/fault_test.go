@@ -1,0 +1,403 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// crashThorough is given by .ci/run.
+var crashThorough = flag.Bool("crash.thorough", false, "fail and crash at every step, also those that only read, and kill a process 200 times")
+
+// counts reports whether a step is one of those that a short run fails: those that write, and the reading of segments.
+func counts(step string) bool {
+	verb, name, _ := strings.Cut(step, " ")
+	return *crashThorough || verb != "close" && (verb != "open" || strings.HasSuffix(name, ".seg"))
+}
+
+// faults stands between a device and its folder and keys. The n-th step fails: nothing of it was done, or all of it was
+// although it failed.
+type faults struct {
+	mu        sync.Mutex
+	taken     int
+	at        int // which step fails; below 0: none
+	persisted bool
+	failed    string // the step that did
+	each      func(step string, perform func() error) error
+}
+
+func (f *faults) step(step string, perform func() error) error {
+	if !counts(step) {
+		return perform()
+	}
+	f.mu.Lock()
+	each, hit := f.each, f.taken == f.at
+	f.taken++
+	if hit {
+		f.failed = step
+	}
+	f.mu.Unlock()
+	switch {
+	case each != nil:
+		return each(step, perform)
+	case !hit:
+		return perform()
+	case f.persisted:
+		_ = perform()
+	}
+	return fmt.Errorf("%s: %w", step, syscall.EIO)
+}
+
+// arm lets a step fail.
+func (f *faults) arm(at int, persisted bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.taken, f.at, f.persisted, f.failed = 0, at, persisted, ""
+}
+
+func (f *faults) disarm() { f.arm(-1, false) }
+
+// give puts the faults under a device, which must not be open.
+func (f *faults) give(d *testDevice) {
+	f.disarm()
+	d.options.steps = f.step
+	d.options.Keys = steppedKeys{d.options.Keys, f}
+}
+
+// steppedKeys is a KeyStore whose Save can fail.
+type steppedKeys struct {
+	KeyStore
+	*faults
+}
+
+func (k steppedKeys) Save(ctx context.Context, id string, secret []byte) error {
+	return k.step("save keys", func() error { return k.KeyStore.Save(ctx, id, secret) })
+}
+
+// stage is a space in which device a is about to do something, and b is to hear of it.
+type stage struct {
+	t       *testing.T
+	a, b    *testDevice
+	clock   *testClock
+	faults  *faults
+	written int
+	theirs  string // a temporary file of b
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, faults: new(faults)}
+	s.a, s.b = newPair(t, itemSchema)
+	s.clock = newTestClock(s.a, s.b)
+	s.a.close()
+	s.faults.give(s.a)
+	s.a.open()
+	s.theirs = filepath.Join(s.b.directory(), ".~sqs-0123456789abcdef.tmp")
+	s.b.syncer.tidied = true // it is as if b wrote it just now
+	must(t, os.WriteFile(s.theirs, []byte("half a file"), 0o600))
+	return s
+}
+
+func (s *stage) write(d *testDevice) {
+	s.t.Helper()
+	d.exec("INSERT INTO item VALUES (?, 'dear', 1)", fmt.Sprint("row ", s.written))
+	s.written++
+}
+
+// publish makes a segment of a and lets a find it.
+func (s *stage) publish() {
+	s.t.Helper()
+	s.write(s.a)
+	s.a.sync()
+	s.a.sync()
+}
+
+// acts are what a device does with its folder: each is prepared, and then happens in one pass of a.
+var acts = []struct {
+	name    string
+	prepare func(s *stage)
+}{
+	{"publish", func(s *stage) { s.write(s.a) }},
+	{"merge", func(s *stage) {
+		s.write(s.b)
+		s.b.sync()
+	}},
+	{"compact", func(s *stage) {
+		s.publish()
+		s.publish()
+		s.a.syncer.compaction = compaction{segments: -maxLive, rows: -1000} // rewrite what can be
+	}},
+	{"sweep", func(s *stage) {
+		s.publish()
+		s.publish()
+		s.a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}
+		s.a.sync() // writes a range
+		s.a.sync() // finds it
+		s.clock.pass(graceTime)
+	}},
+	{"refill", func(s *stage) {
+		s.publish()
+		must(s.t, os.Remove(s.a.lastSegment()))
+		_ = s.a.trySync() // misses it
+		s.clock.pass(vanishedTime)
+	}},
+}
+
+// check makes sure that both devices come to have every row that was written.
+func (s *stage) check(context string) {
+	s.t.Helper()
+	for _, d := range []*testDevice{s.a, s.b, s.a, s.b} {
+		if err := d.trySync(); err != nil {
+			s.t.Fatalf("%s: %v", context, err)
+		}
+	}
+	want := fmt.Sprint(s.written)
+	for _, d := range []*testDevice{s.a, s.b} {
+		if got := d.value("SELECT count(*) FROM item WHERE name = 'dear'"); got != want {
+			s.t.Fatalf("%s: a device has %s rows, want %s", context, got, want)
+		}
+		if status := d.syncer.Status(); status.State != StateIdle || len(status.Waiting) > 0 || status.Pending > 0 {
+			s.t.Fatalf("%s: %+v", context, status)
+		}
+	}
+}
+
+// checkTidy makes sure that a has left nothing behind, and has not tidied up after b.
+func (s *stage) checkTidy(context string) {
+	s.t.Helper()
+	left, err := filepath.Glob(filepath.Join(s.a.folder, "devices", "*", ".~sqs-*"))
+	must(s.t, err)
+	if !slices.Equal(left, []string{s.theirs}) {
+		s.t.Errorf("%s: temporary files %v, want the one of b", context, left)
+	}
+}
+
+// Each step that a device takes in its folder, and each time that it saves its keys, fails once, in both forms. The next
+// pass sees to it.
+func TestAFailureAtAnyStepLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, act := range acts {
+		for _, persisted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s persisted=%v", act.name, persisted), func(t *testing.T) {
+				s := newStage(t)
+				steps := 0
+				for failed := true; failed; steps++ {
+					act.prepare(s)
+					s.faults.arm(steps, persisted)
+					err := s.a.trySync()
+					step := s.faults.failed
+					failed = step != ""
+					s.faults.disarm()
+					if !failed && err != nil {
+						t.Fatal(err)
+					}
+					s.check(fmt.Sprintf("step %d, %s", steps, step))
+				}
+				if steps < 4 {
+					t.Errorf("only %d steps could fail", steps)
+				}
+				s.a.reopen()
+				s.check("at the end")
+				s.checkTidy("at the end")
+				late := newTestDevice(t, itemSchema)
+				late.join(s.a.folder, s.a.invite())
+				late.sync()
+				wantSame(t, []*testDevice{s.a, late})
+			})
+		}
+	}
+}
+
+// A pass that finds nothing new opens and lists what it must, and writes nothing: no file, and no directory to the disk.
+func TestAnIdlePassOnlyReads(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.write(s.a)
+	s.write(s.b)
+	s.check("before")
+	var steps []string
+	s.faults.each = func(step string, perform func() error) error {
+		if verb, _, _ := strings.Cut(step, " "); verb != "open" && verb != "close" {
+			steps = append(steps, step)
+		}
+		return perform()
+	}
+	s.a.sync()
+	if len(steps) > 0 {
+		t.Errorf("steps %v", steps)
+	}
+}
+
+// A moment is what stands on the disks when a process dies: databases, keys, the folder.
+type moment struct {
+	step string
+	dir  string
+}
+
+// moment copies everything, as it is now. The pages that SQLite has not written yet are lost, as in a crash.
+func (s *stage) moment(step string, devices ...*testDevice) moment {
+	s.t.Helper()
+	m := moment{step, s.t.TempDir()}
+	copyState(s.t, s.a.folder, filepath.Join(m.dir, "folder"))
+	for i, d := range devices {
+		copyState(s.t, filepath.Dir(d.path), filepath.Join(m.dir, fmt.Sprint(i)))
+	}
+	return m
+}
+
+// restore puts everything back. The devices' engines have ended.
+func (m moment) restore(folder string, devices ...*testDevice) {
+	copyState(devices[0].tb, filepath.Join(m.dir, "folder"), folder)
+	for i, d := range devices {
+		d.tb.Helper()
+		if d.syncer != nil {
+			_ = d.syncer.Close() // what it still writes is of another world
+			d.syncer = nil
+		}
+		must(d.tb, d.db.Close())
+		copyState(d.tb, filepath.Join(m.dir, fmt.Sprint(i)), filepath.Dir(d.path))
+		var err error
+		d.db, err = OpenDB(d.path)
+		must(d.tb, err)
+	}
+}
+
+// copyState makes to hold what from holds, but for what lives no longer than processes do.
+func copyState(tb testing.TB, from, to string) {
+	tb.Helper()
+	must(tb, os.MkdirAll(to, 0o700))
+	entries, err := os.ReadDir(to)
+	must(tb, err)
+	for _, entry := range entries {
+		must(tb, os.RemoveAll(filepath.Join(to, entry.Name())))
+	}
+	must(tb, filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		if strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, ".lock") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, data, 0o600)
+	}))
+}
+
+// record takes moments before and after the steps of a pass.
+func (s *stage) record(devices []*testDevice, pass func() error) []moment {
+	s.t.Helper()
+	var moments []moment
+	var mu sync.Mutex // a segment is read ahead while another is merged
+	s.faults.each = func(step string, perform func() error) error {
+		mu.Lock()
+		defer mu.Unlock()
+		moments = append(moments, s.moment("before "+step, devices...))
+		err := perform()
+		moments = append(moments, s.moment("after "+step, devices...))
+		return err
+	}
+	must(s.t, pass())
+	s.faults.each = nil
+	return moments
+}
+
+// The process dies before and after each step, and is started again.
+func TestACrashAtAnyStepLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, act := range acts {
+		t.Run(act.name, func(t *testing.T) {
+			s := newStage(t)
+			s.publish() // something to be there in any case
+			s.check("before")
+			act.prepare(s)
+			devices := []*testDevice{s.a, s.b}
+			moments := s.record(devices, s.a.trySync)
+			if len(moments) < 6 {
+				t.Errorf("only %d moments to die in", len(moments))
+			}
+			for i, m := range moments {
+				context := fmt.Sprintf("moment %d, %s", i, m.step)
+				m.restore(s.a.folder, devices...)
+				s.a.open()
+				s.b.open()
+				s.clock.give(s.a)
+				s.clock.give(s.b)
+				s.b.syncer.tidied = true
+				s.clock.pass(vanishedTime) // what was missed before the crash was missed for long
+				_, _ = s.a.trySync(), s.a.trySync()
+				s.clock.pass(vanishedTime)
+				s.check(context)
+				s.checkTidy(context)
+			}
+		})
+	}
+}
+
+// The process dies at a step of Create or Join. Afterwards the database is a device, or the call can be repeated.
+func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"create", "join"} {
+		t.Run(verb, func(t *testing.T) {
+			s := &stage{t: t, faults: new(faults), a: newTestDevice(t, itemSchema), b: newTestDevice(t, itemSchema)}
+			s.faults.give(s.a)
+			s.write(s.a)
+			enter := func() (err error) {
+				s.a.syncer, err = Create(t.Context(), s.a.db, s.a.folder, &s.a.options)
+				return err
+			}
+			devices := []*testDevice{s.a}
+			s.a.folder = t.TempDir()
+			if verb == "join" {
+				devices = append(devices, s.b)
+				s.write(s.b)
+				s.b.create(s.a.folder)
+				s.b.sync()
+				code := s.b.invite()
+				s.a.options.Existing = MergeExisting
+				enter = func() (err error) {
+					s.a.syncer, err = Join(t.Context(), s.a.db, s.a.folder, code, &s.a.options)
+					return err
+				}
+			}
+			moments := s.record(devices, enter)
+			for i, m := range moments {
+				m.restore(s.a.folder, devices...)
+				if verb == "join" {
+					s.b.open()
+				}
+				var err error
+				if s.a.syncer, err = Open(t.Context(), s.a.db, s.a.folder, &s.a.options); errors.Is(err, ErrNotSetUp) {
+					err = enter()
+				}
+				if err != nil {
+					t.Fatalf("moment %d, %s: %v", i, m.step, err)
+				}
+				s.a.sync()
+				if verb == "create" {
+					s.b = newTestDevice(t, itemSchema)
+					s.b.join(s.a.folder, s.a.invite())
+				}
+				s.check(fmt.Sprintf("moment %d, %s", i, m.step))
+			}
+			if len(moments) < 8 {
+				t.Errorf("only %d moments to die in", len(moments))
+			}
+		})
+	}
+}
