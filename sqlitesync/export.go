@@ -30,9 +30,6 @@ func (s *Syncer) self() changelog.DeviceID { return changelog.DeviceID(s.identit
 
 // publish writes sealed segments into the folder, oldest first.
 func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
-		return s.publishFault(err, 0)
-	}
 	if !s.tidied {
 		if err := f.RemoveTemporaries(s.identity.device.String()); err != nil {
 			s.log.Debug("temporary files not removed", "err", err)
@@ -48,6 +45,9 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 				s.events.send(Event{Kind: EventPublished, Rows: total})
 			}
 			return err
+		}
+		if err := f.MakeDevice(s.identity.device.String()); err != nil {
+			return s.publishFault(err, 0)
 		}
 		if err := s.announceSegments(ctx, segments); err != nil {
 			return err

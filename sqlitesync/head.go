@@ -79,6 +79,9 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return fmt.Errorf("seal head: %w", err)
 	}
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
 	if err := f.ReplaceHead(s.identity.device.String(), file); err != nil {
 		return s.publishFault(err, 0)
 	}
