@@ -110,17 +110,29 @@ func (db *Database) arm(ctx context.Context, table *Table, present map[string]pr
 // understand what we have made of the index, nobody but itself may compute it,
 // rather than that the app's writes fail.
 func (db *Database) makeTrigger(ctx context.Context, trigger trigger) error {
+	understood, err := db.understands(ctx, trigger)
+	if err != nil {
+		return err
+	}
+	if !understood {
+		trigger.victims.opaque = true
+		return nil
+	}
+	return db.Conn.Script(ctx, trigger.sql)
+}
+
+// understands reports whether SQLite can compile what a trigger does.
+func (db *Database) understands(ctx context.Context, trigger trigger) (bool, error) {
 	for _, probe := range trigger.probes {
 		err := db.Conn.compile(ctx, probe)
 		if ErrorCode(err) == codeError {
-			trigger.victims.opaque = true
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return db.Conn.Script(ctx, trigger.sql)
+	return true, nil
 }
 
 // noteRebuilt finds the tables that are newer than the last Capture. One that
