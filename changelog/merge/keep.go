@@ -78,7 +78,7 @@ func (m *merger) describe(ctx context.Context, rows, row string, changes []chang
 	}
 	_, err := m.db.Conn.Exec(ctx, `UPDATE sqlitesync_kept SET table_name = ?, row_key = ?, device = ?, time = ?, winner = ?
 		WHERE tbl = ? AND row = ? AND n = 0`, newest.Shape.Table, readableKey(newest), readableDevice(newest), readableTime(newest),
-		readableObject(columns, values), rows, []byte(row))
+		ReadableObject(columns, values), rows, []byte(row))
 	return err
 }
 

@@ -17,14 +17,14 @@ import (
 
 // readableKey returns the key of a change: a JSON object of its columns, in the
 // order of the PRIMARY KEY.
-func readableKey(c *changelog.Change) string { return readableObject(c.Shape.Key, c.Key) }
+func readableKey(c *changelog.Change) string { return ReadableObject(c.Shape.Key, c.Key) }
 
 // readableValues returns the other columns of a put, nil for a delete.
 func readableValues(c *changelog.Change) any {
 	if c.Shape.Kind == changelog.Delete {
 		return nil
 	}
-	return readableObject(c.Shape.Columns, c.Values)
+	return ReadableObject(c.Shape.Columns, c.Values)
 }
 
 // readableDevice returns the author of a change, nil for a baseline row.
@@ -55,25 +55,27 @@ func readableNames(names []string) any {
 	return "[" + strings.Join(quoted, ",") + "]"
 }
 
-func readableObject(names []string, values []changelog.Value) string {
+// ReadableObject returns the values as a JSON object in the order of the names,
+// see [ReadableValue].
+func ReadableObject(names []string, values []changelog.Value) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, name := range names {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(readableText(name) + ":" + readableValue(values[i]))
+		b.WriteString(readableText(name) + ":" + ReadableValue(values[i]))
 	}
 	b.WriteByte('}')
 	return b.String()
 }
 
-// readableValue returns a value so that each class can be told from the others,
+// ReadableValue returns a value so that each class can be told from the others,
 // and SQLite's JSON functions give back each INTEGER, REAL and valid TEXT bit
 // for bit: a REAL has a point or an exponent, infinity is 9e999. What JSON has no
 // form for is an object with the bytes in hexadecimal, {"blob": "00ff"}, or
 // {"text": "ff"} for text that is not UTF-8.
-func readableValue(v changelog.Value) string {
+func ReadableValue(v changelog.Value) string {
 	switch v := v.(type) {
 	case int64:
 		return strconv.FormatInt(v, 10)
