@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 
 	"github.com/fsnotify/fsnotify"
@@ -39,4 +40,22 @@ func explain(err error) error {
 		return fmt.Errorf("the system's limit of open files or watchers is reached: %w", err)
 	}
 	return err
+}
+
+// Try reports why changes in some of the directories would be noticed only by polling, or nil. A missing directory is
+// no reason.
+func Try(dirs []string) error { return try(dirs, openSystem) }
+
+func try(dirs []string, open func() (notifier, error)) error {
+	system, err := open()
+	if err != nil {
+		return explain(err)
+	}
+	defer system.Close()
+	for _, dir := range dirs {
+		if err := system.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return explain(err)
+		}
+	}
+	return nil
 }

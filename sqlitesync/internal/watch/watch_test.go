@@ -449,3 +449,23 @@ func BenchmarkHint(b *testing.B) {
 		<-w.C()
 	}
 }
+
+func TestTry(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := Try([]string{dir, filepath.Join(dir, "missing")}); err != nil {
+		t.Error(err)
+	}
+	full := func() (notifier, error) {
+		fake := newFake()
+		fake.refused[filepath.Base(dir)] = syscall.ENOSPC
+		return fake, nil
+	}
+	if err := try([]string{dir}, full); err == nil || !strings.Contains(err.Error(), "max_user_watches") {
+		t.Errorf("at the system's limit: %v", err)
+	}
+	none := func() (notifier, error) { return nil, syscall.EMFILE }
+	if err := try([]string{dir}, none); err == nil || !strings.Contains(err.Error(), "open files") {
+		t.Errorf("without watchers: %v", err)
+	}
+}
