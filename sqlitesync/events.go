@@ -86,12 +86,13 @@ func (e Event) String() string {
 	return b.String()
 }
 
-// Events yields what happens from when the iteration begins, until ctx is done or the Syncer is
-// closed. Sync never waits for a reader: one that is slow loses events and is
-// told how many in Event.Missed. Several readers may run at once.
+// Events yields what happens after it was called, until ctx is done or the Syncer
+// is closed; iterate over it once. Sync never waits for a reader: one that is slow
+// loses events and is told how many in Event.Missed. Several readers may run at once.
 func (s *Syncer) Events(ctx context.Context) iter.Seq[Event] {
+	reader := s.events.subscribe()
+	context.AfterFunc(ctx, func() { s.events.unsubscribe(reader) })
 	return func(yield func(Event) bool) {
-		reader := s.events.subscribe()
 		defer s.events.unsubscribe(reader)
 		for {
 			event, ok := reader.take()

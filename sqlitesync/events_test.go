@@ -30,17 +30,13 @@ func (d *testDevice) listen() *listener {
 	d.tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{tb: d.tb, events: make(chan Event, 1000), cancel: cancel}
-	before := d.readers()
-	s := d.syncer
+	events := d.syncer.Events(ctx)
 	go func() {
 		defer close(l.events)
-		for event := range s.Events(ctx) {
+		for event := range events {
 			l.events <- event
 		}
 	}()
-	for d.readers() == before {
-		time.Sleep(time.Millisecond)
-	}
 	d.tb.Cleanup(cancel)
 	return l
 }
@@ -178,14 +174,10 @@ func TestASlowReaderLearnsHowManyEventsItMissed(t *testing.T) {
 	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	const sent = maxQueued + 50
-	go func() {
-		for a.readers() == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		a.syncer.events.send(Event{Kind: EventSolved})
-	}()
+	events := a.syncer.Events(context.Background())
+	a.syncer.events.send(Event{Kind: EventSolved})
 	read := 0
-	for event := range a.syncer.Events(context.Background()) {
+	for event := range events {
 		// While the first event is looked at, all others are sent.
 		switch read++; read {
 		case 1:
