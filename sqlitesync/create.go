@@ -98,6 +98,9 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		if err := s.identity.save(ctx, s.handle.conn); err != nil {
 			return err
 		}
+		if err := errors.Join(s.rememberOptions(ctx), s.rememberFolder(ctx)); err != nil {
+			return err
+		}
 		for _, record := range records {
 			if err := s.remember(ctx, record); err != nil {
 				return err
@@ -172,7 +175,10 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 // one that says otherwise is a problem to be told of, and stops nobody.
 func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems) error {
 	err := s.checkMarker(ctx, f)
-	if err == nil || errors.Is(err, fs.ErrNotExist) || !s.recognizes(f) {
+	if err == nil {
+		return s.rememberFolder(ctx)
+	}
+	if errors.Is(err, fs.ErrNotExist) || !s.recognizes(f) {
 		return err
 	}
 	if known := (*Error)(nil); errors.As(err, &known) {
@@ -182,6 +188,9 @@ func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems)
 		Hint: "The file is damaged, or someone has replaced it. Restore it from the file-sync service's history; sync goes on without it."})
 	return nil
 }
+
+// errOtherSpace: the folder is that of another database.
+var errOtherSpace = fmt.Errorf("%w: it holds another space", ErrFolder)
 
 // checkMarker looks whether the folder says that it holds this device's space. A
 // missing marker in a folder that has nothing else either means "emptied, or not
@@ -199,7 +208,7 @@ func (s *Syncer) checkMarker(ctx context.Context, f *folder.Folder) error {
 	case marker.Format > 1:
 		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: ErrFormat, Hint: "Update the app: the folder was written by a newer version."}
 	case marker.Space != s.identity.space.String():
-		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: fmt.Errorf("%w: it holds another space", ErrFolder),
+		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: errOtherSpace,
 			Hint: "This is the folder of another database. Choose the folder that this database was set up with."}
 	}
 	return nil

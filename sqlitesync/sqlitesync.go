@@ -57,6 +57,8 @@ type Syncer struct {
 	waiting    waits     // what the last pass waited for
 	outcomes   []outcome // of the transaction under way
 	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
+	placed     bool      // the folder is remembered
+	looking    bool      // it belongs to a View, which writes nothing
 	tidied     bool      // temporary files of an earlier run are gone
 	headTime   time.Time // when this device's head was last written
 	headOwn    uint64    // the newest own batch that it names
@@ -172,9 +174,12 @@ func checkSetUp(ctx context.Context, db *sql.DB) error {
 // acquire takes the lock that keeps a second engine from the database. The
 // system releases it when the process dies.
 func (s *Syncer) acquire(path string) error {
-	s.lock = flock.New(path + "-sqlitesync.lock")
-	locked, err := s.lock.TryLock()
-	if err != nil {
+	s.lock = flock.New(lockPath(path))
+	// A View, which looks whether the lock is taken, has it for an instant.
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	locked, err := s.lock.TryLockContext(ctx, 5*time.Millisecond)
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("lock: %w", err)
 	}
 	if !locked {
@@ -182,6 +187,9 @@ func (s *Syncer) acquire(path string) error {
 	}
 	return nil
 }
+
+// lockPath returns the path of the lock of the database at path.
+func lockPath(path string) string { return path + "-sqlitesync.lock" }
 
 // open is what Open does once the database is ours.
 func (s *Syncer) open(ctx context.Context) error {
@@ -202,7 +210,7 @@ func (s *Syncer) open(ctx context.Context) error {
 		return err
 	}
 	s.db.ForeignKeys = s.identity.foreignKeys
-	position, _, err := s.db.Position(ctx, s.self()) // before anything gets a number
+	copied, err := s.isCopy(ctx) // before anything gets a number
 	if err != nil {
 		return err
 	}
@@ -212,10 +220,13 @@ func (s *Syncer) open(ctx context.Context) error {
 	if err := s.capture(ctx); err != nil {
 		return err
 	}
-	if s.keys.elsewhere() || position < s.keys.entry.Batch {
+	if copied {
 		if err := s.succeed(ctx, nil); err != nil {
 			return err
 		}
+	}
+	if err := s.rememberOptions(ctx); err != nil {
+		return err
 	}
 	return s.countConflicts(ctx)
 }

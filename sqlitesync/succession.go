@@ -30,6 +30,13 @@ import (
 //   - the folder, in which stands what these keys have signed and this database
 //     has not made.
 
+// isCopy reports whether the keys say that this database is a copy: they were made
+// on another machine, or know of batches of its own that it does not.
+func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
+	position, _, err := s.db.Position(ctx, s.self())
+	return s.keys.elsewhere() || position < s.keys.entry.Batch, err
+}
+
 // succeed makes this database the next device of the space after the one that it
 // has been. f is the folder, nil if it is not there. The caller loads all anew
 // that depends on who this is.

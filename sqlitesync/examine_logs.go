@@ -1,0 +1,189 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// lookAtOwn looks at this device's own directory.
+func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
+	listing, err := f.List(e.identity.device.String())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.add(folderFinding(err))
+		return
+	}
+	if e.view.keys == nil {
+		if name, err := e.strange(ctx, f, listing); err == nil && name != nil {
+			e.add(Finding{Code: FindingTwin, Device: e.identity.device, Note: true, Path: "devices/" + e.identity.device.String() + "/" + name.String(),
+				Text: "Another copy of this database publishes with its keys: it goes on as a new device when it is synced."})
+		}
+	}
+	standing := make(map[folder.SegmentName]bool)
+	for _, name := range listing.Segments {
+		standing[name] = true
+	}
+	own, err := e.ownSegments(ctx, "NULL", fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending), 0)
+	if err != nil {
+		e.add(Finding{Code: FindingOwnMissing, Err: err, Text: "What this device has published can't be read."})
+		return
+	}
+	missing, damaged := 0, 0
+	for i := range own {
+		switch {
+		case !standing[own[i].name]:
+			missing++
+		case own[i].state == segmentPublished:
+			if _, err := e.readOwn(f, &own[i]); err != nil {
+				damaged++
+			}
+		}
+	}
+	if missing > 0 {
+		e.add(Finding{Code: FindingOwnMissing, Device: e.identity.device, Count: missing,
+			Text: plural(missing, "file") + " that this device has published are gone from the folder. They are made again if they stay away."})
+	}
+	if damaged > 0 {
+		e.add(Finding{Code: FindingSegmentDamaged, Device: e.identity.device, Count: damaged, Path: "devices/" + e.identity.device.String(),
+			Text: "Another program has damaged " + plural(damaged, "file") + " of this device."})
+	}
+}
+
+// lookAtLogs reads what the other devices have published and this one has not
+// merged.
+func (e *examination) lookAtLogs(ctx context.Context, f *folder.Folder) {
+	var p problems
+	readings, err := e.list(ctx, f, &p)
+	if err != nil {
+		e.add(folderFinding(err))
+		return
+	}
+	for _, problem := range p.list {
+		e.add(listFinding(problem))
+	}
+	byDevice := make(map[DeviceID]*reading)
+	for _, r := range readings {
+		byDevice[r.device] = r
+		for _, name := range r.names {
+			if name.Last > r.position {
+				e.status.Behind++
+			}
+		}
+		if e.view.keys == nil {
+			e.lookAtLog(ctx, f, r)
+		}
+	}
+	if e.view.keys == nil {
+		e.lookAtHeadsOf(ctx, f, byDevice)
+	}
+}
+
+// listFinding says what is wrong with the directory of a device.
+func listFinding(problem error) Finding {
+	found := Finding{Code: FindingFolderUnreadable, Err: problem, Text: "The directory of a device can't be read."}
+	var known *Error
+	if errors.As(problem, &known) {
+		found.Device, found.Path = known.Device, known.Path
+	}
+	if errors.Is(problem, errStranger) {
+		found.Code, found.Text = FindingQuarantine, "A device that may not write, or that is not known yet, has published segments. They are left alone."
+	}
+	return found
+}
+
+// lookAtLog reads the log of a device from where it was merged to, up to the
+// first thing that is wrong with it.
+func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *reading) {
+	position, tail := r.position, r.tail
+	for ctx.Err() == nil {
+		switch next := e.readGroup(f, r, position, tail); {
+		case next.fault != nil:
+			found := Finding{Code: FindingSegmentDamaged, Device: r.device, Path: next.fault.Path, Err: next.fault,
+				Text: fmt.Sprintf("The file with batch %d of device %s can't be read: it is damaged, or has not been downloaded completely.", next.fault.Batch, r.device.Short())}
+			if errors.Is(next.fault, ErrFormat) {
+				found.Code, found.Text = FindingFormatNewer, "A newer version of sqlitesync wrote a segment."
+			}
+			e.add(found)
+			return
+		case next.missing > 0:
+			e.status.Waiting = append(e.status.Waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})
+			e.add(Finding{Code: FindingGap, Device: r.device, Path: "devices/" + r.device.String() + "/" + original(next.missing).String(),
+				Text: fmt.Sprintf("Batch %d of device %s is missing, although later ones are there.", next.missing, r.device.Short())})
+			return
+		case next.segments == nil:
+			return
+		default:
+			position, tail = next.last, next.tail
+		}
+	}
+}
+
+// lookAtHeadsOf reads the heads of the other members: what they say that they
+// have published, and what time it was.
+func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readings map[DeviceID]*reading) {
+	var told told
+	if err := told.load(ctx, e.handle.conn); err != nil {
+		e.add(Finding{Code: FindingHeadDamaged, Err: err, Text: "What this device has told of itself can't be read."})
+		return
+	}
+	clocks := make(map[DeviceID]clockReading)
+	for _, member := range e.roster.Members() {
+		if member.ID == e.identity.device {
+			continue
+		}
+		content, err := e.readHead(ctx, f, member)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			e.add(Finding{Code: FindingHeadDamaged, Device: member.ID, Path: "devices/" + member.ID.String() + "/head", Err: err,
+				Text: fmt.Sprintf("The head of device %s is damaged, is an old one, or is not its own.", member.ID.Short())})
+			continue
+		}
+		reading := clockReading{said: time.UnixMilli(content.Time)}
+		if told.batch > 0 && content.Seen[e.identity.device.String()] >= told.batch {
+			reading.answers = told.time
+		}
+		clocks[member.ID] = reading
+		e.lookForFiles(ctx, member, content, readings[member.ID])
+	}
+	e.status.Clocks = clocksOff(e.identity.device, e.options.wall(), clocks)
+	for _, clock := range e.status.Clocks {
+		text := fmt.Sprintf("The clock of device %s is off by about %.0f days.", clock.Device.Short(), clock.By.Hours()/24)
+		if clock.Self {
+			text = fmt.Sprintf("The clock of this machine is off by about %.0f days.", clock.By.Hours()/24)
+		}
+		e.add(Finding{Code: FindingClockOff, Device: clock.Device, Text: text})
+	}
+}
+
+// lookForFiles looks whether the files are here that a device names in its head
+// and that are not merged.
+func (e *examination) lookForFiles(ctx context.Context, member crypto.Member, content *head, r *reading) {
+	position, _, err := e.db.Position(ctx, changelog.DeviceID(member.ID))
+	if err != nil {
+		return // it was told of before
+	}
+	standing := make(map[folder.SegmentName]bool)
+	if r != nil {
+		for _, name := range r.names {
+			standing[name] = true
+		}
+	}
+	missing := 0
+	for _, segment := range content.Segments {
+		if name, ok := folder.ParseSegmentName(segment.Name); ok && name.Last > position && !standing[name] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		e.add(Finding{Code: FindingNotDownloaded, Device: member.ID, Count: missing, Path: "devices/" + member.ID.String(),
+			Text: fmt.Sprintf("%s of device %s have not been downloaded yet.", plural(missing, "file"), member.ID.Short())})
+	}
+}
