@@ -39,7 +39,7 @@ func (d stepDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, error
 	})
 	if err != nil {
 		if opened != nil {
-			opened.Close()
+			_ = opened.Close() // the step has failed
 		}
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (f stepFile) Close() error {
 		return f.file.Close()
 	})
 	if !closed {
-		f.file.Close()
+		_ = f.file.Close() // the step has failed
 	}
 	return err
 }
