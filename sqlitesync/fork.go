@@ -18,7 +18,7 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 	if s.looked == nil {
 		s.looked = make(map[DeviceID]time.Time)
 	}
-	if !s.options.Manual && time.Since(s.looked[r.device]) < headInterval {
+	if time.Since(s.looked[r.device]) < headInterval {
 		return
 	}
 	s.looked[r.device] = time.Now()
