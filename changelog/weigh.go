@@ -5,27 +5,27 @@ import (
 	"fmt"
 )
 
-// Weigh returns how many rows show, or are gone by, what this device has said in
-// each of its batches; those of batch 0 are the rows that show their baseline,
-// whoever has published it. Winners that are combined of several changes count
-// as the newest of them. The cost is that of reading all clocks.
-func (db *Database) Weigh(ctx context.Context) (map[uint64]int, error) {
+// Weigh returns how many rows show, or are gone by, what a device has said in each
+// of its batches; those of batch 0 are the rows that show their baseline, whoever
+// has published it. Winners that are combined of several changes count as the
+// newest of them. The cost is that of reading all clocks.
+func (db *Database) Weigh(ctx context.Context, device DeviceID) (map[uint64]int, error) {
 	weights := make(map[uint64]int)
 	tables, err := db.clockTables(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, number := range tables {
-		if err := db.weigh(ctx, number, weights); err != nil {
+		if err := db.weigh(ctx, number, device, weights); err != nil {
 			return nil, err
 		}
 	}
 	return weights, nil
 }
 
-func (db *Database) weigh(ctx context.Context, table int64, weights map[uint64]int) error {
+func (db *Database) weigh(ctx context.Context, table int64, device DeviceID, weights map[uint64]int) error {
 	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT batch, count(*) FROM sqlitesync_clock_%d
-		WHERE device IN (0, (SELECT number FROM sqlitesync_devices WHERE id = ?)) AND state <> %d GROUP BY batch`, table, Unsent), db.Self[:])
+		WHERE device IN (0, (SELECT number FROM sqlitesync_devices WHERE id = ?)) AND state <> %d GROUP BY batch`, table, Unsent), device[:])
 	if err != nil {
 		return err
 	}

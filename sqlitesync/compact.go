@@ -66,7 +66,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	if len(live) <= max(maxLive, last.segments+maxLive/2) && rows <= 2*last.rows+1000 {
 		return nil
 	}
-	weights, err := s.db.Weigh(ctx)
+	weights, err := s.db.Weigh(ctx, s.self())
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,12 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // edits made during the pass were folded before each merge
 		published = s.publish(ctx, f)
 	}
+	if published == nil {
+		if err := s.relayLost(ctx); err != nil {
+			p.add(fault("publish what a lost device has written", err, "The next pass tries again."))
+		}
+		published = s.publish(ctx, f)
+	}
 	if published == nil { // what was written anew says no more than what stands there
 		if err := s.compact(ctx, f); err != nil {
 			p.add(fault("write the log anew", err, "It stays as it is; the next pass tries again."))

@@ -49,6 +49,9 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	if err != nil {
 		return false, err
 	}
+	if err := s.lookForLost(ctx, readings); err != nil {
+		return false, err
+	}
 	defer func() { // what was read ahead and is not needed must not outlive the open folder
 		for _, r := range readings {
 			if r.ahead != nil {
@@ -181,8 +184,8 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	witness := !next.compacted // what a range conflicted with, its batches did not tell
 	if blocked := s.uncovered(r, next); blocked != nil {
 		blocked.Since = s.wait(waiting, *blocked)
-		if time.Since(blocked.Since) < causalWait {
-			return false, nil
+		if _, given := s.overdue[blocked.Device]; !given && time.Since(blocked.Since) < causalWait {
+			return false, nil // a device of which something is overdue is not waited for again
 		}
 		delete(waiting, r.device)
 		s.log.Warn("merging a batch without what its author had seen", "device", r.device, "missing", blocked.Device, "batch", blocked.Batch)

@@ -27,6 +27,17 @@ type reading struct {
 	ahead    chan *group // what comes after next, while that is being merged
 }
 
+// reaches returns the newest batch to which the log stands in the folder without
+// a gap, by the names of its files.
+func (r *reading) reaches() (batch uint64) {
+	for _, name := range r.names {
+		if name.First <= batch+1 {
+			batch = max(batch, name.Last)
+		}
+	}
+	return batch
+}
+
 // group is a run of batches that are to be applied together, because each but
 // the last is continued in the next; usually it is a single one. Or it is a
 // compacted range, which holds no whole batches any more.

@@ -77,13 +77,7 @@ func (s *Syncer) reachable(readings []*reading) bool {
 	missing := maps.Clone(s.seen)
 	for _, r := range readings {
 		delete(missing, changelog.DeviceID(r.device))
-		position := uint64(0)
-		for _, name := range r.names {
-			if name.First <= position+1 {
-				position = max(position, name.Last)
-			}
-		}
-		if position < r.position && !r.strays {
+		if r.reaches() < r.position && !r.strays {
 			return false
 		}
 	}

@@ -69,6 +69,7 @@ type Syncer struct {
 	conflicted bool                   // the inbox has grown since it was pruned
 	pruned     time.Time              // when
 	looked     map[DeviceID]time.Time // when each log was last compared with what was read of it
+	lost       map[DeviceID]lostLog   // those whose files are missing in the folder
 	compaction compaction
 	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
 

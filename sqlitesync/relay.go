@@ -1,0 +1,216 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/crypto"
+)
+
+// A device's directory can be lost, and the device with it. Devices that enter
+// later would never have its rows. So an admin device relays them: it publishes
+// what it holds of the lost one in its own log, under the stamps that the changes
+// have. Who has merged them already finds nothing new in them.
+
+const (
+	// lostTime is how long files are missed before the most senior admin device
+	// relays what was in them; each of the others waits a turn more.
+	lostTime  = 7 * 24 * time.Hour
+	relayTurn = 24 * time.Hour
+	// relayRows is about how many rows one transaction relays.
+	relayRows = 5000
+)
+
+// lostLog is what is known of a log that the folder does not have as far as it
+// was merged here.
+type lostLog struct {
+	since   time.Time
+	relayed uint64 // the newest batch that this device has relayed
+}
+
+func (l lostLog) save(ctx context.Context, c *changelog.Conn, device DeviceID) error {
+	return save(ctx, c, lostSetting(device), fmt.Sprint(l.since.UnixMilli(), " ", l.relayed))
+}
+
+func lostSetting(device DeviceID) string { return "lost " + device.String() }
+
+// loadLost reads what earlier passes have found.
+func (s *Syncer) loadLost(ctx context.Context) error {
+	if s.lost != nil {
+		return nil
+	}
+	lost := make(map[DeviceID]lostLog)
+	rows, err := s.handle.conn.Query(ctx, "SELECT substr(name, 6), value FROM sqlitesync_settings WHERE name GLOB 'lost *'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return err
+		}
+		var since int64
+		var l lostLog
+		device, err := crypto.ParseDeviceID(name)
+		if err == nil {
+			_, err = fmt.Sscan(text, &since, &l.relayed)
+		}
+		if err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+		l.since = time.UnixMilli(since)
+		lost[device] = l
+	}
+	s.lost = lost
+	return rows.Err()
+}
+
+// lookForLost notes whose log does not stand in the folder as far as it was merged
+// here, and since when.
+func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
+	if err := s.loadLost(ctx); err != nil {
+		return err
+	}
+	missing := make(map[DeviceID]bool)
+	for device := range s.seen {
+		missing[DeviceID(device)] = true
+	}
+	for _, r := range readings {
+		if r.reaches() >= r.known || r.strays {
+			delete(missing, r.device)
+		}
+	}
+	for device := range missing {
+		if _, known := s.lost[device]; known {
+			continue
+		}
+		s.lost[device] = lostLog{since: s.options.wall()}
+		if err := s.lost[device].save(ctx, s.handle.conn, device); err != nil {
+			return err
+		}
+	}
+	for device := range s.lost {
+		if missing[device] {
+			continue
+		}
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", lostSetting(device)); err != nil {
+			return err
+		}
+		delete(s.lost, device)
+	}
+	return nil
+}
+
+// relayLost relays what has been lost for long enough.
+func (s *Syncer) relayLost(ctx context.Context) error {
+	members := slices.DeleteFunc(s.roster.Members(), func(m crypto.Member) bool { return m.Role != crypto.Admin })
+	turn := slices.IndexFunc(members, func(m crypto.Member) bool { return m.ID == s.identity.device })
+	if turn < 0 {
+		return nil
+	}
+	wait := lostTime + time.Duration(turn)*relayTurn
+	for device, lost := range s.lost {
+		if lost.relayed >= s.seen[changelog.DeviceID(device)] || s.options.wall().Sub(lost.since) < wait {
+			continue
+		}
+		if err := s.relay(ctx, device); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Relay publishes, in this device's log, what it holds of another one whose files
+// are lost, so that devices which enter later have it too. Admin devices do so by
+// themselves, a week after files of a device have gone from the folder. It is no
+// harm to relay what is not lost. The folder is needed by the next pass only.
+func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
+	return s.turn(ctx, "relay", func(ctx context.Context) error {
+		if device == s.identity.device {
+			return fmt.Errorf("device %s is this one", device.Short())
+		}
+		return s.relay(ctx, device)
+	})
+}
+
+// relay puts the newest changes of a device into the outbox, in steps that let
+// other writers in between. Rows of a baseline name no device: all are published
+// once more.
+func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
+	id := changelog.DeviceID(device)
+	if err := s.loadLost(ctx); err != nil {
+		return err
+	}
+	position, _, err := s.db.Position(ctx, id)
+	if err != nil {
+		return err
+	}
+	weights, err := s.db.Weigh(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.log.Info("relaying", "device", device, "batches", position)
+	began := time.Now()
+	for first := uint64(1); first <= position; {
+		last, rows := first, weights[first]
+		for last < position && rows+weights[last+1] <= relayRows {
+			last++
+			rows += weights[last]
+		}
+		started := time.Now()
+		if err := s.transact(ctx, func() error { return s.relayBatches(ctx, id, first, last) }); err != nil {
+			return err
+		}
+		giveWay(ctx, started, time.Since(began))
+		first = last + 1
+	}
+	return s.transact(ctx, func() error {
+		if weights[0] > 0 {
+			if err := s.db.Unpublish(ctx); err != nil {
+				return err
+			}
+		}
+		lost := s.lost[device]
+		lost.relayed = position
+		if _, is := s.lost[device]; !is {
+			return nil
+		}
+		s.lost[device] = lost
+		return lost.save(ctx, s.handle.conn, device)
+	})
+}
+
+// relayBatches relays what a device has said in some of its batches. One batch
+// says one thing of a row: where several changes of a row count, they go into
+// batches that follow one another.
+func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64) error {
+	if err := s.fold(ctx); err != nil {
+		return err
+	}
+	var layers [][]changelog.Change
+	met := make(map[string]int)
+	err := merge.Live(ctx, s.db, device, first, last, false, func(c changelog.Change) error {
+		row := c.Shape.Rows() + c.Key.Identity()
+		n := met[row]
+		met[row]++
+		if n == len(layers) {
+			layers = append(layers, nil)
+		}
+		layers[n] = append(layers[n], c)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, changes := range layers {
+		if err := s.enqueueRows(ctx, changes, func([]changelog.Change) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package sqlitesync
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// A device is lost with its directory. An admin device relays what it holds of it:
+// everybody who enters later has its rows, and those that it deleted stay so.
+func TestALostDirectoryIsRelayed(t *testing.T) {
+	t.Parallel()
+	const schema = itemSchema + `; CREATE TABLE note (id INTEGER PRIMARY KEY, code TEXT UNIQUE, text TEXT)`
+	for name, order := range map[string]func(a, b *testDevice, clock *testClock){
+		"after a week": func(a, b *testDevice, clock *testClock) {
+			a.sync()
+			clock.pass(lostTime + relayTurn) // b is the more senior admin
+		},
+		"at once": func(a, b *testDevice, clock *testClock) { must(t, a.syncer.Relay(t.Context(), b.id())) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newTestDevice(t, schema)
+			b.exec("INSERT INTO note VALUES (1, 'x', 'of the baseline'), (2, 'y', 'of the baseline'), (3, 'z', 'edited by a')")
+			b.create(t.TempDir())
+			b.sync()
+			a := newTestDevice(t, schema)
+			a.join(b.folder, b.invite())
+			settle(a, b)
+			b.exec("INSERT INTO item VALUES ('kept', 'of b', 1), ('edited', 'of b', 1), ('deleted', 'of b', 1)")
+			settle(a, b)
+			a.exec("UPDATE item SET name = 'of a' WHERE id = 'edited'")
+			a.exec("UPDATE note SET text = 'of a' WHERE id = 3")
+			settle(a, b)
+			b.exec("DELETE FROM item WHERE id = 'deleted'")
+			b.exec("UPDATE note SET text = 'of b' WHERE id = 1")
+			a.exec("INSERT INTO note VALUES (4, 'w', 'the newer of two claims')")
+			tick()
+			b.exec("INSERT INTO note VALUES (5, 'w', 'held')")
+			settle(a, b)
+			settle(a, b)
+			clock := newTestClock(a)
+			code := a.invite()
+			must(t, os.RemoveAll(b.directory()))
+			order(a, b, clock)
+			for range 3 {
+				a.sync()
+			}
+			before := len(a.segments())
+			a.sync()
+			if after := len(a.segments()); after != before {
+				t.Errorf("%d more segments were published", after-before)
+			}
+			c := newTestDevice(t, schema)
+			clock.give(c)
+			c.join(a.folder, code)
+			c.sync()
+			c.waitedLongEnough() // for batches of b, which a had seen
+			settle(a, c)
+			wantSame(t, []*testDevice{a, c})
+			c.wantValue("2", "SELECT count(*) FROM item")
+			c.wantValue("of b", "SELECT text FROM note WHERE id = 1")
+			c.wantValue("of the baseline", "SELECT text FROM note WHERE id = 2")
+			if len(a.conflicts()) != len(c.conflicts()) && len(c.conflicts()) != 0 {
+				t.Errorf("%d conflicts", len(c.conflicts()))
+			}
+			// The winner goes: what was held shows, on both.
+			a.exec("DELETE FROM note WHERE code = 'w'")
+			settle(a, c)
+			wantSame(t, []*testDevice{a, c})
+			a.wantValue("1", "SELECT count(*) FROM note WHERE code = 'w'")
+			// The lost device is found.
+			clock.give(b)
+			for range 3 {
+				_ = b.trySync() // its own files are gone: it makes them again
+				clock.pass(time.Hour)
+			}
+			b.sync()
+			settle(a, b, c)
+			wantSame(t, []*testDevice{a, b, c})
+		})
+	}
+}
+
+// waitedLongEnough makes a device go on without what it waits for.
+func (d *testDevice) waitedLongEnough() {
+	for id, w := range d.syncer.waiting {
+		w.Since = w.Since.Add(-causalWait)
+		d.syncer.waiting[id] = w
+	}
+}
+
+// What is missing for a day only, or comes back, is not relayed.
+func TestNothingIsRelayedTooEarly(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('x', 'of b', 1)")
+	settle(a, b)
+	clock := newTestClock(a)
+	away := b.directory() + ".away"
+	must(t, os.Rename(b.directory(), away))
+	a.sync()
+	clock.pass(lostTime - time.Hour) // a is the founder
+	a.sync()
+	must(t, os.Rename(away, b.directory()))
+	a.sync()
+	clock.pass(2 * time.Hour)
+	must(t, os.Rename(b.directory(), away))
+	a.sync()
+	a.reopen()
+	a.sync()
+	if n := len(a.segments()); n != 0 {
+		t.Errorf("%d segments were published", n)
+	}
+	clock.pass(lostTime)
+	a.sync()
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments were published, want one", n)
+	}
+}
