@@ -35,11 +35,11 @@ type Found struct {
 	Created     uint64 // Unix milliseconds
 	ForeignKeys bool   // the space enforces foreign keys
 	Founder     PublicKeys
-	Recovery    *PublicKeys  // of the recovery code; nil: none
+	Recovery    *RecoveryKey // of the recovery code; nil: none
 	Epoch       WrappedEpoch // the first, for the founder and the recovery key
 }
 
-func (f *Found) add(b *cryptobyte.Builder) {
+func (f *Found) addStart(b *cryptobyte.Builder) {
 	b.AddUint64(f.Created)
 	if f.ForeignKeys {
 		b.AddUint8(2)
@@ -47,7 +47,12 @@ func (f *Found) add(b *cryptobyte.Builder) {
 		b.AddUint8(1)
 	}
 	addKeys(b, f.Founder)
-	addRecovery(b, f.Recovery)
+	f.Recovery.addKeys(b)
+}
+
+func (f *Found) add(b *cryptobyte.Builder) {
+	f.addStart(b)
+	f.Recovery.addProof(b)
 	addWrappedEpoch(b, f.Epoch)
 }
 
@@ -58,7 +63,7 @@ func (d *decoder) found(r *Record) *Found {
 	f.ForeignKeys = foreignKeys == 2
 	f.Founder = d.keys()
 	d.require(f.Founder.ID() == r.Author, "author is not the id of the signing key")
-	f.Recovery = d.recovery()
+	f.Recovery = d.recovery(r)
 	d.require(f.Recovery == nil || f.Recovery.ID() != f.Founder.ID(), "recovery key is the founder's")
 	f.Epoch = d.wrappedEpoch()
 	d.require(f.Epoch.isFor(f.Founder.ID()), "no wrap for the founder")
@@ -79,31 +84,27 @@ func (w WrappedEpoch) isFor(member DeviceID) bool {
 }
 
 // NewFound writes the found record of a new space: the founder's keys, its first epoch and its rules. created is in Unix
-// milliseconds. recovery may be nil.
-func NewFound(founder *DeviceKeys, epoch *Epoch, created uint64, foreignKeys bool, recovery *PublicKeys) (*Record, error) {
-	members := []PublicKeys{founder.Public()}
+// milliseconds. recovery, the keys of a recovery code, may be nil.
+func NewFound(founder *DeviceKeys, epoch *Epoch, created uint64, foreignKeys bool, recovery *DeviceKeys) (*Record, error) {
+	body := &Found{Created: created, ForeignKeys: foreignKeys, Founder: founder.Public()}
+	record := Record{Kind: KindFound, Author: founder.id, Body: body}
+	members := []PublicKeys{body.Founder}
 	if recovery != nil {
-		members = append(members, *recovery)
+		body.Recovery = &RecoveryKey{PublicKeys: recovery.Public()}
+		if err := record.proveRecovery(body.Recovery, recovery); err != nil {
+			return nil, fmt.Errorf("write found record: %w", err)
+		}
+		members = append(members, body.Recovery.PublicKeys)
 	}
-	wrapped, err := epoch.wrap(members)
+	var err error
+	if body.Epoch, err = epoch.wrap(members); err != nil {
+		return nil, fmt.Errorf("write found record: %w", err)
+	}
+	signed, err := newRecord(record, founder.secret().signing)
 	if err != nil {
 		return nil, fmt.Errorf("write found record: %w", err)
 	}
-	record, err := newRecord(Record{
-		Kind:   KindFound,
-		Author: founder.id,
-		Body: &Found{
-			Created:     created,
-			ForeignKeys: foreignKeys,
-			Founder:     founder.Public(),
-			Recovery:    recovery,
-			Epoch:       wrapped,
-		},
-	}, founder.secret().signing)
-	if err != nil {
-		return nil, fmt.Errorf("write found record: %w", err)
-	}
-	return record, nil
+	return signed, nil
 }
 
 // Invite is the body of an invite record.

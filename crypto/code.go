@@ -22,6 +22,7 @@ type CodeKind uint8
 
 // The kinds of codes.
 const (
+	AnyCode      CodeKind = 0 // for ParseCode: the code says which kind it is
 	InviteCode   CodeKind = 1
 	RecoveryCode CodeKind = 2
 )
@@ -154,12 +155,13 @@ func ParseCode(kind CodeKind, text string) (*Code, error) {
 		return nil, &CodeError{0, "is wrong in more than one place"}
 	case found != InviteCode && found != RecoveryCode:
 		return nil, &CodeError{0, "was made by a newer version, update the program"}
+	case kind == AnyCode:
 	case found != kind && kind == InviteCode:
 		return nil, &CodeError{0, "is a recovery code, not an invite code"}
 	case found != kind:
 		return nil, &CodeError{0, "is an invite code, not a recovery code"}
 	}
-	return &Code{kind: kind, secret: hidden(secret)}, nil
+	return &Code{kind: found, secret: hidden(secret)}, nil
 }
 
 // codeValues returns the numbers of the 35 characters.

@@ -32,6 +32,18 @@ func wantCodeError(t *testing.T, err error, group int) *CodeError {
 	return codeErr
 }
 
+func TestParseAnyCode(t *testing.T) {
+	for _, kind := range []CodeKind{InviteCode, RecoveryCode} {
+		code, err := ParseCode(AnyCode, fixedCode(kind, 7).Text())
+		if err != nil || code.Kind() != kind || code.secret() != fixedCode(kind, 7).secret() {
+			t.Errorf("kind %d: code %v, error %v", kind, code, err)
+		}
+	}
+	if _, err := ParseCode(AnyCode, fixedCode(3, 7).Text()); err == nil {
+		t.Error("a code of a kind that does not exist yet was read")
+	}
+}
+
 func TestCodeRoundTrip(t *testing.T) {
 	for _, code := range append(testCodes(), NewCode(InviteCode), NewCode(RecoveryCode)) {
 		text := code.Text()

@@ -126,7 +126,7 @@ func (r *Roster) Recovery() (PublicKeys, bool) {
 	if i < 0 {
 		return PublicKeys{}, false
 	}
-	return *r.graph.nodes[i].record.recovery(), true
+	return r.graph.nodes[i].record.recovery().PublicKeys, true
 }
 
 // readers returns everybody whom an epoch is for: the members and the recovery key.

@@ -128,43 +128,26 @@ func (d *decoder) revoke() *Revoke {
 // Join is the body of a record that joins branches, hands out epochs, and may set the recovery key.
 type Join struct {
 	Created  uint64         // Unix milliseconds
-	Recovery *PublicKeys    // of a new recovery code, which replaces the one before; nil: unchanged
+	Recovery *RecoveryKey   // of a new recovery code, which replaces the one before; nil: unchanged
 	Epochs   []WrappedEpoch // the last one starts here; the others are older ones for members who lack them
 }
 
-func (j *Join) add(b *cryptobyte.Builder) {
+func (j *Join) addStart(b *cryptobyte.Builder) {
 	b.AddUint64(j.Created)
-	addRecovery(b, j.Recovery)
+	j.Recovery.addKeys(b)
+}
+
+func (j *Join) add(b *cryptobyte.Builder) {
+	j.addStart(b)
+	j.Recovery.addProof(b)
 	addEpochs(b, j.Epochs)
 }
 
-func (d *decoder) join() *Join {
-	j := &Join{Created: d.time(), Recovery: d.recovery()}
+func (d *decoder) join(r *Record) *Join {
+	j := &Join{Created: d.time(), Recovery: d.recovery(r)}
 	j.Epochs = d.epochs()
 	if d.err == nil && j.Recovery != nil {
 		d.require(j.Epochs[len(j.Epochs)-1].isFor(j.Recovery.ID()), "no wrap for the recovery key")
 	}
 	return j
-}
-
-func addRecovery(b *cryptobyte.Builder, recovery *PublicKeys) {
-	if recovery == nil {
-		b.AddUint8(0)
-		return
-	}
-	b.AddUint8(1)
-	addKeys(b, *recovery)
-}
-
-// recovery reads the keys of a recovery code, if there are any.
-func (d *decoder) recovery() *PublicKeys {
-	switch presence := d.u8(); presence {
-	case 0:
-	case 1:
-		keys := d.keys()
-		return &keys
-	default:
-		d.fail("presence byte %d", presence)
-	}
-	return nil
 }

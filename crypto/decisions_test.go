@@ -11,7 +11,7 @@ import (
 // testDecisions makes one good record of each kind from succeed to join, in the order of the kinds.
 func testDecisions(t testing.TB) []*Record {
 	t.Helper()
-	founder, device, recovery := fixedDevice(t, 1), fixedDevice(t, 2), fixedRecovery(t, 201).Public()
+	founder, device, recovery := fixedDevice(t, 1), fixedDevice(t, 2), fixedRecovery(t, 201)
 	wraps := func(ids ...DeviceID) (list []Wrap) {
 		slices.SortFunc(ids, func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) })
 		for _, id := range ids {
@@ -26,7 +26,7 @@ func testDecisions(t testing.TB) []*Record {
 		&Withdraw{Created: 2000, Invite: RecordHash{7}, Epochs: epochs},
 		&RoleChange{Created: 2000, Cut: cut, Role: Reader},
 		&Revoke{Created: 2000, Cuts: []Cut{cut, other}, Epochs: epochs},
-		&Join{Created: 2000, Recovery: &recovery, Epochs: epochs},
+		&Join{Created: 2000, Recovery: &RecoveryKey{PublicKeys: recovery.Public()}, Epochs: epochs},
 	}
 	succeed, err := newSucceed(founder, testSpace, []RecordHash{{7}}, device, 2500)
 	if err != nil {
@@ -34,9 +34,13 @@ func testDecisions(t testing.TB) []*Record {
 	}
 	records := []*Record{succeed}
 	for i, body := range bodies {
-		record, err := newRecord(Record{
-			Kind: KindWithdraw + Kind(i), Space: testSpace, Parents: []RecordHash{{7}}, Author: founder.id, Body: body,
-		}, founder.secret().signing)
+		unsigned := Record{Kind: KindWithdraw + Kind(i), Space: testSpace, Parents: []RecordHash{{7}}, Author: founder.id, Body: body}
+		if key := unsigned.recovery(); key != nil {
+			if err := unsigned.proveRecovery(key, recovery); err != nil {
+				t.Fatal(err)
+			}
+		}
+		record, err := newRecord(unsigned, founder.secret().signing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,6 +150,8 @@ func TestDecisionRules(t *testing.T) {
 			epochs := b.(*Join).Epochs
 			epochs[0], epochs[1] = epochs[1], epochs[0]
 		})},
+		{"join: proof of the recovery key", join, body(join, func(b Body) { b.(*Join).Recovery.Proof[0] ^= 1 })},
+		{"join: proof of the recovery key for another join", join, body(join, func(b Body) { b.(*Join).Created++ })},
 		{"join: no epoch", join, body(join, func(b Body) { b.(*Join).Epochs = nil })},
 	}
 	for _, record := range records {

@@ -176,10 +176,9 @@ func TestRecoveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := next.Public()
-	h.add(h.roster().NewJoin(founder, mine, &public, 60))
+	h.add(h.roster().NewJoin(founder, mine, next, 60))
 	roster := h.roster()
-	if keys, ok := roster.Recovery(); !ok || keys != public {
+	if keys, ok := roster.Recovery(); !ok || keys != next.Public() {
 		t.Error("the recovery key was not replaced")
 	}
 	if ids := opens(t, roster, next); len(ids) != 3 || ids[2] != roster.CurrentEpoch() {

@@ -63,8 +63,7 @@ func goldenDecisions(h *history) map[string]*Record {
 	succeed := h.add(h.roster().NewSucceed(second, fixedDevice(h.t, 3), 70))
 	withdraw := h.add(h.roster().NewWithdraw(founder, h.records[1].Hash(), 80))
 	revoke := h.add(h.roster().NewRevoke(founder, []Cut{{Device: second.ID(), Last: 1, Files: []FileHash{{1}, {2}}}}, 90))
-	recovery := fixedRecovery(h.t, 201).Public()
-	join := h.add(h.roster().NewJoin(founder, []*Epoch{epoch}, &recovery, 100))
+	join := h.add(h.roster().NewJoin(founder, []*Epoch{epoch}, fixedRecovery(h.t, 201), 100))
 	return map[string]*Record{
 		"role.record": role, "succeed.record": succeed, "withdraw.record": withdraw, "revoke.record": revoke, "join.record": join,
 	}

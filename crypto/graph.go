@@ -290,7 +290,7 @@ func (r *Record) keysFor(id DeviceID) PublicKeys {
 	case *Succeed:
 		return body.Keys
 	}
-	return *r.recovery()
+	return r.recovery().PublicKeys
 }
 
 // takeUnsupported reports a record that is authentic but of a kind that this version does not know. Only admins can cause

@@ -71,6 +71,23 @@ func fixedRecovery(t testing.TB, n byte) *DeviceKeys {
 	return keys
 }
 
+// fixedKeys returns the keys with the id, of those that were asked for before.
+func fixedKeys(t testing.TB, id DeviceID) (found *DeviceKeys) {
+	t.Helper()
+	for _, kept := range []*sync.Map{&fixedDevices, &fixedCodes} {
+		kept.Range(func(_, keys any) bool {
+			if keys.(*DeviceKeys).id == id {
+				found = keys.(*DeviceKeys)
+			}
+			return found == nil
+		})
+	}
+	if found == nil {
+		t.Fatalf("no fixed keys have the id %s", id)
+	}
+	return found
+}
+
 // wantOneOf checks that exactly one of the sentinels matches.
 func wantOneOf(t testing.TB, err error) {
 	t.Helper()

@@ -76,7 +76,7 @@ func (a oracleRank) less(b oracleRank) bool { return a[0] < b[0] || a[0] == b[0]
 func (o *oracle) recovery(set oracleSet) (grant int, id DeviceID) {
 	grant = -1
 	for _, i := range set.list() {
-		var keys *PublicKeys
+		var keys *RecoveryKey
 		switch body := o.records[i].Body.(type) {
 		case *Found:
 			keys = body.Recovery
@@ -292,7 +292,7 @@ func (o *oracle) isValid(i int) bool {
 	case *RoleChange:
 		_, had, _ := o.member(body.Cut.Device, past)
 		_, recovery := o.recovery(past)
-		return had != 0 && had != body.Role && body.Cut.Device != recovery
+		return had != 0 && (had != body.Role || had == Reader) && body.Cut.Device != recovery
 	case *Revoke:
 		return !slices.ContainsFunc(body.Cuts, func(cut Cut) bool { return !o.wasMember(cut.Device, past) })
 	case *Join:
@@ -662,8 +662,7 @@ func (g *generator) add() {
 	case n == 15 || n == 9:
 		join := &Join{Created: created}
 		if g.random.IntN(3) < 2 {
-			keys := fixedRecovery(g.t, byte(200+g.random.IntN(3))).Public()
-			join.Recovery = &keys
+			join.Recovery = &RecoveryKey{PublicKeys: fixedRecovery(g.t, byte(200+g.random.IntN(3))).Public()}
 		}
 		join.Epochs = g.epochs(join.Recovery)
 		body = join
@@ -710,7 +709,7 @@ func (g *generator) cut(device DeviceID) Cut {
 	return Cut{Device: device, Last: uint64(g.random.IntN(5)), Files: []FileHash{{byte(g.random.IntN(4))}}}
 }
 
-func (g *generator) epochs(recovery *PublicKeys) []WrappedEpoch {
+func (g *generator) epochs(recovery *RecoveryKey) []WrappedEpoch {
 	id := EpochID{1, byte(g.made)}
 	if g.random.IntN(10) == 0 {
 		id = EpochID{1, byte(g.random.IntN(g.made + 1))}

@@ -110,7 +110,7 @@ func (r *Record) decode() error {
 	case KindRevoke:
 		r.Body = d.revoke()
 	case KindJoin:
-		r.Body = d.join()
+		r.Body = d.join(r)
 	default:
 		return d.err // the body is for a later version to read
 	}
@@ -138,8 +138,8 @@ func (r *Record) epochs() []WrappedEpoch {
 	return nil
 }
 
-// recovery returns the recovery keys that the record sets, or nil.
-func (r *Record) recovery() *PublicKeys {
+// recovery returns the recovery key that the record sets, or nil.
+func (r *Record) recovery() *RecoveryKey {
 	switch body := r.Body.(type) {
 	case *Found:
 		return body.Recovery
@@ -178,10 +178,15 @@ func newRecord(r Record, signer ed25519.PrivateKey) (*Record, error) {
 
 func (r *Record) encode() ([]byte, error) {
 	var b cryptobyte.Builder
-	b.AddUint8(uint8(r.Kind))
-	b.AddBytes(r.Space[:])
-	addHashes(&b, r.Parents)
-	b.AddBytes(r.Author[:])
+	r.addCommon(&b)
 	r.Body.add(&b)
 	return b.Bytes()
+}
+
+// addCommon writes the part that all kinds have.
+func (r *Record) addCommon(b *cryptobyte.Builder) {
+	b.AddUint8(uint8(r.Kind))
+	b.AddBytes(r.Space[:])
+	addHashes(b, r.Parents)
+	b.AddBytes(r.Author[:])
 }

@@ -13,12 +13,7 @@ import (
 
 func testFound(t testing.TB) *Record {
 	t.Helper()
-	recovery, err := fixedCode(RecoveryCode, 3).RecoveryKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := recovery.Public()
-	found, err := NewFound(fixedDevice(t, 1), fixedEpoch(t, 9), 1000, true, &public)
+	found, err := NewFound(fixedDevice(t, 1), fixedEpoch(t, 9), 1000, true, fixedRecovery(t, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +201,8 @@ func TestRecordRules(t *testing.T) {
 		{"found: no wrap for the recovery key", found, body(func(f *Found) {
 			f.Epoch.Wraps = slices.DeleteFunc(f.Epoch.Wraps, func(w Wrap) bool { return w.Member != founder.ID() })
 		})},
-		{"found: recovery key is the founder's", found, body(func(f *Found) { keys := founder.Public(); f.Recovery = &keys })},
+		{"found: recovery key is the founder's", found, body(func(f *Found) { f.Recovery = &RecoveryKey{PublicKeys: founder.Public()} })},
+		{"found: proof of the recovery key", found, body(func(f *Found) { key := *f.Recovery; key.Proof[0] ^= 1; f.Recovery = &key })},
 	}
 	signers := map[Kind]ed25519.PrivateKey{
 		KindFound: founder.secret().signing, KindInvite: founder.secret().signing, KindAdmit: invite.secret().signing,
@@ -262,8 +258,7 @@ func TestRecordWriteRules(t *testing.T) {
 	if _, err := NewFound(founder, fixedEpoch(t, 9), maxTime+1, false, nil); err == nil {
 		t.Error("wrote a found record after the year 9999")
 	}
-	keys := founder.Public()
-	if _, err := NewFound(founder, fixedEpoch(t, 9), 1, false, &keys); err == nil {
+	if _, err := NewFound(founder, fixedEpoch(t, 9), 1, false, founder); err == nil {
 		t.Error("wrote a found record with the founder as recovery key")
 	}
 	key := fixedInvite(t, 4).PublicKey()

@@ -22,12 +22,7 @@ type history struct {
 // newHistory founds a space with device 1, and recovery code 200.
 func newHistory(t testing.TB) *history {
 	t.Helper()
-	recovery, err := fixedCode(RecoveryCode, 200).RecoveryKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := recovery.Public()
-	found, err := NewFound(fixedDevice(t, 1), fixedEpoch(t, 9), 1, true, &public)
+	found, err := NewFound(fixedDevice(t, 1), fixedEpoch(t, 9), 1, true, fixedRecovery(t, 200))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +66,15 @@ func (h *history) decision(author *DeviceKeys, body Body, parents ...*Record) *R
 	kinds := map[string]Kind{
 		"*crypto.Withdraw": KindWithdraw, "*crypto.RoleChange": KindRole, "*crypto.Revoke": KindRevoke, "*crypto.Join": KindJoin,
 	}
-	return h.add(newRecord(Record{
+	record := Record{
 		Kind: kinds[fmt.Sprintf("%T", body)], Space: h.space, Parents: hashesOf(parents), Author: author.id, Body: body,
-	}, author.secret().signing))
+	}
+	if key := record.recovery(); key != nil {
+		if err := record.proveRecovery(key, fixedKeys(h.t, key.ID())); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return h.add(newRecord(record, author.secret().signing))
 }
 
 func (h *history) unsupported(kind Kind, author *DeviceKeys, parents ...*Record) *Record {

@@ -37,8 +37,7 @@ func (h *history) join(author *DeviceKeys, epoch byte, recovery *DeviceKeys, par
 	h.t.Helper()
 	body := &Join{Epochs: fakeEpochs(epoch)}
 	if recovery != nil {
-		keys := recovery.Public()
-		body.Recovery, body.Epochs = &keys, fakeEpochs(epoch, recovery.ID())
+		body.Recovery, body.Epochs = &RecoveryKey{PublicKeys: recovery.Public()}, fakeEpochs(epoch, recovery.ID())
 	}
 	return h.decision(author, body, parents...)
 }

@@ -65,7 +65,7 @@ func (g *graph) validateDecision(n *node) Reason {
 		n.invite = invite
 	case *RoleChange:
 		role, grant, _ := g.authority(body.Cut.Device, n.view)
-		if role == 0 || role == body.Role || g.isRecovery(grant, body.Cut.Device) {
+		if role == 0 || role == body.Role && role != Reader || g.isRecovery(grant, body.Cut.Device) {
 			return ReasonTarget
 		}
 		n.role = role

@@ -72,13 +72,13 @@ func (r *Roster) NewWithdraw(author *DeviceKeys, invite RecordHash, created uint
 	if err != nil {
 		return nil, fmt.Errorf("write withdraw record: %w", err)
 	}
-	return r.decide(KindWithdraw, author, &Withdraw{Created: created, Invite: invite, Epochs: epochs})
+	return r.decide(KindWithdraw, author, &Withdraw{Created: created, Invite: invite, Epochs: epochs}, nil)
 }
 
 // NewRole writes the record that gives a device another role. The cut names the device; where it is to be a reader, or
 // was one, the cut also says how far the author has read it. created is in Unix milliseconds.
 func (r *Roster) NewRole(author *DeviceKeys, cut Cut, role Role, created uint64) (*Record, error) {
-	return r.decide(KindRole, author, &RoleChange{Created: created, Cut: cut, Role: role})
+	return r.decide(KindRole, author, &RoleChange{Created: created, Cut: cut, Role: role}, nil)
 }
 
 // NewRevoke writes the record that ends devices, of which the cuts say how far the author has read them, and starts an
@@ -96,19 +96,21 @@ func (r *Roster) NewRevoke(author *DeviceKeys, cuts []Cut, created uint64) (*Rec
 	if err != nil {
 		return nil, fmt.Errorf("write revoke record: %w", err)
 	}
-	return r.decide(KindRevoke, author, &Revoke{Created: created, Cuts: cuts, Epochs: epochs})
+	return r.decide(KindRevoke, author, &Revoke{Created: created, Cuts: cuts, Epochs: epochs}, nil)
 }
 
 // NewJoin writes the record that joins all branches and starts an epoch for everybody. Of the given epochs it hands out
-// those that somebody lacks, as many as fit. recovery, if not nil, are the public halves of a new recovery code, which
-// replaces the one before. created is in Unix milliseconds.
-func (r *Roster) NewJoin(author *DeviceKeys, epochs []*Epoch, recovery *PublicKeys, created uint64) (*Record, error) {
+// those that somebody lacks, as many as fit. recovery, if not nil, are the keys of a new recovery code, which replaces the
+// one before. created is in Unix milliseconds.
+func (r *Roster) NewJoin(author *DeviceKeys, epochs []*Epoch, recovery *DeviceKeys, created uint64) (*Record, error) {
 	readers := r.readers()
+	body := &Join{Created: created}
 	if recovery != nil {
 		if old, ok := r.Recovery(); ok {
 			readers = slices.DeleteFunc(readers, func(keys PublicKeys) bool { return keys == old })
 		}
-		readers = append(readers, *recovery)
+		body.Recovery = &RecoveryKey{PublicKeys: recovery.Public()}
+		readers = append(readers, body.Recovery.PublicKeys)
 	}
 	started, err := newEpochs(readers)
 	if err != nil {
@@ -118,7 +120,8 @@ func (r *Roster) NewJoin(author *DeviceKeys, epochs []*Epoch, recovery *PublicKe
 	if err != nil {
 		return nil, fmt.Errorf("write join record: %w", err)
 	}
-	return r.decide(KindJoin, author, &Join{Created: created, Recovery: recovery, Epochs: append(older, started...)})
+	body.Epochs = append(older, started...)
+	return r.decide(KindJoin, author, body, recovery)
 }
 
 // maxJoinWraps is how many wraps fit a record beside 256 parents and recovery keys.
@@ -158,19 +161,20 @@ func newEpochs(readers []PublicKeys) ([]WrappedEpoch, error) {
 	return []WrappedEpoch{wrapped}, err
 }
 
-// decide writes an admin's record after all records of the roster.
-func (r *Roster) decide(kind Kind, author *DeviceKeys, body Body) (*Record, error) {
+// decide writes an admin's record after all records of the roster. The keys are those of a recovery code that it sets,
+// or nil.
+func (r *Roster) decide(kind Kind, author *DeviceKeys, body Body, recovery *DeviceKeys) (*Record, error) {
 	grant, err := r.adminGrant(author)
 	if err != nil {
 		return nil, fmt.Errorf("write %s record: %w", kind, err)
 	}
-	record, err := newRecord(Record{
-		Kind:    kind,
-		Space:   r.space,
-		Parents: r.parents(grant),
-		Author:  author.id,
-		Body:    body,
-	}, author.secret().signing)
+	unsigned := Record{Kind: kind, Space: r.space, Parents: r.parents(grant), Author: author.id, Body: body}
+	if recovery != nil {
+		if err := unsigned.proveRecovery(unsigned.recovery(), recovery); err != nil {
+			return nil, fmt.Errorf("write %s record: %w", kind, err)
+		}
+	}
+	record, err := newRecord(unsigned, author.secret().signing)
 	if err != nil {
 		return nil, fmt.Errorf("write %s record: %w", kind, err)
 	}

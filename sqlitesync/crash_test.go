@@ -182,8 +182,8 @@ func TestRecordsArePublishedThoughTheDirectoryIsGone(t *testing.T) {
 	b.sync()
 	a.sync()
 	wantSame(t, []*testDevice{a, b})
-	if records, _ := filepath.Glob(filepath.Join(a.folder, "roster", "*")); len(records) != 3 {
-		t.Errorf("records %v, want three", records)
+	if records, _ := filepath.Glob(filepath.Join(a.folder, "roster", "*")); len(records) != 4 {
+		t.Errorf("records %v, want found, invite, admit, and a join that confirms it", records)
 	}
 }
 

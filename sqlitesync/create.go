@@ -121,7 +121,7 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 	if err := s.captured(ctx); err != nil {
 		return err
 	}
-	if err := s.computeRoster(); err != nil {
+	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
 	if err := s.checkMembership(); err != nil {

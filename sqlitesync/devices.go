@@ -3,9 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"strings"
 	"time"
 	"unicode"
@@ -20,7 +18,7 @@ type Role = crypto.Role
 
 // The roles.
 const (
-	RoleAdmin  = crypto.Admin  // reads, writes, invites
+	RoleAdmin  = crypto.Admin  // reads, writes, and decides who else may
 	RoleWriter = crypto.Writer // reads and writes
 )
 
@@ -104,106 +102,4 @@ func printable(name string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(name[:min(len(name), maxName)], "\uFFFD"))
-}
-
-// InviteOptions holds what may be chosen about an invite. A nil
-// *InviteOptions and the zero value work.
-type InviteOptions struct {
-	// Role is that of the device to come. Default: RoleAdmin, for a person's
-	// own devices: any of them can invite the next, and go on when one is lost.
-	Role Role
-	// Expires is how long the code works. Default: 48 hours.
-	Expires time.Duration
-}
-
-// Invite is an invitation for one device.
-type Invite struct {
-	// Code is what the person types on the new device: 41 characters, upper
-	// case. Whoever has it and the folder can enter; treat it as a password.
-	Code    string
-	Role    Role
-	Expires time.Time
-}
-
-// String does not show the code.
-func (i Invite) String() string {
-	return fmt.Sprintf("invite as %s until %s", i.Role, i.Expires.Format(time.DateTime))
-}
-
-// GoString returns what String returns, for %#v.
-func (i Invite) GoString() string { return i.String() }
-
-// LogValue returns what String returns: some handlers print every field.
-func (i Invite) LogValue() slog.Value { return slog.StringValue(i.String()) }
-
-const defaultExpiry = 48 * time.Hour
-
-// Invite makes a code with which one more device can [Join]. The folder must
-// be there; the new device can use the code once the file-sync service has
-// carried the invite to it.
-func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (invite Invite, err error) {
-	var o InviteOptions
-	if opts != nil {
-		o = *opts
-	}
-	if o.Role == 0 {
-		o.Role = RoleAdmin
-	}
-	if o.Expires == 0 {
-		o.Expires = defaultExpiry
-	}
-	if o.Role > RoleWriter || o.Expires < 0 {
-		return Invite{}, fmt.Errorf("sqlitesync: invite: role %d for %s is not possible", o.Role, o.Expires)
-	}
-	err = s.turn(ctx, "invite", func(ctx context.Context) error {
-		invite, err = s.invite(ctx, o)
-		return err
-	})
-	return invite, err
-}
-
-func (s *Syncer) invite(ctx context.Context, o InviteOptions) (Invite, error) {
-	f, err := s.openFolder()
-	if err != nil {
-		return Invite{}, err
-	}
-	defer f.Close()
-	var p problems // a damaged marker, or records of others, do not keep us from inviting
-	if err := s.checkFolder(ctx, f, &p); err != nil {
-		return Invite{}, err
-	}
-	if err := s.exchangeRecords(ctx, f, &p); err != nil {
-		return Invite{}, err
-	}
-	code := crypto.NewCode(crypto.InviteCode)
-	keys, err := code.InviteKeys()
-	if err != nil {
-		return Invite{}, err
-	}
-	expires := time.Now().Add(o.Expires)
-	record, err := s.roster.NewInvite(s.keys.entry.Device, keys, o.Role, now(), uint64(expires.UnixMilli()))
-	if err != nil {
-		return Invite{}, err
-	}
-	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, record) })
-	if err != nil {
-		return Invite{}, err
-	}
-	if err := s.computeRoster(); err != nil {
-		return Invite{}, err
-	}
-	if err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File()); err != nil {
-		return Invite{}, s.publishFault(err, 0)
-	}
-	file, err := keys.Seal(&crypto.InviteFile{
-		Space: s.identity.space, Invite: record.Hash(), Newest: s.roster.Heads(),
-		Epochs: s.keys.entry.Epochs, Expires: uint64(expires.UnixMilli()),
-	})
-	if err != nil {
-		return Invite{}, err
-	}
-	if err := f.PublishInvite(s.identity.device.String(), inviteID(keys), file); err != nil {
-		return Invite{}, s.publishFault(err, 0)
-	}
-	return Invite{Code: code.Text(), Role: o.Role, Expires: expires}, nil
 }

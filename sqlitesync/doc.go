@@ -103,6 +103,16 @@
 // [Syncer.Migrate] runs a migration so that what it writes loses against every
 // edit of a person that its device had not seen.
 //
+// # Who is in
+//
+// Every device has a role. An admin decides who else is in: [Syncer.Invite] and
+// [Syncer.Withdraw], [Syncer.SetRole], and [Syncer.Revoke] for a device that was
+// lost or stolen. There is no key that admins share, so a stolen one signs
+// nothing that counts after its revocation. Of admins that decide against each
+// other at the same time, the one that has been admin for longer prevails. Each
+// revocation begins a new epoch, with a key that only those who are left get.
+// [Syncer.Recovery] makes a code for the day on which all devices are lost.
+//
 // # Handles
 //
 // The engine uses its own handle on the same file and holds none of the app's

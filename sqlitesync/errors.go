@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -19,6 +20,9 @@ var (
 	// was copied from another machine, or its space does not count it as a member:
 	// it was removed. Call [Uninstall] and [Join] with a new code.
 	ErrNotMember = errors.New("not a member of the space")
+	// ErrNotAllowed: this device's role does not let it decide that, or what it
+	// is about is not there: no such member, no such invite.
+	ErrNotAllowed = crypto.ErrNotAllowed
 	// ErrInUse: another Syncer, in this process or another, works on the
 	// database. Writes of this process are captured all the same.
 	ErrInUse = errors.New("database is being synced by another process")
@@ -26,8 +30,9 @@ var (
 	ErrFormat = errors.New("format is newer than this version can read")
 	// ErrSchema: a table named in Options can't be synced; the text says why.
 	ErrSchema = errors.New("table can't be synced")
-	// ErrCode: the invite code is mistyped, expired, spent, or of another folder.
-	ErrCode = errors.New("invite code does not work")
+	// ErrCode: the code is mistyped, expired, spent, withdrawn, replaced, or of
+	// another folder.
+	ErrCode = errors.New("code does not work")
 	// ErrNotEmpty: the database that joins has rows of its own. Set
 	// [Options.Existing] to say what shall become of them.
 	ErrNotEmpty = errors.New("database has rows of its own")

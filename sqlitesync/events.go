@@ -28,7 +28,8 @@ const (
 	EventProblem
 	// EventSolved: no problem is left.
 	EventSolved
-	// EventMember: a device was admitted to the space.
+	// EventMember: a device was admitted to the space, or is no member of it any
+	// more; see [Syncer.Devices].
 	EventMember
 	// EventSucceeded: this database was found to be a copy, or restored from a
 	// backup, and goes on as a new device, Device. Nothing is lost by that.

@@ -14,6 +14,7 @@ import (
 // The way out, in this order:
 //
 //	fold      log -> changes -> batch -> sealed segment in the outbox    one transaction
+//	reseal    what is sealed for an epoch that is not current any more   one transaction
 //	announce  that they go out                                           one durable transaction
 //	keys      KeyStore: newest batch and tail                            durable
 //	publish   outbox -> folder                                           durable
@@ -36,6 +37,9 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 		}
 		s.tidied = true
 	}
+	if _, err := s.currentEpoch(); err != nil {
+		return err
+	}
 	total := 0
 	for {
 		segments, err := s.outbox(ctx)
@@ -48,6 +52,11 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 		}
 		if err := f.MakeDevice(s.identity.device.String()); err != nil {
 			return s.publishFault(err, 0)
+		}
+		if again, err := s.reseal(ctx, segments); err != nil {
+			return err
+		} else if again {
+			continue
 		}
 		if err := s.announceSegments(ctx, segments); err != nil {
 			return err

@@ -220,11 +220,12 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 	if slices.ContainsFunc(segments, func(part *segment.Segment) bool { return len(part.Pieces) > 0 }) {
 		unit = segments[0].First
 	}
+	epoch := s.keys.newest()
 	for i, part := range segments {
 		header := crypto.SegmentHeader{
 			Space: s.identity.space, Device: s.identity.device, First: part.First, Last: part.Last, Prev: crypto.Tail(tail),
 		}
-		sealed, next, err := crypto.SealSegment(header, packed[i], s.keys.epoch(), s.keys.entry.Device)
+		sealed, next, err := crypto.SealSegment(header, packed[i], epoch, s.keys.entry.Device)
 		if err != nil {
 			return fmt.Errorf("seal batch %d: %w", part.Last, err)
 		}

@@ -75,7 +75,11 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 		return err
 	}
 	header := crypto.HeadHeader{Space: s.identity.space, Device: s.identity.device, Counter: counter}
-	file, err := crypto.SealHead(header, plain, s.keys.epoch(), s.keys.entry.Device)
+	epoch, err := s.currentEpoch()
+	if err != nil {
+		return err
+	}
+	file, err := crypto.SealHead(header, plain, epoch, s.keys.entry.Device)
 	if err != nil {
 		return fmt.Errorf("seal head: %w", err)
 	}
@@ -149,9 +153,9 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	if err := s.checkCounter(ctx, header); err != nil {
 		return nil, err
 	}
-	epoch := s.keys.entry.Epoch(header.Epoch)
-	if epoch == nil {
-		return nil, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
+	epoch, err := s.epoch(header.Epoch)
+	if err != nil {
+		return nil, err
 	}
 	plain, err := file.Open(epoch, maxHead)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
 	other := newTarget(t) // of another space
 	stranger, err := crypto.NewDeviceKeys()
 	must(t, err)
-	epoch := g.a.syncer.keys.epoch()
+	epoch := g.a.syncer.keys.newest()
 	genuine, err := crypto.ParseSegment(g.data)
 	must(t, err)
 	content := func() []byte {
@@ -322,7 +322,7 @@ func TestTheDirectoryOfAStrangerIsNamedAndLeftAlone(t *testing.T) {
 	must(t, err)
 	header := genuine.Header()
 	header.First, header.Last, header.Prev = 1, 1, crypto.Tail{}
-	data, _, err := crypto.SealSegment(header, []byte("x"), g.a.syncer.keys.epoch(), stranger)
+	data, _, err := crypto.SealSegment(header, []byte("x"), g.a.syncer.keys.newest(), stranger)
 	must(t, err)
 	path := filepath.Join(dir, segmentName(1))
 	must(t, os.WriteFile(path, data, 0o600))

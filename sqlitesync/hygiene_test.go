@@ -430,7 +430,7 @@ func plantHostileFiles(t *testing.T, all *said, devices []*testDevice) {
 	must(t, err)
 	header := crypto.HeadHeader{Space: a.syncer.identity.space, Counter: 1 << 40}
 	for _, content := range []string{"canaryrow", `{"seen": {"canaryrow": "canaryrow"}}`, `{"time": "canaryrow"}`, `{"canaryrow`} {
-		junk, err := crypto.SealHead(header, []byte(content), a.syncer.keys.epoch(), a.syncer.keys.entry.Device)
+		junk, err := crypto.SealHead(header, []byte(content), a.syncer.keys.newest(), a.syncer.keys.entry.Device)
 		must(t, err)
 		must(t, os.WriteFile(headPath, junk, 0o600))
 		delete(b.syncer.clocks, a.id())

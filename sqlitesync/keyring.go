@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/sqlitesync/go/crypto"
 )
@@ -68,16 +69,33 @@ func (k *keyring) publishing(ctx context.Context, batch uint64, tail crypto.Tail
 	}
 	next := *k.entry
 	next.Batch, next.Tail = batch, tail
-	saved := &keyring{store: k.store, entry: &next}
-	if err := saved.save(ctx); err != nil {
-		return err // it is not recorded, and must be the next time
+	return k.replace(ctx, &next)
+}
+
+// keep saves the epochs, if they are others than those that it has.
+func (k *keyring) keep(ctx context.Context, epochs []*crypto.Epoch) error {
+	same := func(a, b *crypto.Epoch) bool { return a.ID() == b.ID() }
+	if slices.EqualFunc(epochs, k.entry.Epochs, same) {
+		return nil
 	}
-	k.entry = &next
+	next := *k.entry
+	next.Epochs = epochs
+	return k.replace(ctx, &next)
+}
+
+// replace saves an entry and, if that succeeds, goes on with it.
+func (k *keyring) replace(ctx context.Context, entry *crypto.KeyEntry) error {
+	saved := &keyring{store: k.store, entry: entry}
+	if err := saved.save(ctx); err != nil {
+		return err
+	}
+	k.entry = entry
 	return nil
 }
 
-// epoch returns the key for new segments: the newest that this device has.
-func (k *keyring) epoch() *crypto.Epoch { return k.entry.Epochs[len(k.entry.Epochs)-1] }
+// newest returns the newest epoch that this device has: the current one, unless
+// nobody has handed it to this device yet. See [Syncer.reseal].
+func (k *keyring) newest() *crypto.Epoch { return k.entry.Epochs[len(k.entry.Epochs)-1] }
 
 // formatError makes crypto's "newer version" an ErrFormat.
 func formatError(err error) error {

@@ -54,6 +54,61 @@ func (s *Syncer) computeRoster() error {
 	return nil
 }
 
+// takeRoster computes the roster, and takes the epochs that it hands to this
+// device: before anything can be sealed for them.
+func (s *Syncer) takeRoster(ctx context.Context) error {
+	if err := s.computeRoster(); err != nil {
+		return err
+	}
+	return s.adoptEpochs(ctx)
+}
+
+// adoptEpochs saves the epochs that the roster hands to this device. What a
+// damaged wrap holds is missed when something is to be read with it.
+func (s *Syncer) adoptEpochs(ctx context.Context) error {
+	epochs, err := s.roster.OpenEpochs(s.keys.entry.Device, s.keys.entry.Epochs)
+	if err != nil {
+		s.log.Warn("an epoch in the roster can't be opened", "err", err)
+	}
+	return s.keys.keep(ctx, epochs)
+}
+
+// epoch returns the key of an epoch. A member may have sealed for one whose record
+// was overruled since: such keys are looked for when they are needed.
+func (s *Syncer) epoch(id crypto.EpochID) (*crypto.Epoch, error) {
+	if epoch := s.keys.entry.Epoch(id); epoch != nil {
+		return epoch, nil
+	}
+	if s.keys.entry.Device == nil { // a database without its keys is looked at
+		return nil, fmt.Errorf("%w: this device's keys are not here", crypto.ErrWrongKey)
+	}
+	epoch, err := s.roster.FindEpoch(s.keys.entry.Device, id)
+	if err != nil {
+		return nil, fmt.Errorf("its key is not known here: %w", err)
+	}
+	return epoch, nil
+}
+
+// enact makes a record of this device part of the roster, here and in the
+// folder. It is durable here first: should the folder not take it, the next
+// pass tries again.
+func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Record) error {
+	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, record) })
+	if err != nil {
+		return err
+	}
+	if err := s.takeRoster(ctx); err != nil {
+		return err
+	}
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	if err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	return nil
+}
+
 // checkMembership makes sure that this device may go on. It is asked at every
 // pass, because the records that say no are remembered for good.
 func (s *Syncer) checkMembership() error {
@@ -63,6 +118,10 @@ func (s *Syncer) checkMembership() error {
 			Hint: "Update the app: a newer version of it has written into the folder."}
 	}
 	if _, member := s.roster.Member(s.identity.device); !member {
+		if _, was := s.roster.Log(s.identity.device); was {
+			return &Error{Op: "read roster", Device: s.identity.device, Err: fmt.Errorf("%w: this device was revoked", ErrNotMember),
+				Hint: "The space has removed this device. Its rows are kept here; to take part again, Uninstall, then Join with a new code."}
+		}
 		return &Error{Op: "read roster", Device: s.identity.device, Err: ErrNotMember,
 			Hint: "The space does not know this device: its code was used by another one, or its record has been lost. Uninstall, then Join with a new code; rows are kept."}
 	}
@@ -127,16 +186,27 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	if err != nil {
 		return err
 	}
-	if err := s.computeRoster(); err != nil {
+	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
+	s.announceMembers(before)
+	return nil
+}
+
+// announceMembers tells who has entered or left since the roster before.
+func (s *Syncer) announceMembers(before *crypto.Roster) {
 	for _, member := range s.roster.Members() {
 		if _, known := before.Member(member.ID); !known {
 			s.log.Info("device admitted", "device", member.ID)
 			s.events.send(Event{Kind: EventMember, Device: member.ID})
 		}
 	}
-	return nil
+	for _, member := range before.Members() {
+		if _, known := s.roster.Member(member.ID); !known {
+			s.log.Info("device is no member any more", "device", member.ID)
+			s.events.send(Event{Kind: EventMember, Device: member.ID})
+		}
+	}
 }
 
 // refuse returns those of the fresh records that are part of the space's history.

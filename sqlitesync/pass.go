@@ -87,6 +87,9 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		p.add(err)
 		return
 	}
+	if err := s.doDuties(ctx, f); err != nil {
+		p.add(fault("write the roster", err, "The next pass tries again."))
+	}
 	s.exchange(ctx, f, p)
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
 	"github.com/sqlitesync/go/changelog/segment"
-	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -31,9 +29,6 @@ const (
 	hintMerge   = "Nothing of the batch was kept; the next pass tries again."
 	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history."
 )
-
-// errStranger: a directory in the folder belongs to nobody who may write.
-var errStranger = errors.New("the device is not known as one that may write")
 
 // waits remembers since when a device's next batch has been waiting for others.
 type waits map[DeviceID]Waiting
@@ -96,65 +91,6 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 		slices.SortFunc(st.Waiting, func(a, b Waiting) int { return cmp.Compare(a.For.String(), b.For.String()) })
 	})
 	return behind == 0 && len(waiting) == 0, err
-}
-
-// list lists the directories of all other members. Nothing is read yet.
-func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readings []*reading, err error) {
-	if s.seen, err = s.db.Seen(ctx); err != nil {
-		return nil, err
-	}
-	all, err := s.readings(ctx, f, p)
-	for _, r := range all {
-		if r.device != s.identity.device {
-			s.lookForFork(f, r)
-			readings = append(readings, r)
-		}
-	}
-	return readings, err
-}
-
-// readings lists the directories of all members, its own too.
-func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([]*reading, error) {
-	ids, err := f.Devices()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
-	}
-	lookalikes, err := f.Lookalikes()
-	if err != nil {
-		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
-	}
-	var readings []*reading
-	for _, text := range ids {
-		id, err := crypto.ParseDeviceID(text)
-		if err != nil {
-			continue
-		}
-		listing, err := f.List(text)
-		if err != nil {
-			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
-			continue
-		}
-		member, ok := s.roster.Member(id)
-		if !ok || member.Role == crypto.Reader {
-			if len(listing.Segments) > 0 {
-				p.add(&Error{Op: "read segments", Device: id, Path: "devices/" + text, Err: errStranger,
-					Hint: "Its files are left alone. If the device has just joined, its record is still on its way; if nobody knows it, someone wrote into the folder."})
-			}
-			continue
-		}
-		position, tail, err := s.db.Position(ctx, changelog.DeviceID(id))
-		if err != nil {
-			return nil, err
-		}
-		readings = append(readings, &reading{
-			device: id, key: member.Keys.SigningKey(),
-			known: position, position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
-		})
-	}
-	return readings, nil
 }
 
 // advance applies the next batch of a device, with those that it is continued

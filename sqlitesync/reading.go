@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,9 +16,10 @@ import (
 // reading is how far the log of another device has been read in this pass.
 type reading struct {
 	device   DeviceID
-	key      []byte // to verify its signature with
-	known    uint64 // the newest of its batches that stands in the database
-	position uint64 // how far this pass has read: from known, or from the start if the log has forked
+	log      crypto.Log // which of its segments are accepted
+	vouched  uint64     // the newest of its batches that others say they have
+	known    uint64     // the newest of its batches that stands in the database
+	position uint64     // how far this pass has read: from known, or from the start if the log has forked
 	tail     crypto.Tail
 	names    []folder.SegmentName
 	rewound  bool        // it begins at the start once more
@@ -133,8 +135,11 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 		path += "/" + names[0].String()
 	}
 	hint := hintDamaged
-	if errors.Is(err, ErrFormat) {
+	switch {
+	case errors.Is(err, ErrFormat):
 		hint = "Update the app: the file was written by a newer version."
+	case errors.Is(err, errCut):
+		hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
 	}
 	return &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hint}
 }
@@ -225,14 +230,18 @@ func holds(header crypto.SegmentHeader, batch uint64) bool {
 // peek makes sure, from the beginning of a file, that it has the size and
 // header of a segment that the device signed.
 func (s *Syncer) peek(r *reading, start []byte, size int64) (*crypto.Segment, error) {
-	peeked, err := crypto.PeekSegment(start, size, r.key)
+	peeked, err := crypto.PeekSegment(start, size, r.log.Keys.SigningKey())
 	if err != nil {
 		return nil, formatError(err)
 	}
 	return peeked, s.checkPlace(r, peeked.Header())
 }
 
-// verify makes sure that a file is a segment that the device signed.
+// errCut: whoever has the device's keys wrote this when it might not write.
+var errCut = errors.New("it comes from a device that may not write, or not any more")
+
+// verify makes sure that a file is a segment that the device signed, and that
+// the roster lets it write.
 func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	file, err := crypto.ParseSegment(data)
 	if err != nil {
@@ -241,7 +250,13 @@ func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	if err := s.checkPlace(r, file.Header()); err != nil {
 		return nil, err
 	}
-	return file, file.Verify(r.key)
+	if err := file.Verify(r.log.Keys.SigningKey()); err != nil {
+		return nil, err
+	}
+	if header := file.Header(); !r.log.Accepts(header.First, header.Last, sha256.Sum256(data), r.vouched) {
+		return nil, errCut
+	}
+	return file, nil
 }
 
 // checkPlace makes sure that a segment says that it belongs where it is read.
@@ -267,9 +282,9 @@ func (s *Syncer) decode(file *crypto.Segment, batch uint64, tail crypto.Tail) (*
 	if !holds(header, batch) || header.First == batch && header.Prev != tail {
 		return nil, errDiscontinued
 	}
-	epoch := s.keys.entry.Epoch(header.Epoch)
-	if epoch == nil {
-		return nil, fmt.Errorf("%w: its epoch is not known here", crypto.ErrWrongKey)
+	epoch, err := s.epoch(header.Epoch)
+	if err != nil {
+		return nil, err
 	}
 	packed, err := file.Open(epoch, maxPacked)
 	if err != nil {

@@ -164,7 +164,11 @@ func (s *Syncer) sealRange(ctx context.Context, r *compactedRange, own ownSegmen
 	}
 	own.name = folder.SegmentName{First: r.first, Last: r.last, Generation: header.Generation}
 	own.tail, own.rows, own.baseline = r.tail, len(r.changes), baselineRowsIn(r.changes)
-	if own.sealed, _, err = crypto.SealSegment(header, packed, s.keys.epoch(), s.keys.entry.Device); err != nil {
+	epoch, err := s.currentEpoch()
+	if err != nil {
+		return err
+	}
+	if own.sealed, _, err = crypto.SealSegment(header, packed, epoch, s.keys.entry.Device); err != nil {
 		return err
 	}
 	return s.addSegment(ctx, own)

@@ -45,6 +45,7 @@ type Syncer struct {
 	db         *changelog.Database
 	records    map[string]*crypto.Record // every record seen, by hash
 	roster     *crypto.Roster
+	owed       time.Time       // since when a record is due from an admin's device; zero: none is
 	guarded    map[string]bool // tables that triggers of the app delete from or update
 	quiet      map[string]bool // triggers of the app that do not run in merges
 	settings   []string        // what warnings said of the app's handle
@@ -88,7 +89,8 @@ func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (
 }
 
 // Join enters the space that folder holds, with a code from [Syncer.Invite] of
-// one of its devices, and reads what the space has. The tables must exist:
+// one of its devices, or with the code from [Syncer.Recovery], and reads what the
+// space has. The tables must exist:
 // the app makes them, as on every device; changes to tables that are not here
 // yet are kept until they are. The database is switched to WAL mode for good.
 // ctx bounds the call only; what was read until then stays, and [Open] goes on.
@@ -217,6 +219,11 @@ func (s *Syncer) open(ctx context.Context) error {
 	}
 	if err := s.loadRoster(ctx); err != nil {
 		return err
+	}
+	if !copied {
+		if err := s.adoptEpochs(ctx); err != nil { // it may have ended before it did
+			return err
+		}
 	}
 	if err := s.capture(ctx); err != nil {
 		return err

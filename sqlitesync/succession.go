@@ -80,7 +80,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 		delete(s.records, record.Hash().String())
 		return err
 	}
-	if err := s.computeRoster(); err != nil {
+	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
 	s.told, s.headOwn, s.vanished, s.compaction, s.tidied = told{}, 0, nil, compaction{}, false
@@ -149,7 +149,7 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 
 // ownReading is for files of this device's own directory.
 func (s *Syncer) ownReading() *reading {
-	return &reading{device: s.identity.device, key: s.keys.entry.Device.Public().SigningKey()}
+	return &reading{device: s.identity.device, log: crypto.Log{Keys: s.keys.entry.Device.Public(), Writes: true}}
 }
 
 // forgetOwn forgets what the database knows of its own log. It writes.

@@ -1,0 +1,84 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// maxCutFiles is how many files a record can list.
+const maxCutFiles = 512
+
+// cuts says how far this device has read another one, for the records that end
+// its writing: the number, and the files that readers would take, in the order
+// in which they would. One record can't list more than some, so there may be
+// several cuts; there is at least one.
+func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]crypto.Cut, error) {
+	last, _, err := s.db.Position(ctx, changelog.DeviceID(id))
+	if err != nil {
+		return nil, err
+	}
+	listing, err := f.List(id.String())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Op: "list", Device: id, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+	}
+	log, _ := s.roster.Log(id)
+	r := &reading{device: id, log: log, vouched: last, names: listing.Segments}
+	var files []crypto.FileHash
+	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
+		file, hash := s.liveFile(f, r, position, tail)
+		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
+			position, tail = nextFirst(r.names, position), crypto.Tail{}
+			continue
+		}
+		if position, tail = file.Header().Last, file.Tail(); position <= last {
+			files = append(files, hash)
+		}
+	}
+	slices.SortFunc(files, func(a, b crypto.FileHash) int { return bytes.Compare(a[:], b[:]) })
+	if len(files) == 0 {
+		return []crypto.Cut{{Device: id, Last: last}}, nil
+	}
+	var cuts []crypto.Cut
+	for chunk := range slices.Chunk(files, maxCutFiles) {
+		cuts = append(cuts, crypto.Cut{Device: id, Last: last, Files: chunk})
+	}
+	return cuts, nil
+}
+
+// liveFile returns the file that continues a log after position, and its hash,
+// or nil. A zero tail means that what comes before is not known.
+func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) (*crypto.Segment, crypto.FileHash) {
+	for _, name := range following(r.names, position) {
+		data, err := f.ReadSegment(r.device.String(), name, maxSegment)
+		if err != nil {
+			continue
+		}
+		file, err := s.verify(r, data)
+		if err != nil || file.Header().First == position+1 && tail != (crypto.Tail{}) && file.Header().Prev != tail {
+			continue
+		}
+		return file, sha256.Sum256(data)
+	}
+	return nil, crypto.FileHash{}
+}
+
+// nextFirst returns what comes before the next file after a gap.
+func nextFirst(names []folder.SegmentName, position uint64) uint64 {
+	next := uint64(math.MaxUint64)
+	for _, name := range names {
+		if name.First > position+1 {
+			next = min(next, name.First-1)
+		}
+	}
+	return next
+}

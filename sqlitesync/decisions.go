@@ -1,0 +1,143 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// decide gives an admin's decision a turn, with the folder open and all records
+// read that it holds.
+func (s *Syncer) decide(ctx context.Context, op string, fn func(context.Context, *folder.Folder) error) error {
+	return s.turn(ctx, op, func(ctx context.Context) error {
+		f, err := s.openFolder()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		var p problems // a damaged marker, or records of others, do not keep us from deciding
+		if err := s.checkFolder(ctx, f, &p); err != nil {
+			return err
+		}
+		if err := s.exchangeRecords(ctx, f, &p); err != nil {
+			return err
+		}
+		if err := s.checkMembership(); err != nil {
+			return err
+		}
+		return fn(ctx, f)
+	})
+}
+
+// Revoke ends a device: it is no member any more, and its id never becomes one
+// again. What this device has merged of it stays, and so does what any other
+// member has merged before it learns of the revocation; nothing else that has
+// been or will be written with its keys is used, on any device. A new epoch
+// begins, so that it can read nothing that is written by devices that know of the
+// revocation. What it has already, it keeps.
+//
+// Only an admin can revoke, and any device but the last one, this one too. Of two
+// that revoke each other at the same time, the one that has been admin for longer
+// stays.
+//
+// Deciding needs the folder. It takes effect elsewhere as the file-sync service
+// delivers it.
+func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
+	return s.decide(ctx, "revoke", func(ctx context.Context, f *folder.Folder) error {
+		cuts, err := s.cuts(ctx, f, id)
+		if err != nil {
+			return err
+		}
+		before := s.roster
+		for _, cut := range cuts {
+			record, err := s.roster.NewRevoke(s.keys.entry.Device, []crypto.Cut{cut}, now())
+			if err != nil {
+				return err
+			}
+			if err := s.enact(ctx, f, record); err != nil {
+				return err
+			}
+		}
+		s.announceMembers(before)
+		return nil
+	})
+}
+
+// SetRole gives a member another role: RoleAdmin or RoleWriter. Only an admin can do
+// it. Who is no admin any more can decide nothing; the invites that it left open
+// are closed.
+func (s *Syncer) SetRole(ctx context.Context, id DeviceID, role Role) error {
+	if role != RoleAdmin && role != RoleWriter {
+		return fmt.Errorf("sqlitesync: set role: %w: role %d", ErrNotAllowed, role)
+	}
+	return s.decide(ctx, "set role", func(ctx context.Context, f *folder.Folder) error {
+		record, err := s.roster.NewRole(s.keys.entry.Device, crypto.Cut{Device: id}, role, now())
+		if err != nil {
+			return err
+		}
+		return s.enact(ctx, f, record)
+	})
+}
+
+// dutyWait is how much longer each next admin waits for those before it to do
+// what one of them has to: they would all do it at the same time.
+const dutyWait = time.Minute
+
+// doDuties writes the records that admin devices owe the others, such as a new
+// epoch for a member who was not given the current one.
+func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
+	device := s.keys.entry.Device
+	duty := s.roster.Duty(device, s.keys.entry.Epochs, now())
+	if !duty.Join && len(duty.Expire) == 0 {
+		s.owed = time.Time{}
+		return nil
+	}
+	if s.owed.IsZero() {
+		s.owed = time.Now()
+	}
+	if time.Since(s.owed) < s.dutyTurn() {
+		return nil
+	}
+	for _, invite := range duty.Expire {
+		record, err := s.roster.NewWithdraw(device, invite.Record, now())
+		if err != nil {
+			return err
+		}
+		if err := s.enact(ctx, f, record); err != nil {
+			return err
+		}
+	}
+	return s.closeBranches(ctx, f)
+}
+
+// dutyTurn returns how long this device waits for more senior ones.
+func (s *Syncer) dutyTurn() time.Duration {
+	var wait time.Duration
+	for _, member := range s.roster.Members() {
+		if member.ID == s.identity.device {
+			break
+		}
+		if member.Role == crypto.Admin {
+			wait += dutyWait
+		}
+	}
+	return wait
+}
+
+// closeBranches writes joins until every member can read everything, as far as
+// this device has the keys; usually one.
+func (s *Syncer) closeBranches(ctx context.Context, f *folder.Folder) error {
+	for s.roster.Duty(s.keys.entry.Device, s.keys.entry.Epochs, now()).Join {
+		record, err := s.roster.NewJoin(s.keys.entry.Device, s.keys.entry.Epochs, nil, now())
+		if err != nil {
+			return err
+		}
+		if err := s.enact(ctx, f, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package sqlitesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// existing decides what becomes of the rows that the database has already, and
+// returns the tables whose rows are to be replaced. Of these a copy was written.
+func (s *Syncer) existing(ctx context.Context) (replaced []*changelog.Table, err error) {
+	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
+	if err != nil {
+		return nil, schemaError(err)
+	}
+	var filled []string
+	for _, table := range tables {
+		var n int
+		if err := s.handle.conn.Get(ctx, "SELECT count(*) FROM "+changelog.Quote(table.Name), nil, &n); err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			filled = append(filled, fmt.Sprintf("%s has %d", table.Name, n))
+		}
+	}
+	if len(filled) == 0 {
+		return nil, nil
+	}
+	switch s.options.Existing {
+	case MergeExisting:
+		return nil, nil
+	case ReplaceExisting:
+		return tables, s.copyDatabase(ctx)
+	default:
+		return nil, fmt.Errorf("%w: %s; set Options.Existing to MergeExisting or ReplaceExisting", ErrNotEmpty, strings.Join(filled, ", "))
+	}
+}
+
+// copyDatabase writes a copy of the database beside it, which only the user may
+// read, and remembers what the copy is of: rows that come later must not be
+// removed with those that it has.
+func (s *Syncer) copyDatabase(ctx context.Context) error {
+	var err error
+	if s.copied, err = s.dataVersion(ctx); err != nil {
+		return err
+	}
+	path := fmt.Sprintf("%s.before-join-%s", s.handle.path, time.Now().UTC().Format("20060102T150405.000Z"))
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // VACUUM fills an empty file
+	if err != nil {
+		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if _, err := s.handle.conn.Exec(ctx, "VACUUM INTO ?", path); err != nil {
+		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
+	}
+	s.log.Info("copied the database before its rows are replaced", "copy", path)
+	return nil
+}
+
+// dataVersion changes with every commit of another connection.
+func (s *Syncer) dataVersion(ctx context.Context) (version int64, err error) {
+	err = s.handle.conn.Get(ctx, "PRAGMA data_version", nil, &version)
+	return version, err
+}
+
+// removeReplaced removes the rows of tables of which a copy was written, inside
+// the transaction that enters the space.
+func (s *Syncer) removeReplaced(ctx context.Context, tables []*changelog.Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	version, err := s.dataVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if version != s.copied {
+		return errors.New("another program has written to the database while its rows were copied; close it and join again")
+	}
+	for _, table := range tables {
+		if err := s.handle.conn.Script(ctx, "DELETE FROM "+changelog.Quote(table.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

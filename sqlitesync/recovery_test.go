@@ -1,0 +1,117 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func (d *testDevice) recovery() string {
+	d.tb.Helper()
+	code, err := d.syncer.Recovery(context.Background())
+	must(d.tb, err)
+	return code
+}
+
+// TestSchedule27ARecoveryCodeWorksForEver: over all epochs that come after it, with
+// all devices lost, until it is replaced.
+func TestSchedule27ARecoveryCodeWorksForEver(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, b, c, d := devices[0], devices[1], devices[2], devices[3]
+	a.exec("INSERT INTO item VALUES ('a', 'of the first epoch', 1)")
+	settle(devices...)
+	code := b.recovery()
+	settle(devices...)
+	for i, revoked := range []*testDevice{c, d} { // each starts an epoch
+		a.revoke(revoked)
+		b.exec("INSERT INTO item VALUES (?, 'of a later epoch', 1)", fmt.Sprint(i))
+		settle(a, b)
+	}
+	before := a.dump()
+	// All devices are lost; there is the folder, and the code.
+	n := newTestDevice(t, itemSchema)
+	n.join(a.folder, strings.ToLower(code))
+	if n.dump() != before || n.value("SELECT count(*) FROM item") != "3" {
+		t.Errorf("the recovered device has\n%s\nwant\n%s", n.dump(), before)
+	}
+	n.exec("INSERT INTO item VALUES ('n', 'of the recovered', 1)")
+	n.sync()
+	n.wantHealthy()
+	// It is an admin: it ends what was lost, and goes on.
+	n.revoke(a)
+	n.revoke(b)
+	m := newTestDevice(t, itemSchema)
+	m.join(n.folder, n.invite())
+	settle(n, m)
+	wantSame(t, []*testDevice{n, m})
+	m.wantValue("4", "SELECT count(*) FROM item")
+	m.wantHealthy()
+	// The code still works.
+	again := newTestDevice(t, itemSchema)
+	again.join(n.folder, code)
+	settle(n, m, again)
+	wantSame(t, []*testDevice{n, m, again})
+	wantQuiet(t, n, m, again)
+}
+
+func TestARecoveryCodeThatWasReplaced(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'old', 1)")
+	settle(a, b)
+	old := a.recovery()
+	settle(a, b)
+	next := b.recovery()
+	if old == next {
+		t.Fatal("codes repeat")
+	}
+	n := newTestDevice(t, itemSchema)
+	_, err := Join(ctx, n.db, a.folder, old, &n.options)
+	wantIs(t, err, ErrCode)
+	wantText(t, err, "replaced")
+	n.join(a.folder, next)
+	wantSame(t, []*testDevice{a, n})
+
+	// A code of another space, and one with a wrong letter.
+	other := newTestDevice(t, itemSchema)
+	other.create(t.TempDir())
+	m := newTestDevice(t, itemSchema)
+	_, err = Join(ctx, m.db, a.folder, other.recovery(), &m.options)
+	wantIs(t, err, ErrCode)
+	letter := "A"
+	if strings.HasPrefix(next, letter) {
+		letter = "B"
+	}
+	_, err = Join(ctx, m.db, a.folder, letter+next[1:], &m.options)
+	wantIs(t, err, ErrCode)
+	wantText(t, err, "group 1")
+	must(t, a.syncer.SetRole(ctx, b.id(), RoleWriter))
+	b.sync()
+	_, err = b.syncer.Recovery(ctx)
+	wantIs(t, err, ErrNotAllowed)
+}
+
+// TestARecoveryCodeOpensNoOtherSpace: whoever has the folder founds a space in it that
+// seems to have the recovery key, in place of the real one.
+func TestARecoveryCodeOpensNoOtherSpace(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	code := a.recovery()
+	host := newTestDevice(t, itemSchema)
+	host.create(t.TempDir())
+	deliver(t, a.folder, host.folder, everyRecord) // all that the host knows of the key
+	for _, record := range a.syncer.records {      // and without the record that founds the real space
+		if len(record.Parents) == 0 {
+			must(t, os.Remove(filepath.Join(host.folder, "roster", record.Hash().String())))
+		}
+	}
+	n := newTestDevice(t, itemSchema)
+	_, err := Join(context.Background(), n.db, host.folder, code, &n.options)
+	wantIs(t, err, ErrCode)
+}

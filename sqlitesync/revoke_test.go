@@ -1,0 +1,443 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+)
+
+func (d *testDevice) revoke(other *testDevice) {
+	d.tb.Helper()
+	must(d.tb, d.syncer.Revoke(context.Background(), other.id()))
+}
+
+// own returns a folder of the device's own, in which everything of the common one
+// stands: what it writes there reaches the others when it is delivered.
+func (d *testDevice) own() {
+	d.tb.Helper()
+	own := d.tb.TempDir()
+	must(d.tb, os.CopyFS(own, os.DirFS(d.folder)))
+	d.close()
+	d.folder = own
+	d.open()
+}
+
+// deliver copies files from one folder into another, by patterns below them. What
+// stands there is replaced.
+func deliver(tb testing.TB, from, to string, patterns ...string) {
+	tb.Helper()
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(filepath.Join(from, pattern))
+		must(tb, err)
+		for _, path := range paths {
+			name, err := filepath.Rel(from, path)
+			must(tb, err)
+			data, err := os.ReadFile(path)
+			must(tb, err)
+			must(tb, os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700))
+			must(tb, os.WriteFile(filepath.Join(to, name), data, 0o600))
+		}
+	}
+}
+
+const (
+	everyRecord = "roster/*"
+	everySeg    = "devices/*/*.seg"
+	everyHead   = "devices/*/head"
+)
+
+// refused returns whether the last pass named files of a device as not to be used.
+func (d *testDevice) refused(other *testDevice) bool {
+	for _, err := range d.syncer.Status().Problems {
+		if strings.Contains(err.Error(), errCut.Error()) && strings.Contains(err.Error(), other.id().String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestARevokedDeviceIsNotReadAndReadsNothing is the plain course of a revocation.
+func TestARevokedDeviceIsNotReadAndReadsNothing(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	c.exec("INSERT INTO item VALUES ('c', 'before', 1)")
+	settle(devices...)
+	c.own() // from here on c does not see the others
+	before := a.syncer.roster.CurrentEpoch()
+	a.revoke(c)
+	if current := a.syncer.roster.CurrentEpoch(); current == before || a.syncer.keys.newest().ID() != current {
+		t.Fatal("no new epoch, or the revoking device has not saved it")
+	}
+	a.exec("INSERT INTO item VALUES ('a', 'after', 1)")
+	c.exec("UPDATE item SET name = 'of the revoked' WHERE id = 'c'")
+	c.sync() // it does not know yet
+	deliver(t, c.folder, a.folder, "devices/"+c.id().String()+"/*")
+	for range 2 {
+		for _, d := range []*testDevice{a, b} {
+			_ = d.trySync()
+		}
+	}
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("before", "SELECT name FROM item WHERE id = 'c'")
+	b.wantValue("after", "SELECT name FROM item WHERE id = 'a'")
+	for _, d := range []*testDevice{a, b} {
+		if !d.refused(c) {
+			t.Errorf("what the revoked device wrote is not named: %v", d.syncer.Status().Problems)
+		}
+	}
+	// All that a and b wrote since is closed to c.
+	for _, d := range []*testDevice{a, b} {
+		segments := d.segments()
+		if d == b {
+			b.exec("INSERT INTO item VALUES ('b', 'after', 1)")
+			_ = b.trySync()
+			segments = b.segments()
+		}
+		file, err := os.ReadFile(segments[len(segments)-1])
+		must(t, err)
+		sealed, err := crypto.ParseSegment(file)
+		must(t, err)
+		if id := sealed.Header().Epoch; id == before || c.syncer.keys.entry.Epoch(id) != nil {
+			t.Error("a segment was sealed for an epoch that the revoked device has")
+		}
+	}
+	deliver(t, a.folder, c.folder, everyRecord, everySeg)
+	err := c.trySync()
+	wantIs(t, err, ErrNotMember)
+	wantText(t, err, "revoked")
+	c.wantValue("no row", "SELECT name FROM item WHERE id = 'a'")
+	c.wantValue("of the revoked", "SELECT name FROM item WHERE id = 'c'") // it keeps what it has
+	wantIs(t, b.syncer.Revoke(context.Background(), DeviceID{1}), ErrNotAllowed)
+}
+
+// TestSchedule3AStolenAdminSignsNothingAfterItsRevocation: there is no key that all
+// admins share. The thief admits a device with back-dated records, and uses an old
+// invite.
+func TestSchedule3AStolenAdminSignsNothingAfterItsRevocation(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 2)
+	laptop, phone := devices[0], devices[1]
+	old, err := phone.syncer.Invite(context.Background(), nil)
+	must(t, err)
+	settle(devices...)
+	phone.own()
+	laptop.revoke(phone)
+
+	// The thief knows of no revocation: its records are siblings of it.
+	code := phone.invite()
+	thief := newTestDevice(t, itemSchema)
+	thief.join(phone.folder, code)
+	thief.exec("INSERT INTO item VALUES ('x', 'of the thief', 1)")
+	thief.sync()
+	deliver(t, phone.folder, laptop.folder, everyRecord, everySeg, everyHead)
+	_ = laptop.trySync()
+	laptop.wantValue("0", "SELECT count(*) FROM item")
+	if _, member := laptop.syncer.roster.Member(thief.id()); member || len(laptop.syncer.roster.Members()) != 1 {
+		t.Error("the thief has let somebody in")
+	}
+	if _, wrapped := laptop.syncer.roster.FindEpoch(thief.syncer.keys.entry.Device, laptop.syncer.roster.CurrentEpoch()); wrapped == nil {
+		t.Error("the thief's device was given the current epoch")
+	}
+	// Nor does an invite that it had left open work.
+	late := newTestDevice(t, itemSchema)
+	_, err = Join(context.Background(), late.db, laptop.folder, old.Code, &late.options)
+	wantIs(t, err, ErrCode)
+}
+
+// TestSchedule4NobodyUnmergesAndNobodyRewrites: a has read c up to 1 and revokes it
+// there, b has merged 2 and 3 before it knows. And c, which still has the folder,
+// writes its log anew below the cut.
+func TestSchedule4NobodyUnmergesAndNobodyRewrites(t *testing.T) {
+	t.Parallel()
+	for _, order := range []string{"record first", "segments first"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 4)
+			a, b, c, d := devices[0], devices[1], devices[2], devices[3]
+			c.exec("INSERT INTO item VALUES ('1', 'of c', 1)")
+			settle(devices...)
+			for _, apart := range []*testDevice{a, b, d} {
+				apart.own()
+			}
+			for i := 2; i < 4; i++ {
+				c.exec("INSERT INTO item VALUES (?, 'of c', 1)", fmt.Sprint(i))
+				c.sync()
+			}
+			deliver(t, c.folder, b.folder, everySeg, everyHead)
+			b.sync()
+			b.wantValue("3", "SELECT count(*) FROM item")
+			a.revoke(c)
+			// After b has read them, c goes on, and makes another file of its batch 1.
+			c.exec("INSERT INTO item VALUES ('4', 'late', 1)")
+			c.sync()
+			forge(t, c, b)
+			mine := "devices/" + c.id().String() + "/*"
+			deliver(t, c.folder, d.folder, mine)
+			if order == "record first" {
+				deliver(t, a.folder, d.folder, everyRecord)
+				_ = d.trySync()
+				d.wantValue("1", "SELECT count(*) FROM item") // nothing vouches for more yet
+				deliver(t, b.folder, d.folder, "devices/"+b.id().String()+"/*")
+			} else {
+				deliver(t, b.folder, d.folder, "devices/"+b.id().String()+"/*")
+				deliver(t, a.folder, d.folder, everyRecord)
+				_ = d.trySync()
+			}
+			deliver(t, a.folder, b.folder, everyRecord)
+			deliver(t, c.folder, b.folder, mine)
+			_ = b.trySync()
+			deliver(t, b.folder, a.folder, "devices/"+b.id().String()+"/*", everyRecord)
+			deliver(t, b.folder, d.folder, "devices/"+b.id().String()+"/*", everyRecord)
+			deliver(t, c.folder, a.folder, mine)
+			for _, reader := range []*testDevice{a, b, d} {
+				_ = reader.trySync()
+				reader.wantValue("3", "SELECT count(*) FROM item WHERE name = 'of c'")
+				reader.wantValue("0", "SELECT count(*) FROM item WHERE name <> 'of c'")
+				if !reader.refused(c) {
+					t.Errorf("what c wrote after its cut is not named: %v", reader.syncer.Status().Problems)
+				}
+			}
+			wantSame(t, []*testDevice{a, b, d})
+
+			// A newcomer, who reads everything from the start, comes to the same.
+			deliver(t, b.folder, a.folder, everyRecord)
+			deliver(t, c.folder, a.folder, mine)
+			n := newTestDevice(t, itemSchema)
+			n.join(a.folder, a.invite())
+			wantSame(t, []*testDevice{a, n})
+		})
+	}
+}
+
+// forge replaces a batch that the device has published by a compaction of it, with
+// another row, that it has signed and sealed as it should be.
+func forge(t *testing.T, d, reader *testDevice) {
+	t.Helper()
+	path := d.segments()[0]
+	file, err := os.ReadFile(path)
+	must(t, err)
+	header, _, err := d.syncer.openOwn(file)
+	must(t, err)
+	original, err := crypto.ParseSegment(file)
+	must(t, err)
+	last, err := os.ReadFile(d.lastSegment())
+	must(t, err)
+	_, packed, err := d.syncer.openOwn(last) // of another batch: good enough to be refused
+	must(t, err)
+	header.Generation, header.Tail = 1, original.Tail()
+	sealed, _, err := crypto.SealSegment(header, packed, d.syncer.keys.newest(), d.syncer.keys.entry.Device)
+	must(t, err)
+	must(t, os.WriteFile(strings.TrimSuffix(path, "-0000.seg")+"-0001.seg", sealed, 0o600))
+	_ = reader
+}
+
+// TestSchedule26EpochsOfBranchesMeet: a revokes c while b revokes d; and a device
+// joins while one is revoked. All who are left end up with one epoch that only
+// they have.
+func TestSchedule26EpochsOfBranchesMeet(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, b, c, d := devices[0], devices[1], devices[2], devices[3]
+	code := a.invite()
+	settle(devices...)
+	b.own()
+	// a revokes c and a newcomer enters, b revokes d, all without seeing each other.
+	n := newTestDevice(t, itemSchema)
+	apart := t.TempDir()
+	must(t, os.CopyFS(apart, os.DirFS(a.folder)))
+	n.join(apart, code)
+	a.revoke(c)
+	b.revoke(d)
+	b.exec("INSERT INTO item VALUES ('b', 'for the epoch of b', 1)")
+	b.sync()
+	deliver(t, b.folder, a.folder, everyRecord, everySeg)
+	deliver(t, apart, a.folder, everyRecord, "devices/"+n.id().String()+"/*")
+	for _, device := range []*testDevice{b, n} {
+		device.close()
+		device.folder = a.folder
+		device.open()
+	}
+	n.exec("INSERT INTO item VALUES ('n', 'before it has the epoch', 1)")
+	err := n.trySync()
+	wantIs(t, err, errNoEpoch) // nobody has handed it out
+	if len(n.segments()) != 0 {
+		t.Error("published for an epoch that the revoked have")
+	}
+	rest := []*testDevice{a, b, n}
+	settle(rest...)
+	settle(rest...)
+	wantSame(t, rest)
+	a.wantValue("2", "SELECT count(*) FROM item")
+	current := a.syncer.roster.CurrentEpoch()
+	for _, device := range rest {
+		device.wantHealthy()
+		if device.syncer.roster.CurrentEpoch() != current || device.syncer.keys.newest().ID() != current {
+			t.Error("a member does not write for the current epoch")
+		}
+		if got := len(device.syncer.roster.Members()); got != 3 {
+			t.Errorf("%d members, want 3", got)
+		}
+	}
+	for _, revoked := range []*testDevice{c, d} {
+		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry.Device, current); err == nil {
+			t.Error("a revoked device has the current epoch")
+		}
+	}
+	wantQuiet(t, rest...)
+}
+
+// TestTwoAdminsRevokeEachOther: the one that has been admin for longer stays.
+func TestTwoAdminsRevokeEachOther(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	c.own()
+	b.revoke(c)
+	c.revoke(b)
+	deliver(t, c.folder, b.folder, everyRecord)
+	settle(a, b)
+	a.wantHealthy()
+	b.wantHealthy()
+	deliver(t, b.folder, c.folder, everyRecord)
+	wantIs(t, c.trySync(), ErrNotMember)
+	if members := a.syncer.roster.Members(); len(members) != 2 || members[1].ID != b.id() {
+		t.Errorf("members %v", members)
+	}
+}
+
+// TestUnpublishedBatchesAreSealedAnew: what was sealed before the revocation was
+// known and did not get out is not for the revoked to read.
+func TestUnpublishedBatchesAreSealedAnew(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	settle(a, b, c)
+	before := a.syncer.roster.CurrentEpoch()
+	for i := range 3 {
+		b.exec("INSERT INTO item VALUES (?, 'pending', 1)", fmt.Sprint(i))
+		must(t, b.syncer.prepare(context.Background())) // folded and sealed, not published
+	}
+	a.revoke(c)
+	b.exec("INSERT INTO item VALUES ('3', 'pending', 1)")
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("4", "SELECT count(*) FROM item")
+	if n := len(b.segments()); n < 4 {
+		t.Fatalf("%d segments", n)
+	}
+	for _, path := range b.segments() {
+		file, err := os.ReadFile(path)
+		must(t, err)
+		header, _, err := b.syncer.openOwn(file)
+		must(t, err)
+		if header.Epoch == before {
+			t.Errorf("%s is for the old epoch", filepath.Base(path))
+		}
+	}
+	b.reopen()
+	b.exec("DELETE FROM item WHERE id = '0'") // the chain goes on
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	a.wantHealthy()
+}
+
+// TestAWithdrawnInviteAdmitsNobody, and starts an epoch.
+func TestAWithdrawnInviteAdmitsNobody(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	invite, err := a.syncer.Invite(ctx, &InviteOptions{Role: RoleWriter})
+	must(t, err)
+	settle(b, a)
+	open, err := b.syncer.Invites(ctx)
+	must(t, err)
+	if len(open) != 1 || open[0].ID != invite.ID || open[0].Code != "" || open[0].Role != RoleWriter || !open[0].Expires.Equal(invite.Expires.Truncate(time.Millisecond)) {
+		t.Errorf("open invites %v", open)
+	}
+	before := b.syncer.roster.CurrentEpoch()
+	must(t, b.syncer.Withdraw(ctx, invite.ID))
+	if b.syncer.roster.CurrentEpoch() == before {
+		t.Error("no new epoch")
+	}
+	c := newTestDevice(t, itemSchema)
+	_, err = Join(ctx, c.db, a.folder, invite.Code, &c.options)
+	wantIs(t, err, ErrCode)
+	if open, err = b.syncer.Invites(ctx); err != nil || len(open) != 0 {
+		t.Errorf("open invites %v, error %v", open, err)
+	}
+	wantIs(t, b.syncer.Withdraw(ctx, InviteID{1}), ErrNotAllowed)
+	settle(a, b)
+	wantQuiet(t, a, b)
+}
+
+// TestAnExpiredInviteIsWithdrawn by the next pass of an admin, and no pass of
+// another one repeats it.
+func TestAnExpiredInviteIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	_, err := b.syncer.Invite(ctx, &InviteOptions{Expires: time.Nanosecond})
+	must(t, err)
+	tick()
+	tick()
+	b.sync() // its turn has not come: a is more senior
+	if open, err := b.syncer.Invites(ctx); err != nil || len(open) != 1 {
+		t.Errorf("open invites %v, error %v", open, err)
+	}
+	settle(a, b)
+	if open, err := b.syncer.Invites(ctx); err != nil || len(open) != 0 {
+		t.Errorf("open invites %v, error %v", open, err)
+	}
+	wantQuiet(t, a, b)
+}
+
+// TestRolesChange: a writer decides nothing, and an admin's right can be taken.
+func TestRolesChange(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	must(t, a.syncer.SetRole(ctx, b.id(), RoleWriter))
+	b.sync()
+	_, err := b.syncer.Invite(ctx, nil)
+	wantIs(t, err, ErrNotAllowed)
+	wantIs(t, b.syncer.Revoke(ctx, a.id()), ErrNotAllowed)
+	wantIs(t, b.syncer.SetRole(ctx, b.id(), RoleAdmin), ErrNotAllowed)
+	b.exec("INSERT INTO item VALUES ('b', 'of a writer', 1)")
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	must(t, a.syncer.SetRole(ctx, b.id(), RoleAdmin))
+	b.sync()
+	must(t, b.syncer.Revoke(ctx, a.id()))
+	wantIs(t, a.trySync(), ErrNotMember)
+}
+
+// TestACutOfManyFiles: one record can't list them all, so there are several.
+func TestACutOfManyFiles(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	ctx := context.Background()
+	for i := range maxCutFiles + 3 {
+		b.exec("INSERT INTO item VALUES (?, 'x', 1)", fmt.Sprint(i))
+		must(t, b.syncer.prepare(ctx))
+	}
+	settle(b, a)
+	position, _, err := a.syncer.db.Position(ctx, changelog.DeviceID(b.id()))
+	must(t, err)
+	if int(position) != maxCutFiles+3 {
+		t.Fatalf("%d batches", position)
+	}
+	a.revoke(b)
+	n := newTestDevice(t, itemSchema)
+	n.join(a.folder, a.invite())
+	wantSame(t, []*testDevice{a, n})
+	n.wantHealthy()
+}
