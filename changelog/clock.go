@@ -131,6 +131,19 @@ func Placeholders(n, width int) string {
 	return strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
 }
 
+// ForgetRow takes away what is known of a row. It writes.
+func (db *Database) ForgetRow(ctx context.Context, table *Table, key Key) error {
+	query := table.Statement("forget", 1, func() string {
+		terms := make([]string, len(table.Key))
+		for i := range terms {
+			terms[i] = fmt.Sprintf("k%d = ?", i)
+		}
+		return fmt.Sprintf("DELETE FROM sqlitesync_clock_%d WHERE %s", table.Number, strings.Join(terms, " AND "))
+	})
+	_, err := db.Conn.Exec(ctx, query, key...)
+	return err
+}
+
 // Clocks returns the clocks of those of the keys that have one, by [Table.Identity].
 func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[string]Clock, error) {
 	found := make(map[string]Clock, len(keys))

@@ -43,6 +43,9 @@ func (s *Syncer) baseline(ctx context.Context, table *changelog.Table) error {
 // enqueueBaselines puts the baseline rows that no other device has published
 // into the outbox.
 func (s *Syncer) enqueueBaselines(ctx context.Context) error {
+	if s.reads() {
+		return nil
+	}
 	for _, table := range s.db.Tables {
 		for after, done := changelog.Key(nil), table.Phase != changelog.PhaseUnsent; !done; {
 			err := s.transact(ctx, func() (err error) {
@@ -84,7 +87,7 @@ func (s *Syncer) enqueueDisplaced(ctx context.Context) error {
 	for _, o := range s.outcomes {
 		rows = append(rows, o.result.Unsent...)
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 || s.reads() {
 		return nil
 	}
 	return s.enqueueRows(ctx, rows, func([]changelog.Change) error { return nil })

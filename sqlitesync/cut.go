@@ -55,6 +55,22 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]cry
 	return cuts, nil
 }
 
+// skipReader says how far a device has written its log while it was a reader, and
+// nobody read it.
+func (s *Syncer) skipReader(f *folder.Folder, member crypto.Member, cut *crypto.Cut) error {
+	listing, err := f.List(member.ID.String())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "list", Device: member.ID, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+	}
+	r := &reading{device: member.ID, log: crypto.Log{Keys: member.Keys, Writes: true}}
+	for _, name := range listing.Segments {
+		if _, err := s.openNamed(f, r, name); err == nil {
+			cut.Last = max(cut.Last, name.Last)
+		}
+	}
+	return nil
+}
+
 // liveFile returns the file that continues a log after position, and its hash,
 // or nil. A zero tail means that what comes before is not known.
 func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) (*crypto.Segment, crypto.FileHash) {

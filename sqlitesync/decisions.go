@@ -68,13 +68,20 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 
 // SetRole gives a member another role: RoleAdmin or RoleWriter. Only an admin can do
 // it. Who is no admin any more can decide nothing; the invites that it left open
-// are closed.
+// are closed. To make a reader of a device that may write, revoke it and invite it
+// as a reader: what others have not taken of it would stay in its tables.
 func (s *Syncer) SetRole(ctx context.Context, id DeviceID, role Role) error {
 	if role != RoleAdmin && role != RoleWriter {
 		return fmt.Errorf("sqlitesync: set role: %w: role %d", ErrNotAllowed, role)
 	}
 	return s.decide(ctx, "set role", func(ctx context.Context, f *folder.Folder) error {
-		record, err := s.roster.NewRole(s.keys.entry.Device, crypto.Cut{Device: id}, role, now())
+		cut := crypto.Cut{Device: id}
+		if member, ok := s.roster.Member(id); ok && member.Role == crypto.Reader {
+			if err := s.skipReader(f, member, &cut); err != nil {
+				return err
+			}
+		}
+		record, err := s.roster.NewRole(s.keys.entry.Device, cut, role, now())
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ type Role = crypto.Role
 const (
 	RoleAdmin  = crypto.Admin  // reads, writes, and decides who else may
 	RoleWriter = crypto.Writer // reads and writes
+	RoleReader = crypto.Reader // reads; what the app writes there is undone by the next pass
 )
 
 // Device is a member of the space.

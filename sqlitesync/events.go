@@ -38,9 +38,13 @@ const (
 	// that came with a code that was used; see [Status].Refused. Device is the one
 	// that the record names. It is sent again after Open.
 	EventRefused
+	// EventUndone: the app wrote on a device that only reads, and the tables show
+	// again what the space has. What was written stands in the view
+	// sqlitesync_undone.
+	EventUndone
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "refused"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "refused", "undone"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -53,8 +57,8 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	Time   time.Time
-	Tables []string // EventApplied: the tables that changed, sorted
-	Rows   int      // EventPublished, EventApplied: how many changes
+	Tables []string // EventApplied, EventUndone: the tables that changed, sorted
+	Rows   int      // EventPublished, EventApplied, EventUndone: how many changes
 	Count  int      // EventConflict: how many
 	// Collisions says, of an EventConflict, how many of Count are two rows that
 	// were given one key; see [Conflict].Hint.

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
 )
 
 // existing decides what becomes of the rows that the database has already, and
 // returns the tables whose rows are to be replaced. Of these a copy was written.
-func (s *Syncer) existing(ctx context.Context) (replaced []*changelog.Table, err error) {
+// A reader can't merge them: the space would never have them.
+func (s *Syncer) existing(ctx context.Context, role crypto.Role) (replaced []*changelog.Table, err error) {
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {
 		return nil, schemaError(err)
@@ -31,11 +33,14 @@ func (s *Syncer) existing(ctx context.Context) (replaced []*changelog.Table, err
 	if len(filled) == 0 {
 		return nil, nil
 	}
-	switch s.options.Existing {
-	case MergeExisting:
+	switch {
+	case s.options.Existing == MergeExisting && role != crypto.Reader:
 		return nil, nil
-	case ReplaceExisting:
+	case s.options.Existing == ReplaceExisting:
 		return tables, s.copyDatabase(ctx)
+	case role == crypto.Reader:
+		return nil, fmt.Errorf("%w: %s; the code is for a reader, whose rows the space does not take: set Options.Existing to ReplaceExisting",
+			ErrNotEmpty, strings.Join(filled, ", "))
 	default:
 		return nil, fmt.Errorf("%w: %s; set Options.Existing to MergeExisting or ReplaceExisting", ErrNotEmpty, strings.Join(filled, ", "))
 	}

@@ -29,8 +29,12 @@ import (
 // self is this device as package changelog names it.
 func (s *Syncer) self() changelog.DeviceID { return changelog.DeviceID(s.identity.device) }
 
-// publish writes sealed segments into the folder, oldest first.
+// publish writes sealed segments into the folder, oldest first; nothing, if this
+// device only reads.
 func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
+	if s.reads() {
+		return nil
+	}
 	if !s.tidied {
 		if err := f.RemoveTemporaries(s.identity.device.String()); err != nil {
 			s.log.Debug("temporary files not removed", "err", err)

@@ -52,6 +52,9 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 	if err != nil || page.Last == 0 {
 		return false, err
 	}
+	if s.reads() {
+		return page.More, s.undo(ctx, page, edits)
+	}
 	changes := make([]changelog.Change, len(edits))
 	for i := range edits {
 		changes[i] = edits[i].Change

@@ -62,7 +62,7 @@ func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (invite Invite
 	if o.Expires == 0 {
 		o.Expires = defaultExpiry
 	}
-	if o.Role > RoleWriter || o.Expires < 0 {
+	if o.Role > RoleReader || o.Expires < 0 {
 		return Invite{}, fmt.Errorf("sqlitesync: invite: role %d for %s is not possible", o.Role, o.Expires)
 	}
 	err = s.decide(ctx, "invite", func(ctx context.Context, f *folder.Folder) error {

@@ -15,6 +15,7 @@ import (
 // admission is what a device enters a space with.
 type admission struct {
 	space   crypto.SpaceID
+	role    crypto.Role
 	roster  *crypto.Roster // as it was before
 	device  *crypto.DeviceKeys
 	epochs  []*crypto.Epoch
@@ -45,7 +46,7 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	} else if err == nil && marker.Space != a.space.String() {
 		return fmt.Errorf("%w: the code is for another folder", ErrCode)
 	}
-	replaced, err := s.existing(ctx)
+	replaced, err := s.existing(ctx, a.role)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,13 @@ func admitByInvite(f *folder.Folder, code *crypto.Code) (*admission, error) {
 	if err != nil {
 		return nil, inviteError(err)
 	}
-	return &admission{invite.Space, roster, device, invite.Epochs, append(records, admit)}, nil
+	role := crypto.Reader
+	for _, open := range roster.Invites() {
+		if open.Record == invite.Invite {
+			role = open.Role
+		}
+	}
+	return &admission{invite.Space, role, roster, device, invite.Epochs, append(records, admit)}, nil
 }
 
 // readInvite opens the invite file and computes the roster that it vouches for.

@@ -228,7 +228,7 @@ func (s *Syncer) transact(ctx context.Context, fn func() error) error {
 
 // transactAnyway is transact whatever the schema is.
 func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
-	s.outcomes = nil
+	s.outcomes, s.undone = nil, 0
 	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
 		if err := fn(); err != nil {
 			return err
@@ -236,6 +236,9 @@ func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
 		return s.enqueueDisplaced(ctx)
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.announceUndone(ctx); err != nil {
 		return err
 	}
 	s.announce()

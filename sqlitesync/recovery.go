@@ -84,7 +84,7 @@ func admitByRecovery(f *folder.Folder, code *crypto.Code) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &admission{roster.Space(), roster, device, epochs, append(records, admit)}, nil
+	return &admission{roster.Space(), crypto.Admin, roster, device, epochs, append(records, admit)}, nil
 }
 
 // findSpace returns the roster of the space that has the recovery key. Only its

@@ -57,6 +57,7 @@ type Syncer struct {
 	copied     int64     // PRAGMA data_version when Join copied the database
 	waiting    waits     // what the last pass waited for
 	outcomes   []outcome // of the transaction under way
+	undone     int       // how many edits of the app it takes back
 	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
 	placed     bool      // the folder is remembered
 	looking    bool      // it belongs to a View, which writes nothing

@@ -39,6 +39,9 @@ type Status struct {
 	// Conflicts counts what is kept of changes that lost, see [Syncer.Conflicts];
 	// Collisions those among them that are two rows that were given one key.
 	Conflicts, Collisions int
+	// Undone counts the edits that the view sqlitesync_undone lists: what the app
+	// wrote on this device although it only reads. They are 1,000 at most.
+	Undone int
 	// Clocks lists the devices, this one too, whose clocks are off by more than a
 	// day, as far as the heads that were read say: those of a space of two can't
 	// tell which of them is right, and the later one is listed. A clock that is

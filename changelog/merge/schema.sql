@@ -44,6 +44,15 @@ CREATE TABLE sqlitesync_inbox (
 
 CREATE INDEX sqlitesync_inbox_rows ON sqlitesync_inbox (tbl, row_key);
 
+-- What the app wrote on a device that may not write, and that was taken back.
+CREATE TABLE sqlitesync_edits (
+	id         INTEGER PRIMARY KEY,
+	table_name TEXT NOT NULL,
+	row_key    TEXT NOT NULL,
+	"values"   TEXT,
+	time       INTEGER NOT NULL
+);
+
 -- The last days on which conflicts could be looked at. Those up to the one named
 -- here were found before that day, or are gone.
 CREATE TABLE sqlitesync_days (
@@ -66,6 +75,9 @@ CREATE VIEW sqlitesync_conflicts AS
 CREATE VIEW sqlitesync_held AS
 	SELECT table_name, row_key, reason, device, strftime('%Y-%m-%d %H:%M:%f', time / 1000.0, 'unixepoch') AS time, winner AS "values", shown
 	FROM sqlitesync_kept WHERE reason <> '';
+
+CREATE VIEW sqlitesync_undone AS
+	SELECT table_name, row_key, strftime('%Y-%m-%d %H:%M:%f', time / 1000.0, 'unixepoch') AS time, "values" FROM sqlitesync_edits;
 
 -- Which parents the rows refer to that are held, or that show without a parent:
 -- the parent's table and columns, and what its values have in common with all
