@@ -113,6 +113,14 @@
 // revocation begins a new epoch, with a key that only those who are left get.
 // [Syncer.Recovery] makes a code for the day on which all devices are lost.
 //
+// A device that was invited as a reader publishes nothing. What the app writes
+// there is undone by the next pass, so that it shows what all others show, and
+// is listed in the view
+//
+//	sqlitesync_undone: table_name, row_key, time, "values"
+//
+// whose columns are as those of the views above; values are NULL for a delete.
+//
 // # Handles
 //
 // The engine uses its own handle on the same file and holds none of the app's

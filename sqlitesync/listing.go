@@ -69,13 +69,29 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 		if err != nil {
 			return nil, err
 		}
-		readings = append(readings, &reading{
+		r := &reading{
 			device: id, log: log, vouched: position,
 			known: position, position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
-		})
+		}
+		s.skipRefused(f, r)
+		readings = append(readings, r)
 	}
 	s.addVouched(ctx, f, readings)
 	return readings, nil
+}
+
+// skipRefused goes on after what a device has written while it was a reader. Its
+// first batch after that need not continue what was read.
+func (s *Syncer) skipRefused(f *folder.Folder, r *reading) {
+	if !r.log.Writes || r.position >= r.log.From {
+		return
+	}
+	if file, _ := s.liveFile(f, r, r.position, r.tail); file != nil {
+		return // it is from before
+	}
+	if file, _ := s.liveFile(f, r, r.log.From, crypto.Tail{}); file != nil && file.Header().First == r.log.From+1 {
+		r.position, r.tail = r.log.From, file.Header().Prev
+	}
 }
 
 // addVouched finds out how far other members have merged the logs of devices
@@ -84,7 +100,7 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 // device write. A head that can't be read is asked again at the next pass.
 func (s *Syncer) addVouched(ctx context.Context, f *folder.Folder, readings []*reading) {
 	open := slices.DeleteFunc(slices.Clone(readings), func(r *reading) bool {
-		return r.log.Writes || !slices.ContainsFunc(r.names, func(name folder.SegmentName) bool { return name.Last > max(r.log.Last, r.vouched) })
+		return r.log.Writes || !slices.ContainsFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.reach() })
 	})
 	if len(open) == 0 {
 		return

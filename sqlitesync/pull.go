@@ -79,7 +79,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	behind := 0
 	for _, r := range readings {
 		for _, name := range r.names {
-			if name.Last > r.position {
+			if name.Last > r.position && name.Last <= r.reach() {
 				behind++
 			}
 		}

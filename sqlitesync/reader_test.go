@@ -102,18 +102,22 @@ func TestWhatAReaderPublishesIsRefused(t *testing.T) {
 	r := newReader(t, a, itemSchema)
 	settle(a, b, r)
 	put := &changelog.Shape{Kind: changelog.Full, Table: "item", Key: []string{"id"}, Columns: []string{"n", "name"}}
-	stamp := changelog.Stamp{Time: 1 << 50, Device: changelog.DeviceID(r.id()), Batch: 1}
-	body, err := segment.Encode(&segment.Segment{
-		Author: changelog.DeviceID(r.id()), First: 1, Last: 1, Batches: []segment.Batch{{Number: 1}},
-		Changes: []changelog.Change{{Shape: put, Key: changelog.Key{"r"}, Values: []changelog.Value{int64(1), "forced"}, Stamp: stamp, Birth: stamp}},
-	})
-	must(t, err)
-	packed, err := segment.Pack(body)
-	must(t, err)
-	header := crypto.SegmentHeader{Space: r.syncer.identity.space, First: 1, Last: 1}
-	file, _, err := crypto.SealSegment(header, packed, r.syncer.keys.newest(), r.syncer.keys.entry.Device)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(r.directory(), segmentName(1)), file, 0o600))
+	publish := func(batch uint64, prev crypto.Tail) crypto.Tail {
+		stamp := changelog.Stamp{Time: 1 << 50, Device: changelog.DeviceID(r.id()), Batch: batch}
+		body, err := segment.Encode(&segment.Segment{
+			Author: changelog.DeviceID(r.id()), First: batch, Last: batch, Batches: []segment.Batch{{Number: batch}},
+			Changes: []changelog.Change{{Shape: put, Key: changelog.Key{fmt.Sprint(batch)}, Values: []changelog.Value{int64(1), "forced"}, Stamp: stamp, Birth: stamp}},
+		})
+		must(t, err)
+		packed, err := segment.Pack(body)
+		must(t, err)
+		header := crypto.SegmentHeader{Space: r.syncer.identity.space, First: batch, Last: batch, Prev: prev}
+		file, tail, err := crypto.SealSegment(header, packed, r.syncer.keys.newest(), r.syncer.keys.entry.Device)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(r.directory(), segmentName(batch)), file, 0o600))
+		return tail
+	}
+	tail := publish(1, crypto.Tail{})
 	for _, d := range []*testDevice{a, b} {
 		if err := d.trySync(); err == nil {
 			t.Error("a reader's segment is not named")
@@ -125,6 +129,11 @@ func TestWhatAReaderPublishesIsRefused(t *testing.T) {
 	for _, d := range []*testDevice{a, b} {
 		_ = d.trySync()
 		d.wantValue("0", "SELECT count(*) FROM item")
+	}
+	publish(2, tail) // from here on it may
+	for _, d := range []*testDevice{a, b} {
+		d.sync()
+		d.wantValue("2", "SELECT group_concat(id) FROM item")
 	}
 }
 

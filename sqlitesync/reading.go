@@ -40,6 +40,14 @@ func (r *reading) reaches() (batch uint64) {
 	return batch
 }
 
+// reach returns up to which batch anything can be accepted of the device.
+func (r *reading) reach() uint64 {
+	if r.log.Writes {
+		return crypto.MaxBatch
+	}
+	return max(r.log.Last, r.vouched)
+}
+
 // group is a run of batches that are to be applied together, because each but
 // the last is continued in the next; usually it is a single one. Or it is a
 // compacted range, which holds no whole batches any more.
