@@ -164,6 +164,7 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 	if err != nil {
 		return nil, &Error{Op: "open folder", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
+	f.Remember(&s.slow)
 	if s.options.steps != nil {
 		f.Interpose(s.options.steps)
 	}

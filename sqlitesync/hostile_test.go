@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -884,4 +886,37 @@ func TestForeignFilesAreNeverTouched(t *testing.T) {
 			t.Errorf("%s was touched", name)
 		}
 	}
+}
+
+// A sync service keeps the content of a file elsewhere, and whoever reads it waits, for ever without a network. Nobody else's
+// files are kept from being read, nor one's own edits from being published, and the file is read when its content has come.
+func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	var stalled atomic.Bool
+	g.b.options.steps = func(step string, perform func() error) error {
+		if step == "open "+segmentName(g.batch) && stalled.CompareAndSwap(false, true) { // the first is a's, later c has one of that name
+			<-released
+		}
+		return perform()
+	}
+	g.b.reopen()
+	g.b.syncer.slow.Patience = 20 * time.Millisecond
+	for range 3 {
+		g.b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", g.written))
+		g.check(folder.ErrSlow)
+		wantText(t, errors.New(g.b.problem().Hint), "available offline")
+		if n := len(g.b.segments()); n != g.written {
+			t.Errorf("%d segments were published, want %d", n, g.written)
+		}
+	}
+	release()
+	for deadline := time.Now().Add(10 * time.Second); g.b.trySync() != nil && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	g.b.options.steps = nil
+	g.heal()
 }

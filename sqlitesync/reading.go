@@ -142,14 +142,16 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 	if len(names) > 0 {
 		path += "/" + names[0].String()
 	}
-	hint := hintDamaged
+	e := &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hintDamaged}
 	switch {
 	case errors.Is(err, ErrFormat):
-		hint = "Update the app: the file was written by a newer version."
+		e.Hint = "Update the app: the file was written by a newer version."
 	case errors.Is(err, errCut):
-		hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
+		e.Hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
+	case errors.Is(err, folder.ErrSlow):
+		e.Hint = hint(err)
 	}
-	return &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hint}
+	return e
 }
 
 // following returns the files that say that they go on after position, the best

@@ -31,6 +31,7 @@ type Syncer struct {
 	path    string // of the folder
 	lock    *flock.Flock
 	events  hub
+	slow    folder.SlowReads
 
 	life    context.Context // ends when Close is called, and takes a pass that is under way along
 	end     context.CancelFunc

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // A Folder is an open shared folder. Its methods may be called from several goroutines at once; where that is not so,
@@ -21,6 +23,10 @@ import (
 type Folder struct {
 	path string
 	disk disk
+	slow *SlowReads
+
+	mu       sync.Mutex
+	patience time.Duration // with reads that stand still
 }
 
 // Open opens the folder at path. The error is ErrMissing if there is no directory.
@@ -39,7 +45,9 @@ func Open(path string) (*Folder, error) {
 		}
 		return nil, fmt.Errorf("open folder: %w", err)
 	}
-	return &Folder{path: absolute, disk: rootDisk{Root: root, path: absolute}}, nil
+	f := &Folder{path: absolute, disk: rootDisk{Root: root, path: absolute}}
+	f.Remember(new(SlowReads))
+	return f, nil
 }
 
 // statFolder looks at a shared folder. The error is ErrMissing, and never fs.ErrNotExist, if there is no directory.
@@ -78,6 +86,10 @@ func (f *Folder) entries(directory string) ([]fs.DirEntry, error) {
 }
 
 func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T, error)) ([]T, error) {
+	return inTime(f, directory, func(alive func()) ([]T, error) { return listNow(f, directory, some, alive) })
+}
+
+func listNow[T any](f *Folder, directory string, some func(file, int) ([]T, error), alive func()) ([]T, error) {
 	if err := f.checkDirectory(directory); err != nil {
 		return nil, err
 	}
@@ -89,6 +101,7 @@ func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T
 	var all []T
 	for {
 		next, err := some(opened, 256)
+		alive()
 		all = append(all, next...)
 		if errors.Is(err, io.EOF) {
 			return all, nil
@@ -104,6 +117,10 @@ func listDirectory[T any](f *Folder, directory string, some func(file, int) ([]T
 
 // read returns the bytes of a plain file of at most limit bytes.
 func (f *Folder) read(name string, limit int64) ([]byte, error) {
+	return inTime(f, name, func(alive func()) ([]byte, error) { return f.readNow(name, limit, alive) })
+}
+
+func (f *Folder) readNow(name string, limit int64, alive func()) ([]byte, error) {
 	opened, size, err := f.openPlain(name, limit)
 	if err != nil {
 		return nil, err
@@ -113,7 +130,7 @@ func (f *Folder) read(name string, limit int64) ([]byte, error) {
 	// reading, too.
 	var data bytes.Buffer
 	data.Grow(int(size) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(opened, limit+1)); err != nil {
+	if _, err := data.ReadFrom(livelyReader{io.LimitReader(opened, limit+1), alive}); err != nil {
 		return nil, err
 	}
 	if int64(data.Len()) > limit {
@@ -125,13 +142,20 @@ func (f *Folder) read(name string, limit int64) ([]byte, error) {
 // peek returns the first bytes of a plain file of at most limit bytes, as many as headers need, and its size. A sparse
 // file of many megabytes costs nothing to plant; what its beginning shows to be worthless need not be read.
 func (f *Folder) peek(name string, limit int64) (start []byte, size int64, err error) {
-	opened, size, err := f.openPlain(name, limit)
-	if err != nil {
-		return nil, 0, err
+	type beginning struct {
+		data []byte
+		size int64
 	}
-	defer opened.Close()
-	start, err = io.ReadAll(io.LimitReader(opened, peekSize))
-	return start, size, err
+	seen, err := inTime(f, name, func(func()) (seen beginning, err error) {
+		opened, size, err := f.openPlain(name, limit)
+		if err != nil {
+			return seen, err
+		}
+		defer opened.Close()
+		data, err := io.ReadAll(io.LimitReader(opened, peekSize))
+		return beginning{data, size}, err
+	})
+	return seen.data, seen.size, err
 }
 
 // peekSize is how much of a file is read to see what it is.

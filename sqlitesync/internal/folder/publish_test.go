@@ -191,7 +191,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				if durable.before != "" {
 					must(t, durable.call(f, durable.before))
 				}
-				crashed := crash(f, step, after, func() { must(t, durable.call(f, "data")) })
+				crashed := crash(t, f, step, after, func() error { return durable.call(f, "data") })
 				if !crashed {
 					break
 				}
@@ -211,34 +211,28 @@ func TestCrashAtEveryStep(t *testing.T) {
 	}
 }
 
-// crash runs call and stops the process, so to speak, at one of its steps. It reports whether call came so far.
-func crash(f *Folder, step int, after bool, call func()) (crashed bool) {
+// crash runs call and stops the process, so to speak, at one of its steps: none of the later ones is taken. It reports
+// whether call came so far.
+func crash(t *testing.T, f *Folder, step int, after bool, call func() error) (crashed bool) {
+	t.Helper()
 	disk := watchSteps(f)
-	type death struct{}
-	dead := false
 	disk.fail = func(_ string, perform func() error) error {
-		if dead {
-			return syscall.EIO // deferred calls of a dead process do nothing
-		}
-		if len(disk.steps) != step+1 {
+		switch {
+		case crashed:
+		case len(disk.steps) != step+1:
 			return perform()
-		}
-		if after {
-			perform()
-		}
-		dead = true
-		panic(death{})
-	}
-	defer func() {
-		if value := recover(); value != nil {
-			if _, ok := value.(death); !ok {
-				panic(value)
-			}
+		default:
 			crashed = true
+			if after {
+				_ = perform()
+			}
 		}
-	}()
-	call()
-	return false
+		return syscall.EIO
+	}
+	if err := call(); !crashed {
+		must(t, err)
+	}
+	return crashed
 }
 
 // On a medium without hard links a file that stands is not replaced either.
