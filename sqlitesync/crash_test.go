@@ -121,6 +121,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	a, b := newPair(t, itemSchema)
 	a.close()
+	b.crowded = true
 	said := &record{tb: t, rows: make(map[string]string)}
 	segments := make(history)
 	written := 0 // rows of b

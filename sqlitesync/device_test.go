@@ -3,7 +3,12 @@ package sqlitesync
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,6 +21,7 @@ type testDevice struct {
 	options Options
 	syncer  *Syncer
 	folder  string
+	crowded bool // others write into the folder while it syncs
 }
 
 // newTestDevice makes a database with the schema. Its Syncer will be manual.
@@ -71,7 +77,59 @@ func (d *testDevice) invite() string {
 
 func (d *testDevice) sync() {
 	d.tb.Helper()
-	must(d.tb, d.syncer.Sync(context.Background()))
+	must(d.tb, d.trySync())
+}
+
+// trySync syncs and returns the error. Whatever comes of it, the device has not touched what is not its own.
+func (d *testDevice) trySync() error {
+	d.tb.Helper()
+	if d.crowded {
+		return d.syncer.Sync(context.Background())
+	}
+	before := d.others()
+	err := d.syncer.Sync(context.Background())
+	after := d.others()
+	for path, is := range before {
+		if now, stands := after[path]; !stands {
+			d.tb.Errorf("device %s has removed %s", d.id().Short(), path)
+		} else if now != is {
+			d.tb.Errorf("device %s has changed %s", d.id().Short(), path)
+		}
+	}
+	for path := range after {
+		if _, stood := before[path]; !stood && !ours.MatchString(filepath.ToSlash(path)) {
+			d.tb.Errorf("device %s has made %s", d.id().Short(), path)
+		}
+	}
+	return err
+}
+
+// ours matches what a device adds to the folder outside its own directory.
+var ours = regexp.MustCompile(`^(README\.txt|sqlitesync\.json|devices|roster|invites|roster/[0-9a-f]{64}|invites/[0-9a-f]{32}\.age)$`)
+
+// others tells, for each name in the folder outside the device's own directory, what stands there: kind, size, time of the
+// last change.
+func (d *testDevice) others() map[string]string {
+	d.tb.Helper()
+	found := make(map[string]string)
+	root, own := d.folder, d.directory()
+	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case path == root:
+			return nil
+		case path == own:
+			return fs.SkipDir
+		case err != nil:
+			return nil //nolint:nilerr // what can't be looked at is not there, both times
+		}
+		is := entry.Type().String()
+		if info, err := entry.Info(); err == nil && !entry.IsDir() {
+			is += fmt.Sprint(" ", info.Size(), " ", info.ModTime().UnixNano())
+		}
+		found[strings.TrimPrefix(path, root+string(os.PathSeparator))] = is
+		return nil
+	})
+	return found
 }
 
 func (d *testDevice) exec(statement string, args ...any) {

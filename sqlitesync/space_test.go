@@ -65,9 +65,6 @@ func (d *testDevice) open() {
 	must(d.tb, err)
 }
 
-// trySync syncs and returns the error.
-func (d *testDevice) trySync() error { return d.syncer.Sync(context.Background()) }
-
 // value returns the only value of a query as text.
 func (d *testDevice) value(query string, args ...any) string {
 	d.tb.Helper()

@@ -482,6 +482,7 @@ func TestSyncthingWithThreeDaemons(t *testing.T) {
 		}
 	}
 	late := newTestDevice(t, itemSchema)
+	late.crowded = true
 	late.join(s.daemons[0].folder, s.devices[0].invite())
 	late.sync()
 	wantSame(t, []*testDevice{s.devices[0], late})

@@ -1,0 +1,348 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests in this file let the folder arrive as sync services deliver it: in any order, in pieces, twice, under other
+// names, with other times, late, and not at all.
+
+// deliver copies one file of a folder to another copy of it.
+func deliver(tb testing.TB, from, to, name string, cut func(data []byte) []byte) {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(from, name))
+	must(tb, err)
+	target := filepath.Join(to, name)
+	must(tb, os.MkdirAll(filepath.Dir(target), 0o700))
+	must(tb, os.WriteFile(target, cut(data), 0o600))
+}
+
+func whole(data []byte) []byte { return data }
+
+// filesIn returns the plain files of a folder, relative to it, sorted.
+func filesIn(tb testing.TB, dir string) (names []string) {
+	tb.Helper()
+	must(tb, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			names = append(names, strings.TrimPrefix(path, dir+string(os.PathSeparator)))
+		}
+		return err
+	}))
+	return names
+}
+
+// Every file comes alone, in any order, first empty or as a part, then whole, and whole once more. Each device has a copy of
+// the folder of its own.
+func TestFilesArriveInAnyOrderInPartsAndTwice(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 6))
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			reader := newTestDevice(t, itemSchema)
+			clock.give(reader)
+			reader.join(a.folder, a.invite())
+			settle(a, b, reader)
+			own := t.TempDir()
+			copyTree(t, a.folder, own)
+			for i := range 8 {
+				a.exec("INSERT INTO item VALUES (?, 'of a', 1)", fmt.Sprint("a", i))
+				a.exec("INSERT INTO item VALUES ('shared', ?, 1) ON CONFLICT DO UPDATE SET name = excluded.name", fmt.Sprint("a", i))
+				settle(a, b)
+				b.exec("UPDATE item SET name = ? WHERE id = 'shared'", fmt.Sprint("b", i))
+				b.exec("DELETE FROM item WHERE id = ?", fmt.Sprint("a", i-1))
+				settle(b, a)
+			}
+			reader.close()
+			reader.folder = own
+			reader.open()
+			names := filesIn(t, a.folder)
+			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			for _, name := range names {
+				for _, cut := range []func([]byte) []byte{
+					func([]byte) []byte { return nil },
+					func(data []byte) []byte { return data[:random.IntN(len(data)+1)] },
+					whole,
+				} {
+					deliver(t, a.folder, own, name, cut)
+					_ = reader.trySync() // what is not whole is named
+				}
+			}
+			for _, name := range names {
+				deliver(t, a.folder, own, name, whole)
+			}
+			reader.sync()
+			wantSame(t, []*testDevice{a, b, reader})
+			reader.wantHealthy()
+			if n := len(reader.conflicts()); n != 0 {
+				t.Errorf("%d conflicts between edits that had seen each other", n)
+			}
+		})
+	}
+}
+
+// The log of a device that has joined arrives before the record that says so.
+func TestSegmentsArriveBeforeTheRecordOfTheirAuthor(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	late := t.TempDir()
+	copyTree(t, a.folder, late)
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	c.exec("INSERT INTO item VALUES ('c', 'of c', 1)")
+	c.sync()
+	b.close()
+	b.folder = late
+	b.open()
+	for _, name := range filesIn(t, a.folder) {
+		if !strings.HasPrefix(name, "roster") {
+			deliver(t, a.folder, late, name, whole)
+		}
+	}
+	for range 2 {
+		wantIs(t, b.trySync(), errStranger)
+		wantText(t, errors.New(b.problem().Hint), "still on its way")
+	}
+	b.wantValue("0", "SELECT count(*) FROM item")
+	carry(t, a.folder, late)
+	b.sync()
+	b.wantHealthy()
+	b.wantValue("of c", "SELECT name FROM item")
+}
+
+// Every way in which a service renames a file or directory that it takes to be in conflict, while that is the only good copy.
+func TestEveryPatternOfConflictCopiesIsRead(t *testing.T) {
+	t.Parallel()
+	patterns := []string{ // # is the name without the ending, or the directory
+		"#.sync-conflict-20240102-030405-ABCDEFG", // Syncthing
+		"# (laptop's conflicted copy 2024-01-02)", // Dropbox
+		"# (Case Conflict)",
+		"# (Unicode Encoding Conflict)",
+		"# 2",         // iCloud Drive
+		"# (1)",       // Google Drive
+		"#-LAPTOP-17", // OneDrive
+		"# (conflicted copy anna 2024-01-02 030405)", // Nextcloud
+		"#_conflict-20240102-030405",
+	}
+	a, b := newPair(t, itemSchema)
+	foreign := make(map[string][]byte)
+	for _, of := range []string{"file", "directory"} {
+		for _, pattern := range patterns {
+			a.exec("INSERT INTO item VALUES (?, 'x', 1)", of+pattern)
+			a.sync()
+			path := a.lastSegment()
+			dir, base := filepath.Split(path)
+			stray := filepath.Join(dir, strings.ReplaceAll(pattern, "#", strings.TrimSuffix(base, ".seg"))+".seg")
+			if of == "directory" {
+				dir = filepath.Join(a.folder, "devices", strings.ReplaceAll(pattern, "#", a.id().String()))
+				must(t, os.MkdirAll(dir, 0o700))
+				stray = filepath.Join(dir, base)
+			}
+			data, err := os.ReadFile(path)
+			must(t, err)
+			foreign[stray] = data
+			must(t, os.WriteFile(stray, data, 0o600))
+		}
+	}
+	a.sync() // it has found what it has published, and does not publish it again
+	for _, path := range a.segments() {
+		if foreign[path] == nil {
+			must(t, os.Remove(path))
+		}
+	}
+	if runtime.GOOS == "linux" { // where upper case is another name
+		must(t, os.Rename(filepath.Join(a.folder, "devices", a.id().String()+" 2"), filepath.Join(a.folder, "devices", strings.ToUpper(a.id().String()))))
+		for path, data := range foreign {
+			if rest, ok := strings.CutPrefix(path, filepath.Join(a.folder, "devices", a.id().String()+" 2")); ok {
+				delete(foreign, path)
+				foreign[filepath.Join(a.folder, "devices", strings.ToUpper(a.id().String()))+rest] = data
+			}
+		}
+	}
+	b.sync()
+	b.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue(fmt.Sprint(2*len(patterns)), "SELECT count(*) FROM item")
+	for path, data := range foreign {
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+			t.Errorf("%s was touched", path)
+		}
+	}
+}
+
+// Services set the time of a file to anything: that of the download, of another machine, of 1970. It decides nothing.
+func TestTimesOfFilesDecideNothing(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(11, 0))
+	devices := newSpace(t, itemSchema, 2)
+	a, b := devices[0], devices[1]
+	shake := func() {
+		for _, name := range filesIn(t, a.folder) {
+			at := time.Unix(random.Int64N(5e9), 0)
+			must(t, os.Chtimes(filepath.Join(a.folder, name), at, at))
+		}
+	}
+	for i := range 5 {
+		a.exec("INSERT INTO item VALUES (?, 'of a', 1)", fmt.Sprint(i))
+		b.exec("INSERT INTO item VALUES ('shared', ?, 1) ON CONFLICT DO UPDATE SET name = excluded.name", fmt.Sprint(i))
+		for _, d := range []*testDevice{a, b, a, b} {
+			shake()
+			d.sync()
+		}
+		wantSame(t, devices)
+	}
+	shake()
+	wantQuiet(t, devices...)
+}
+
+// The folder can't be written to for a while: the disk is full, the quota is spent, the medium can only be read, a right is
+// missing. What others write is merged all the same, what is written here goes out afterwards.
+func TestAFolderThatCannotBeWrittenToOnlyDelays(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		hint string
+	}{
+		{syscall.ENOSPC, "no space left"},
+		{syscall.EDQUOT, "no space left"},
+		{syscall.EROFS, "only be read"},
+		{fs.ErrPermission, "not permitted"},
+	} {
+		t.Run(test.err.Error(), func(t *testing.T) {
+			a, b := newPair(t, itemSchema)
+			refusing := true
+			a.options.steps = func(step string, perform func() error) error {
+				verb, _, _ := strings.Cut(step, " ")
+				if refusing && slices.Contains([]string{"create", "write", "mkdir", "link", "rename"}, verb) {
+					return test.err
+				}
+				return perform()
+			}
+			a.reopen()
+			for i := range 3 {
+				a.exec("INSERT INTO item VALUES (?, 'of a', 1)", fmt.Sprint("a", i))
+				b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", i))
+				b.sync()
+				wantIs(t, a.trySync(), ErrFolder, test.err)
+				wantText(t, errors.New(a.problem().Hint), test.hint)
+				a.wantValue(fmt.Sprint(i+1), "SELECT count(*) FROM item WHERE name = 'of b'")
+				if n := a.syncer.Status().Pending; n != i+1 {
+					t.Errorf("%d changes pending, want %d", n, i+1)
+				}
+			}
+			refusing = false
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.wantHealthy()
+			wantQuiet(t, a, b)
+		})
+	}
+}
+
+// The versions of a service, or its trash, bring back segments that a compaction has replaced.
+func TestSegmentsThatComeBackAfterACompactionAreHarmless(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.writeBatches(10, func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'written %d', 1) ON CONFLICT DO UPDATE SET name = excluded.name", i%3, i)
+	})
+	a.exec("DELETE FROM item WHERE id = '1'")
+	settle(a, b)
+	old := t.TempDir()
+	copyTree(t, a.folder, old)
+	a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}
+	quietDown(clock, a, b)
+	if n := len(a.segments()); n != 1 {
+		t.Fatalf("%d segments stand, the test wants one range", n)
+	}
+	for _, name := range filesIn(t, old) {
+		if strings.HasSuffix(name, ".seg") {
+			deliver(t, old, a.folder, name, whole)
+		}
+	}
+	wantQuiet(t, a, b)
+	a.exec("INSERT INTO item VALUES ('new', 'x', 1)")
+	settle(a, b)
+	late := newTestDevice(t, itemSchema)
+	late.join(a.folder, a.invite())
+	settle(a, b, late)
+	wantSame(t, []*testDevice{a, b, late})
+	for _, d := range []*testDevice{a, b, late} {
+		d.wantHealthy()
+		d.wantValue("0", "SELECT count(*) FROM item WHERE id = '1'")
+	}
+}
+
+// A directory changes after it was listed: the segment that is to be read next has given way to a range, or has gone.
+func TestADirectoryChangesWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.writeBatches(4, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	once := true
+	b.options.steps = func(step string, perform func() error) error {
+		if once && step == "open "+segmentName(2) {
+			once = false
+			a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}
+			quietDown(clock, a)
+		}
+		return perform()
+	}
+	b.reopen()
+	b.crowded = true
+	_ = b.trySync()
+	if once {
+		t.Fatal("nothing happened meanwhile")
+	}
+	b.sync()
+	b.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
+}
+
+// A directory that can't be watched, as when the system's limit is reached, is said to be polled.
+func TestWhatCannotBeWatchedIsSaid(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for _, d := range []*testDevice{a, b} {
+		d.options.Manual, d.options.FlushDelay, d.options.PollInterval = false, 5*time.Millisecond, 50*time.Millisecond
+	}
+	a.close()
+	away := filepath.Join(t.TempDir(), "away")
+	must(t, os.Rename(b.directory(), away))
+	if err := os.Symlink(filepath.Base(b.directory()), b.directory()); err != nil { // a link to itself
+		t.Skip(err)
+	}
+	a.open()
+	until(t, "it is said that the directory can't be watched", func() bool { return a.syncer.Status().WatchErr != nil })
+	must(t, os.Remove(b.directory()))
+	must(t, os.Rename(away, b.directory()))
+	b.reopen()
+	b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+	a.waitFor("SELECT count(*) = 1 FROM item")
+	until(t, "it can be watched again", func() bool { return a.syncer.Status().WatchErr == nil })
+}
+
+// until waits until a condition holds.
+func until(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("it does not come so far that %s", what)
+		}
+	}
+}
