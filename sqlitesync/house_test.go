@@ -83,6 +83,9 @@ var dependencies = []struct {
 	{"github.com/zalando/go-keyring", []string{"examples/keychain/"}},
 	{"modernc.org/", []string{"sqlitesync/handle.go", "sqlitesync/policy.go", "examples/"}},
 	{"github.com/klauspost/compress", []string{"changelog/segment/"}},
+	{"github.com/spf13/", []string{"sqlitesync/cmd/"}},
+	{"golang.org/x/term", []string{"sqlitesync/cmd/"}},
+	{"github.com/boombuler/barcode", []string{"sqlitesync/cmd/"}},
 }
 
 // directionViolations reports imports between our own packages that DESIGN.md's section 3 does not allow. Tests may also import
@@ -310,6 +313,11 @@ func TestHouseRules(t *testing.T) {
 		{"modernc in a test", dependencyViolations, file("changelog/capture_test.go", "changelog", "modernc.org/sqlite"), ""},
 		{"compress in place", dependencyViolations, file("changelog/segment/encode.go", "segment", "github.com/klauspost/compress/zstd"), ""},
 		{"compress elsewhere", dependencyViolations, file("sqlitesync/export.go", "sqlitesync", "github.com/klauspost/compress/zstd"), "only in"},
+		{"command line in place", dependencyViolations, file("sqlitesync/cmd/sqlitesync/root.go", "main", "github.com/spf13/cobra", "golang.org/x/term", "github.com/boombuler/barcode/qr"), ""},
+		{"command line elsewhere", dependencyViolations, file("sqlitesync/status.go", "sqlitesync", "github.com/spf13/cobra"), "only in"},
+		{"terminal elsewhere", dependencyViolations, file("sqlitesync/status.go", "sqlitesync", "golang.org/x/term"), "only in"},
+		{"QR codes elsewhere", dependencyViolations, file("examples/notes/main.go", "main", "github.com/boombuler/barcode/qr"), "only in"},
+		{"modernc in the command", dependencyViolations, file("sqlitesync/cmd/sqlitesync/database.go", "main", "modernc.org/sqlite"), "only in"},
 
 		{"full doc", docViolations, goFile{name: "crypto/doc.go", pkg: "crypto", docLines: 3}, ""},
 		{"short doc", docViolations, goFile{name: "crypto/doc.go", pkg: "crypto", docLines: 2}, "crypto: doc.go needs"},

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sqlitesync/go/sqlitesync"
+)
+
+// entry holds the flags of create and join.
+type entry struct {
+	only, exclude []string
+	name          string
+}
+
+func (e *entry) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&e.only, "only", nil, "the `TABLES` that take part (default: every table that can)")
+	flags.StringSliceVar(&e.exclude, "exclude", nil, "`TABLES` that stay on this device")
+	flags.StringVar(&e.name, "name", "", "what this device is called on the others (default: the host name)")
+}
+
+func (a *app) options(e *entry) *sqlitesync.Options {
+	return &sqlitesync.Options{Tables: e.only, Exclude: e.exclude, DeviceName: e.name, Keys: a.keyStore(), Logger: a.logger(), Manual: true}
+}
+
+func (a *app) createCommand() *cobra.Command {
+	var e entry
+	var withoutForeignKeys bool
+	cmd := &cobra.Command{
+		Use:     "create DB FOLDER",
+		GroupID: groupSetUp,
+		Short:   "Found a space: this database is its first content",
+		Long: `Founds a space in a folder that holds none yet, and publishes the rows of the database there, encrypted. The other
+devices enter with codes from invite.
+
+The database is switched to WAL mode for good. Its schema stays as it is but for triggers and for tables whose names
+begin with sqlitesync_. Tables without a primary key stay on this device, and are listed by status.
+
+In the space, foreign keys are looked at when rows of several devices meet, unless --no-foreign-keys says that the
+programs that use the database do not enforce them. That is said once, for ever.`,
+		Example: "  sqlitesync create notes.db ~/Dropbox/notes\n  sqlitesync create notes.db /media/stick/notes --exclude cache,search_history",
+		Args:    usage(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts := a.options(&e)
+			opts.ForeignKeys = sqlitesync.ForeignKeysOn
+			if withoutForeignKeys {
+				opts.ForeignKeys = sqlitesync.ForeignKeysOff
+			}
+			return a.create(cmd.Context(), args[0], args[1], opts)
+		},
+	}
+	e.flags(cmd)
+	cmd.Flags().BoolVar(&withoutForeignKeys, "no-foreign-keys", false, "the programs that use the database do not enforce foreign keys")
+	return cmd
+}
+
+func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.Options) error {
+	if err := a.mustBeNew(ctx, path); err != nil {
+		return err
+	}
+	return a.during("creating", func() error {
+		s, err := a.start(path, folder, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Create(ctx, db, folder, opts) })
+		if err != nil {
+			return err
+		}
+		return a.finish(ctx, s, func(t tally) error {
+			a.printf("Created a space for %s in %s: published %s.", path, folder, plural(t.published, "change"))
+			a.printUnsynced(s.Status())
+			a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", path, path)
+			if !a.json {
+				return nil
+			}
+			return a.printJSON(passReport(t, s.Status()))
+		})
+	})
+}
+
+// mustBeNew makes sure that a database is in no space.
+func (a *app) mustBeNew(ctx context.Context, path string) error {
+	view, err := a.look(ctx, path)
+	if err != nil {
+		return nil //nolint:nilerr // it is in none, or what is wrong with it shows when it is opened
+	}
+	return errors.Join(&failure{fmt.Errorf("%s is in a space already", path),
+		fmt.Sprintf("Go on with 'sqlitesync sync %s', or take sync out first with 'sqlitesync uninstall %s'.", path, path), exitAlreadySetUp}, view.Close())
+}
+
+// printUnsynced says what stays on this device.
+func (a *app) printUnsynced(status sqlitesync.Status) {
+	for _, u := range status.Unsynced {
+		a.printf("Stays on this device: %s: %s; %s.", u.Table, u.Reason, u.Hint)
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sqlitesync/go/sqlitesync"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "doctor DB",
+		GroupID: groupLook,
+		Short:   "Say why a database is not synced, and what mends it",
+		Long: `Looks at everything that can keep a database from being synced, and says for each thing that it finds a code, a sentence
+and what mends it. It changes nothing, and works while something else syncs the database.
+
+The report can be shown to others: it holds no values of rows, no secrets and no paths but those that you gave and those
+inside the folder. It holds names of tables and columns, and ids of devices.`,
+		Example: "  sqlitesync doctor notes.db\n  sqlitesync doctor notes.db --json",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.doctor(cmd.Context(), args[0]) },
+	}
+	a.folderFlag(cmd)
+	return cmd
+}
+
+// Levels of findings.
+const (
+	levelMend = "mend" // something waits for it
+	levelNote = "note" // it is right, or harmless
+)
+
+// findingJSON is a finding of doctor and status.
+type findingJSON struct {
+	Code   string `json:"code"`
+	Level  string `json:"level"`
+	Text   string `json:"text"`
+	Do     string `json:"do"` // a sentence, with a command where there is one
+	Device string `json:"device,omitempty"`
+	Path   string `json:"path,omitempty"` // relative to the folder
+	Table  string `json:"table,omitempty"`
+	Count  int    `json:"count,omitempty"`
+}
+
+func (a *app) doctor(ctx context.Context, path string) error {
+	view, err := a.look(ctx, path)
+	if err != nil {
+		return err
+	}
+	examined, err := view.Examine(ctx)
+	if err = errors.Join(err, view.Close()); err != nil {
+		return err
+	}
+	list, sick := []findingJSON{}, false
+	for i := range examined.Findings {
+		finding := a.finding(path, &examined.Findings[i])
+		list, sick = append(list, finding), sick || finding.Level == levelMend
+	}
+	if a.json {
+		err = a.printJSON(struct {
+			Healthy  bool          `json:"healthy"`
+			Findings []findingJSON `json:"findings"`
+		}{!sick, list})
+	} else {
+		a.printFindings(list)
+	}
+	if sick && err == nil {
+		err = problemsError{exitProblems}
+	}
+	return err
+}
+
+func (a *app) printFindings(list []findingJSON) {
+	sick := false
+	for _, f := range list {
+		colour := yellow
+		if f.Level == levelMend {
+			sick, colour = true, red
+		}
+		fmt.Fprintf(a.out, "%s  %s: %s\n", a.paint(colour, f.Level), a.paint(bold, f.Code), visible(f.Text))
+		if f.Path != "" {
+			a.printf("      At: %s", f.Path)
+		}
+		if f.Do != "" {
+			a.printf("      Do: %s", f.Do)
+		}
+	}
+	if !sick {
+		a.printf("Nothing keeps this database from being synced.")
+	}
+}
+
+// mends says what to do about each finding. DB, DEVICE, TABLE and KEYS are
+// replaced; FOLDER is for the person to fill in.
+var mends = map[sqlitesync.FindingCode]string{
+	sqlitesync.FindingFolderUnknown:    "Say which it is: sqlitesync sync DB --folder FOLDER",
+	sqlitesync.FindingFolderMissing:    "Connect the drive, or start the file-sync service. If the folder has moved: sqlitesync sync DB --folder FOLDER",
+	sqlitesync.FindingFolderEmpty:      "Let the file-sync service finish downloading; restore the folder from its history if it was emptied. If it is elsewhere: sqlitesync sync DB --folder FOLDER",
+	sqlitesync.FindingFolderSwapped:    "Name the folder that this database was set up with: sqlitesync sync DB --folder FOLDER",
+	sqlitesync.FindingFolderReadOnly:   "Allow writing, or free some space, where the folder is. Then: sqlitesync sync DB",
+	sqlitesync.FindingFolderUnreadable: "Look at who may read the folder: ls -l FOLDER",
+	sqlitesync.FindingDatabaseInside:   "Stop the app, and move the database with its -wal and -shm files out of the folder. Then: sqlitesync sync NEWDB",
+	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history. Then: sqlitesync sync DB",
+	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
+	sqlitesync.FindingNotDownloaded:    "Wait for the file-sync service, and set the folder to be available offline. If files stay away, bring them back from the service's history; then: sqlitesync sync DB",
+	sqlitesync.FindingGap:              "Wait for the file-sync service, or bring the file back from its history. If the author's device still has it, it publishes it again; there: sqlitesync sync DB",
+	sqlitesync.FindingSegmentDamaged:   "Restore the file from the file-sync service's history. If it is a file of this device, remove it, and it is written again: sqlitesync sync DB",
+	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
+	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",
+	sqlitesync.FindingQuarantine:       "If the device has just joined, wait: its record is on its way. If nobody knows it, someone has written into the folder: sqlitesync devices DB",
+	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again: sqlitesync sync DB",
+	sqlitesync.FindingConflictCopies:   "",
+	sqlitesync.FindingForeignFiles:     "",
+	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: timedatectl set-ntp true",
+	sqlitesync.FindingSchemaBehind:     "Update the app on this device, so that it makes what is missing. Then: sqlitesync sync DB",
+	sqlitesync.FindingRowsHeld:         "Look which, and why: sqlitesync held DB",
+	sqlitesync.FindingTriggersMissing:  "sqlitesync sync DB",
+	sqlitesync.FindingTableLocal:       "sqlitesync status DB says what to change, if it shall travel.",
+	sqlitesync.FindingKeysMissing:      "If they are in another place: sqlitesync doctor DB --keys DIRECTORY. If the database was copied here: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
+	sqlitesync.FindingKeysOpen:         "chmod 700 KEYS && chmod 600 KEYS/DEVICE.key. If others can have read them: sqlitesync uninstall DB, then sqlitesync join DB FOLDER --merge",
+	sqlitesync.FindingKeysDamaged:      "Restore KEYS/DEVICE.key from a backup of this machine. If there is none: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
+	sqlitesync.FindingNotMember:        "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code: rows are kept.",
+	sqlitesync.FindingRestored:         "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code: rows are kept.",
+	sqlitesync.FindingTwin:             "On one of the two: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code.",
+	sqlitesync.FindingInUse:            "That is as it should be while 'sqlitesync watch' or the app runs.",
+	sqlitesync.FindingWatchLimit:       "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+}
+
+// finding returns a finding with what to do about it.
+func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
+	finding := findingJSON{Code: string(f.Code), Level: levelMend, Text: f.Text, Path: f.Path, Table: f.Table, Count: f.Count}
+	if f.Note {
+		finding.Level = levelNote
+	}
+	device := ""
+	if f.Device != (sqlitesync.DeviceID{}) {
+		device = f.Device.String()
+		finding.Device = device
+	}
+	// NEWDB and DB differ in what stands before them, so "NEWDB" is kept.
+	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", path, "DEVICE", device, "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
+	return finding
+}

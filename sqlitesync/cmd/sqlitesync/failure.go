@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/sqlitesync/go/sqlitesync"
+)
+
+// Exit codes; help exit-codes explains them.
+const (
+	exitDone = iota
+	exitFailed
+	exitUsage
+	exitNotSetUp
+	exitAlreadySetUp
+	exitInUse
+	exitFolder
+	exitCode
+	exitNotMember
+	exitNotEmpty
+	exitFormat
+	exitProblems
+)
+
+// usageError is an error in the command line.
+type usageError struct{ error }
+
+func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// failure is an error with a hint for those who use the command, instead of the
+// one for those who program with the package.
+type failure struct {
+	error
+	hint string
+	code int
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
+// problemsError says that problems are left, which were printed.
+type problemsError struct{ code int }
+
+func (problemsError) Error() string { return "problems are left" }
+
+// advice says what to do about the errors that a program branches on.
+var advice = []struct {
+	err  error
+	code int
+	hint string
+}{
+	{sqlitesync.ErrNotSetUp, exitNotSetUp, "Found a space with 'sqlitesync create DB FOLDER', or enter one with 'sqlitesync join DB FOLDER'."},
+	{sqlitesync.ErrAlreadySetUp, exitAlreadySetUp, "Enter the folder's space with 'sqlitesync join DB FOLDER', or use an empty folder."},
+	{sqlitesync.ErrInUse, exitInUse, "Stop the other program, such as 'sqlitesync watch' or the app itself, and try again."},
+	{sqlitesync.ErrNotMember, exitNotMember, "Take sync out with 'sqlitesync uninstall DB', which leaves the rows, and enter again with 'sqlitesync join DB FOLDER --merge' and a new code. If the keys are in another place, say --keys."},
+	{sqlitesync.ErrCode, exitCode, "Make another code with 'sqlitesync invite DB' on a device that is in, and let the file-sync service carry the folder here first."},
+	{sqlitesync.ErrNotEmpty, exitNotEmpty, "Say --merge to add these rows to the space, or --replace to remove them here after a copy of the database was written."},
+	{sqlitesync.ErrFormat, exitFormat, "Update sqlitesync."},
+	{sqlitesync.ErrFolder, exitFolder, ""},
+	{fs.ErrNotExist, exitFailed, "Look whether the path is right."},
+	{context.Canceled, exitFailed, "It was stopped; what was done until then stays. Run it again."},
+}
+
+// explain returns an error as a sentence, a hint and an exit code.
+func explain(err error) (text, hint string, code int) {
+	text, code = sentence(err), exitFailed
+	var own *failure
+	var known *sqlitesync.Error
+	switch {
+	case errors.As(err, &own):
+		return text, own.hint, own.code
+	case errors.As(err, &known):
+		hint = known.Hint
+	}
+	for _, a := range advice {
+		if errors.Is(err, a.err) {
+			if a.hint != "" {
+				hint = a.hint
+			}
+			return text, hint, a.code
+		}
+	}
+	return text, hint, code
+}
+
+// sentence returns the text of an error without the names of the package and of
+// the call, which the command line says already.
+func sentence(err error) string {
+	text := err.Error()
+	if rest, ok := strings.CutPrefix(text, "sqlitesync: "); ok {
+		if _, rest, ok = strings.Cut(rest, ": "); ok {
+			text = rest
+		}
+	}
+	return text
+}
+
+// fail prints an error and returns the exit code.
+func (a *app) fail(err error) int {
+	var left problemsError
+	var wrong usageError
+	switch {
+	case errors.As(err, &left):
+		return left.code
+	case errors.As(err, &wrong):
+		a.printError(wrong.Error(), "Run 'sqlitesync help' or a verb with --help.", exitUsage)
+		return exitUsage
+	}
+	text, hint, code := explain(err)
+	a.printError(text, hint, code)
+	return code
+}
+
+func (a *app) printError(text, hint string, code int) {
+	if a.json {
+		encoded, _ := json.Marshal(struct { // strings and a number do not fail
+			Error string `json:"error"`
+			Hint  string `json:"hint"`
+			Code  int    `json:"exit_code"`
+		}{text, hint, code})
+		fmt.Fprintf(a.errs, "%s\n", encoded)
+		return
+	}
+	fmt.Fprintf(a.errs, "%s %s\n", a.paint(red, "sqlitesync:"), visible(text))
+	if hint != "" {
+		fmt.Fprintf(a.errs, "  %s\n", visible(hint))
+	}
+}
+
+// printProblems prints what a pass could not do, and returns what to exit with.
+func (a *app) printProblems(problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	code := exitProblems
+	for i, problem := range problems {
+		text, hint, known := explain(problem)
+		if i == 0 && known != exitFailed {
+			code = known
+		}
+		a.printError(text, hint, code)
+	}
+	return problemsError{code}
+}

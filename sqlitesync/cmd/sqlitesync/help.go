@@ -1,0 +1,51 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// helpTopics returns the pages of help that belong to no verb.
+func helpTopics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesHelp},
+		{Use: "json", Short: "What --json prints", Long: jsonHelp},
+		{Use: "folder", Short: "Which folder is used, and where the keys are", Long: folderHelp},
+	}
+}
+
+const exitCodesHelp = `Exit codes, which never change their meaning:
+
+   0  done
+   1  failed for another reason than those below
+   2  the command line is wrong
+   3  the database is in no space: create or join one
+   4  the database, or the folder, is in a space already
+   5  another program syncs the database just now
+   6  the folder is missing, holds another space, or can't be written
+   7  the invite code does not work
+   8  this device's keys are not here, or the space does not know it
+   9  the database that joins has rows of its own: --merge or --replace
+  10  a newer version wrote this: update
+  11  some problems are left: of a pass (sync), or to be mended (doctor)
+
+watch ends with 0 when it is stopped by SIGINT or SIGTERM.`
+
+const jsonHelp = `With --json each verb prints one JSON document, watch and export one object a line. Names are in lower case with
+underscores, times in UTC as RFC 3339 has them, devices by their full id. Fields may be added, and none changes its
+meaning. An error is an object {"error", "hint", "exit_code"} on the standard error stream.
+
+Values of rows are as in the views sqlitesync_conflicts and sqlitesync_held: an INTEGER has no point and no exponent
+and a REAL has one, infinity is 9e999, a BLOB is {"blob": "00ff"} in hexadecimal, and TEXT that is not UTF-8
+{"text": "ff"}.
+
+Without --json, colours and progress are shown on a terminal only; no colours if NO_COLOR is set.`
+
+const folderHelp = `create and join are given the folder, and the database remembers it, for this device alone. Later verbs use the one
+that was last seen to hold the database's space. If the folder has moved, say so once:
+
+    sqlitesync sync notes.db --folder ~/Sync/notes
+
+The database also remembers its name as a device and which tables it was set up with (--only, --exclude), from an
+app too. So the command goes on as the app that set it up.
+
+This device's keys are in the directory sqlitesync of the user's configuration directory (on Linux ~/.config or
+$XDG_CONFIG_HOME, on macOS ~/Library/Application Support, on Windows %AppData%), or where --keys says. They are never
+in the database or in the folder.`

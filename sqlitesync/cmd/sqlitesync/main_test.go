@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sqlitesync": main})
+}
+
+// TestScripts runs the scripts in testdata. Beside the commands of testscript
+// they have
+//
+//	sql DB STATEMENT…         what another program does to a database; rows go to stdout
+//	exits CODE ARGUMENT…      sqlitesync, which must end with this code
+//	watch NAME ARGUMENT…      sqlitesync watch in the background
+//	line NAME REGEXP          reads its lines up to one that matches
+//	stop NAME                 stops it with SIGINT, and wants exit code 0
+//	flip FILE                 changes the last byte of a file
+//	move FROM TO              renames a file or directory
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			// Where keys are kept, on each system.
+			for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData"} {
+				env.Setenv(name, filepath.Join(env.WorkDir, "config"))
+			}
+			env.Setenv("TZ", "UTC")
+			env.Values[watchers{}] = make(map[string]*watcher)
+			return os.Mkdir(filepath.Join(env.WorkDir, "folder"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sql": runSQL, "exits": exits, "watch": watch, "line": line, "stop": stop, "flip": flip,
+			"move": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+			},
+		},
+	})
+}
+
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	db, err := sql.Open("sqlite", "file:"+ts.MkAbs(args[0])+"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)")
+	ts.Check(err)
+	defer db.Close()
+	for _, statement := range args[1:] {
+		err := query(db, ts.Stdout(), statement)
+		if neg && err != nil {
+			return
+		}
+		ts.Check(err)
+	}
+	if neg {
+		ts.Fatalf("no statement failed")
+	}
+}
+
+func query(db *sql.DB, out io.Writer, statement string) error {
+	rows, err := db.Query(statement)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values := make([]sql.NullString, len(columns))
+	pointers := make([]any, len(columns))
+	for i := range values {
+		pointers[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(pointers...); err != nil {
+			return err
+		}
+		texts := make([]string, len(values))
+		for i, value := range values {
+			texts[i] = value.String
+		}
+		fmt.Fprintln(out, strings.Join(texts, "|"))
+	}
+	return rows.Err()
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec("sqlitesync", args[1:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+type watchers struct{}
+
+// A watcher is a sqlitesync watch that runs.
+type watcher struct {
+	command *exec.Cmd
+	lines   chan string // closed when its output ends
+}
+
+// patience is how long a line may be awaited before the test fails.
+const patience = 30 * time.Second
+
+func watch(ts *testscript.TestScript, _ bool, args []string) {
+	// The test binary is the command, under its name in PATH.
+	path := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		for _, name := range []string{"sqlitesync", "sqlitesync.exe"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); path == "" && err == nil {
+				path = filepath.Join(dir, name)
+			}
+		}
+	}
+	command := exec.Command(path, append([]string{"watch"}, args[1:]...)...)
+	command.Dir = ts.MkAbs(".")
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData", "PATH", "TZ", "SYSTEMROOT"} {
+		command.Env = append(command.Env, name+"="+ts.Getenv(name))
+	}
+	command.Stderr = ts.Stderr()
+	out, err := command.StdoutPipe()
+	ts.Check(err)
+	ts.Check(command.Start())
+	w := &watcher{command: command, lines: make(chan string, 1000)}
+	go func() {
+		defer close(w.lines)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			w.lines <- scanner.Text()
+		}
+	}()
+	ts.Defer(func() { _ = command.Process.Kill() }) // unless it was stopped
+	ts.Value(watchers{}).(map[string]*watcher)[args[0]] = w
+}
+
+func line(ts *testscript.TestScript, _ bool, args []string) {
+	w := ts.Value(watchers{}).(map[string]*watcher)[args[0]]
+	pattern := regexp.MustCompile(args[1])
+	deadline := time.After(patience)
+	for {
+		select {
+		case text, open := <-w.lines:
+			if !open {
+				ts.Fatalf("%s ended without a line that matches %s", args[0], pattern)
+			}
+			ts.Logf("%s: %s", args[0], text)
+			if pattern.MatchString(text) {
+				return
+			}
+		case <-deadline:
+			ts.Fatalf("no line of %s matches %s", args[0], pattern)
+		}
+	}
+}
+
+func stop(ts *testscript.TestScript, _ bool, args []string) {
+	w := ts.Value(watchers{}).(map[string]*watcher)[args[0]]
+	ts.Check(w.command.Process.Signal(os.Interrupt))
+	for text := range w.lines {
+		ts.Logf("%s: %s", args[0], text)
+	}
+	ts.Check(w.command.Wait())
+}
+
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		data[len(data)-1] ^= 1
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+}
+
+// The five minutes of a newcomer, in the README, are a script that is run.
+func TestReadmeIsRun(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile(filepath.Join("testdata", "newcomer.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(readme), "## Without writing a line of Go")
+	section, _, _ = strings.Cut(section, "\n## ")
+	commands := regexp.MustCompile(`(?m)^sqlitesync (\S+)([^#\n]*)`).FindAllStringSubmatch(section, -1)
+	if !found || len(commands) < 5 {
+		t.Fatalf("the README has %d commands for newcomers", len(commands))
+	}
+	rest := string(script)
+	for _, command := range commands {
+		verb, arguments := "exec sqlitesync "+command[1], strings.TrimRight(command[2], " ")
+		if command[1] == "watch" { // which has a name in the script
+			verb = `watch \w+`
+		}
+		// The script has a folder of its own.
+		want := "(?m)^" + verb + regexp.QuoteMeta(strings.ReplaceAll(arguments, "~/Dropbox/notes", "../folder")) + "$"
+		at := regexp.MustCompile(want).FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("the script has no line %q where the README has %q", want, command[0])
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// Every finding has an advice, and every verb an example and a long text.
+func TestEverythingIsExplained(t *testing.T) {
+	t.Parallel()
+	a := &app{}
+	for _, verb := range a.root().Commands() {
+		if verb.Runnable() && (verb.Long == "" || verb.Example == "" || verb.GroupID == "") {
+			t.Errorf("%s is not explained", verb.Name())
+		}
+	}
+	source, err := os.ReadFile(filepath.Join("..", "..", "finding.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`FindingCode = "([a-z-]+)"`).FindAllSubmatch(source, -1)
+	if len(codes) != len(mends) || len(codes) == 0 {
+		t.Errorf("%d codes, advice for %d", len(codes), len(mends))
+	}
+	for code := range mends {
+		if !strings.Contains(string(source), `"`+string(code)+`"`) {
+			t.Errorf("there is no code %s", code)
+		}
+	}
+}
+
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, errs strings.Builder
+	database := filepath.Join(t.TempDir(), "x.db")
+	if code := run(ctx, []string{"sync", database}, streams{out: &out, errs: &errs}); code != exitFailed || errs.String() == "" {
+		t.Errorf("exit code %d, %q", code, errs.String())
+	}
+}

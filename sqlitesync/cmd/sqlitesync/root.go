@@ -1,0 +1,89 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what all verbs share: the streams, and the flags that every verb has.
+type app struct {
+	streams
+	json    bool
+	verbose bool
+	keys    string // where the keys are, "" for the default place
+	folder  string // "" for the one that the database remembers
+	started progress
+}
+
+const rootHelp = `Keeps SQLite databases the same on all your devices, through a folder that Dropbox, Syncthing, iCloud Drive,
+Google Drive, OneDrive or a USB stick carries between them. There is no server, and the folder's host sees only
+encrypted files. Programs in any language go on writing to their database as before.
+
+On the first device:   sqlitesync create notes.db ~/Dropbox/notes
+                       sqlitesync invite notes.db
+On each other one:     sqlitesync join notes.db ~/Dropbox/notes
+Then, on each:         sqlitesync watch notes.db
+
+The tables must have a primary key, and must exist on each device: only rows travel. Keep the database itself outside
+the folder.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sqlitesync",
+		Short:         "Keeps SQLite databases the same on all your devices, through a shared folder",
+		Long:          rootHelp,
+		Version:       version(),
+		Args:          usage(cobra.NoArgs),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.BoolVar(&a.json, "json", false, "print JSON, for programs (see help json)")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on the standard error stream what is being done")
+	flags.StringVar(&a.keys, "keys", "", "`DIRECTORY` of this device's keys (default: sqlitesync in the user's configuration directory)")
+	_ = root.MarkPersistentFlagDirname("keys") // fails only if there is no such flag
+	root.AddGroup(
+		&cobra.Group{ID: groupSetUp, Title: "Setting up:"},
+		&cobra.Group{ID: groupRun, Title: "Syncing:"},
+		&cobra.Group{ID: groupLook, Title: "Looking, also while something else syncs:"},
+	)
+	root.AddCommand(
+		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.uninstallCommand(),
+		a.syncCommand(), a.watchCommand(),
+		a.statusCommand(), a.devicesCommand(), a.conflictsCommand(), a.heldCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
+	)
+	root.AddCommand(helpTopics()...)
+	return root
+}
+
+const (
+	groupSetUp = "set up"
+	groupRun   = "run"
+	groupLook  = "look"
+)
+
+// usage makes what is wrong with the arguments a usageError.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+// folderFlag gives a verb the flag --folder.
+func (a *app) folderFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.folder, "folder", "", "the shared `FOLDER` (default: the one that the database was last synced with)")
+	_ = cmd.MarkFlagDirname("folder") // fails only if there is no such flag
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestVisible(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain ü 🙂":       "plain ü 🙂",
+		"two\nlines":      "two\nlines",
+		"\x1b[2Jgone":     `\x1b[2Jgone`,
+		"bell\a \"q\" \\": `bell\a "q" \`,
+		"right\u202eleft": `right\u202eleft`,
+		"not \xff UTF-8":  `not \xff UTF-8`,
+		"tab\tstop":       `tab\tstop`,
+		"carriage\rback":  `carriage\rback`,
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q shows as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestColoursOnlyWhereTheyAreWanted(t *testing.T) {
+	t.Parallel()
+	plain, coloured := &streams{}, &streams{colours: true}
+	if got := plain.paint(red, "x"); got != "x" {
+		t.Errorf("%q", got)
+	}
+	if got := coloured.paint(red, "x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestQRCode(t *testing.T) {
+	t.Parallel()
+	const code = "ABCDE-FGHJK-LMNPQ-RSTUV-WXYZ2-34567-ABCDE"
+	for _, colours := range []bool{false, true} {
+		a := &app{streams: streams{colours: colours}}
+		picture, err := a.drawQR(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// 41 alphanumeric characters at level M are version 3, 29 modules, with the quiet zone 37.
+		lines := strings.Split(strings.TrimSuffix(picture, "\n"), "\n")
+		if len(lines) != 19 || strings.Contains(picture, "\x1b") != colours {
+			t.Errorf("%d lines:\n%s", len(lines), picture)
+		}
+		if !colours && lines[0] != strings.Repeat("█", 37) {
+			t.Errorf("no quiet zone: %q", lines[0])
+		}
+	}
+	if _, err := (&app{}).drawQR("lower case"); err == nil {
+		t.Error("text that is not alphanumeric was drawn")
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sqlitesync/go/sqlitesync"
+)
+
+func (a *app) watchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "watch DB",
+		GroupID: groupRun,
+		Short:   "Sync until stopped: the daemon for programs in other languages",
+		Long: `Keeps the database in sync until it is stopped (Ctrl-C, SIGTERM). It notices what programs of any language write within
+a quarter of a second, and what the file-sync service brings at once. It prints a line, or with --json an object, for
+each thing that happens; the first one says that it is watching. It needs no network and opens no port.
+
+Start it with the session, or as a service: systemd's user units, launchd, or the Task Scheduler. Programs go on using
+the database as before. If they write, they should have a busy timeout (PRAGMA busy_timeout = 5000).`,
+		Example: "  sqlitesync watch notes.db\n  sqlitesync watch notes.db --json | while read event; do ./refresh; done",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0]) },
+	}
+	a.folderFlag(cmd)
+	return cmd
+}
+
+func (a *app) watch(ctx context.Context, path string) error {
+	s, err := a.open(ctx, path, false)
+	if err != nil {
+		return err
+	}
+	events := s.Events(ctx)
+	err = a.printEvent(path, s.folder, sqlitesync.Event{})
+	for event := range events {
+		if err == nil {
+			err = a.printEvent(path, s.folder, event)
+		}
+		if err != nil { // nobody reads any more
+			break
+		}
+	}
+	if closed := s.close(); err == nil && !errors.Is(closed, sqlitesync.ErrFolder) { // what is pending goes out the next time
+		err = closed
+	}
+	return err
+}
+
+// eventJSON is a line of watch --json.
+type eventJSON struct {
+	Time      *string  `json:"time,omitempty"`
+	Event     string   `json:"event"`
+	Rows      int      `json:"rows,omitempty"`
+	Tables    []string `json:"tables,omitempty"`
+	Device    string   `json:"device,omitempty"`
+	Conflicts int      `json:"conflicts,omitempty"`
+	Error     string   `json:"error,omitempty"`
+	Hint      string   `json:"hint,omitempty"`
+	Missed    int      `json:"missed,omitempty"`
+}
+
+// printEvent prints an event; the zero value says that watching has begun.
+func (a *app) printEvent(path, folder string, event sqlitesync.Event) error {
+	if a.json {
+		line := eventJSON{Time: stamp(event.Time), Event: event.Kind.String(), Rows: event.Rows, Tables: event.Tables, Conflicts: event.Count, Missed: event.Missed}
+		if event.Kind == 0 {
+			line.Event = "watching"
+		}
+		if event.Device != (sqlitesync.DeviceID{}) {
+			line.Device = event.Device.String()
+		}
+		if event.Err != nil {
+			line.Error, line.Hint, _ = explain(event.Err)
+		}
+		return a.printJSON(line)
+	}
+	if event.Kind == 0 {
+		a.printf("Watching %s and %s.", path, folder)
+		return nil
+	}
+	line := clock(event.Time) + " " + describe(event)
+	if event.Missed > 0 {
+		line += " (" + plural(event.Missed, "event") + " before it are not shown)"
+	}
+	a.printf("%s", line)
+	return nil
+}
+
+// describe says what happened.
+func describe(event sqlitesync.Event) string {
+	switch event.Kind {
+	case sqlitesync.EventPublished:
+		return "published " + plural(event.Rows, "change")
+	case sqlitesync.EventApplied:
+		return "merged " + plural(event.Rows, "change") + " of device " + event.Device.Short() + ": " + strings.Join(event.Tables, ", ")
+	case sqlitesync.EventConflict:
+		return plural(event.Count, "conflict") + " with device " + event.Device.Short()
+	case sqlitesync.EventMember:
+		return "device " + event.Device.Short() + " joined"
+	case sqlitesync.EventSolved:
+		return "no problem is left"
+	case sqlitesync.EventProblem:
+		text, hint, _ := explain(event.Err)
+		return strings.TrimSpace("problem: " + text + "\n  " + hint)
+	}
+	return event.String()
+}
