@@ -148,7 +148,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 // shows that.
 func (m *merger) asShown(ctx context.Context, edit *changelog.Edit, w Winner) (v view, err error) {
 	table := edit.Table
-	if !w.Exists || len(table.References) == 0 && edit.Change.Shape.Kind != changelog.Partial {
+	if !w.Exists || len(table.References) == 0 && edit.Change.Shape == table.Put {
 		return v, nil
 	}
 	if v.row, err = m.db.Read(ctx, table, w.Newest().Key); err != nil || v.row == nil || len(table.References) == 0 {
@@ -191,37 +191,43 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 // Predate dates what migrations made of rows just behind what these rows
 // showed: what is known of a row and was not shown, because the table did not
 // have its columns yet, or because the row is deleted, is an edit of a person
-// that the migration has not seen. Of columns that nobody has set yet it says
-// nothing. It is called after [changelog.Database.Pending], before the edits are
-// encoded.
+// that the migration has not seen. Of columns that nobody has set yet no edit
+// says anything. It is called after [changelog.Database.Pending], before the
+// edits are encoded.
 func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
 	m := newMerger(db)
 	for i := range edits {
 		edit := &edits[i]
-		if edit.Origin == changelog.Noted || edit.Table.Unwritable != "" || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
+		if edit.Table.Unwritable != "" || edit.Before == nil || edit.Change.Shape.Kind == changelog.Delete {
 			continue
 		}
-		time := int64(0)
 		switch {
 		case edit.Before.State == changelog.Deleted && edit.Origin == changelog.Migrated: // what people have deleted it does not bring back
+			predate(edit, nil)
 		case edit.Before.State == changelog.Combined:
 			versions, err := m.shownVersions(ctx, edit)
 			if err != nil {
 				return err
 			}
-			for j := range versions {
-				time = max(time, versions[j].Stamp.Time)
-			}
 			leaveOut(edit, Combine(versions))
-		default:
-			continue
-		}
-		c := &edit.Change
-		if c.Stamp.Time = time + 1; c.Birth.Compare(c.Stamp) > 0 {
-			c.Birth = c.Stamp
+			if edit.Origin != changelog.Noted {
+				predate(edit, versions)
+			}
 		}
 	}
 	return nil
+}
+
+// predate dates an edit just behind what the row showed.
+func predate(edit *changelog.Edit, shown []changelog.Change) {
+	time := int64(0)
+	for i := range shown {
+		time = max(time, shown[i].Stamp.Time)
+	}
+	c := &edit.Change
+	if c.Stamp.Time = time + 1; c.Birth.Compare(c.Stamp) > 0 {
+		c.Birth = c.Stamp
+	}
 }
 
 // shownVersions returns those versions of a row that the table showed before
