@@ -19,8 +19,8 @@ import (
 // The tests in this file let the folder arrive as sync services deliver it: in any order, in pieces, twice, under other
 // names, with other times, late, and not at all.
 
-// deliver copies one file of a folder to another copy of it.
-func deliver(tb testing.TB, from, to, name string, cut func(data []byte) []byte) {
+// deliverFile copies one file of a folder to another copy of it.
+func deliverFile(tb testing.TB, from, to, name string, cut func(data []byte) []byte) {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(from, name))
 	must(tb, err)
@@ -77,12 +77,12 @@ func TestFilesArriveInAnyOrderInPartsAndTwice(t *testing.T) {
 					func(data []byte) []byte { return data[:random.IntN(len(data)+1)] },
 					whole,
 				} {
-					deliver(t, a.folder, own, name, cut)
+					deliverFile(t, a.folder, own, name, cut)
 					_ = reader.trySync() // what is not whole is named
 				}
 			}
 			for _, name := range names {
-				deliver(t, a.folder, own, name, whole)
+				deliverFile(t, a.folder, own, name, whole)
 			}
 			reader.sync()
 			wantSame(t, []*testDevice{a, b, reader})
@@ -109,7 +109,7 @@ func TestSegmentsArriveBeforeTheRecordOfTheirAuthor(t *testing.T) {
 	b.open()
 	for _, name := range filesIn(t, a.folder) {
 		if !strings.HasPrefix(name, "roster") {
-			deliver(t, a.folder, late, name, whole)
+			deliverFile(t, a.folder, late, name, whole)
 		}
 	}
 	for range 2 {
@@ -271,7 +271,7 @@ func TestSegmentsThatComeBackAfterACompactionAreHarmless(t *testing.T) {
 	}
 	for _, name := range filesIn(t, old) {
 		if strings.HasSuffix(name, ".seg") {
-			deliver(t, old, a.folder, name, whole)
+			deliverFile(t, old, a.folder, name, whole)
 		}
 	}
 	wantQuiet(t, a, b)
