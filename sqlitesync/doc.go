@@ -128,6 +128,13 @@
 // of SQLite in one process break each other's file locks. go.mod must pin the
 // version of modernc.org/libc that modernc.org/sqlite itself requires.
 //
+// # Looking, and programs in other languages
+//
+// [Look] opens a [View] of a database beside whatever syncs it, which takes no
+// lock and writes nothing: for showing how things stand, and for finding out why
+// they stand still ([View.Examine]). The command cmd/sqlitesync does so, and
+// syncs databases of programs that are not written in Go.
+//
 // # Compatibility
 //
 // The format of the folder is specified in FORMAT.md beside this file. Every

@@ -65,17 +65,14 @@ func (v *View) open(ctx context.Context, path string, keys KeyStore) (err error)
 		return err
 	}
 	s.handle.conn = changelog.NewConn(conn)
-	if set, err := installed(ctx, s.handle.conn); err != nil || !set {
-		return errors.Join(err, notSetUp(set))
+	set, err := installed(ctx, s.handle.conn)
+	if err != nil {
+		return err
+	}
+	if !set {
+		return ErrNotSetUp
 	}
 	return v.load(ctx)
-}
-
-func notSetUp(set bool) error {
-	if set {
-		return nil
-	}
-	return ErrNotSetUp
 }
 
 // load reads what the database says of itself.
@@ -89,6 +86,10 @@ func (v *View) load(ctx context.Context) (err error) {
 		return err
 	}
 	v.options = opts
+	v.options.ForeignKeys = ForeignKeysOff
+	if s.identity.foreignKeys {
+		v.options.ForeignKeys = ForeignKeysOn
+	}
 	s.options.Tables, s.options.Exclude = opts.Tables, opts.Exclude
 	if opts.DeviceName != "" {
 		s.options.DeviceName = opts.DeviceName
@@ -128,9 +129,10 @@ func (v *View) Close() error {
 }
 
 // Opened returns the folder and those of the [Options] that the database was
-// last opened with: Tables, Exclude and DeviceName. A program that syncs a
-// database which another one set up opens it with these. The folder is "" if
-// none was seen to hold the space, and the one given to [Look] if there was one.
+// last opened with: Tables, Exclude and DeviceName; and in ForeignKeys what the
+// space does. A program that syncs a database which another one set up opens it
+// with these. The folder is "" if none was seen to hold the space, and the one
+// given to [Look] if there was one.
 func (v *View) Opened() (folderPath string, opts Options) { return v.s.path, v.options }
 
 // Device returns the id of the database's device.

@@ -69,6 +69,7 @@ func TestExamine(t *testing.T) {
 			must(t, os.Rename(b.folder, b.folder+"-away"))
 			must(t, os.Rename(other.folder, b.folder))
 		}, []FindingCode{FindingFolderSwapped}},
+		{"folder unknown", func(t *testing.T, a, b *testDevice) { b.exec("DELETE FROM sqlitesync_settings WHERE name = 'folder'") }, []FindingCode{FindingFolderUnknown}},
 		{"marker damaged", func(t *testing.T, a, b *testDevice) { write(b, "sqlitesync.json", "{") }, []FindingCode{FindingMarkerDamaged}},
 		{"newer format", func(t *testing.T, a, b *testDevice) {
 			must(t, os.RemoveAll(b.directory()))
@@ -218,7 +219,7 @@ func TestLook(t *testing.T) {
 	d.create(t.TempDir())
 	must(t, d.trySync())
 	v := d.look("")
-	if folder, opened := v.Opened(); folder != d.folder || !slices.Equal(opened.Exclude, d.options.Exclude) || opened.DeviceName != "the laptop" || opened.Tables != nil {
+	if folder, opened := v.Opened(); folder != d.folder || !slices.Equal(opened.Exclude, d.options.Exclude) || opened.DeviceName != "the laptop" || opened.Tables != nil || opened.ForeignKeys != ForeignKeysOn {
 		t.Errorf("opened %q with %+v", folder, opened)
 	}
 	devices, err := v.Devices(ctx)
@@ -230,6 +231,9 @@ func TestLook(t *testing.T) {
 	// A folder that is not the space's is used by those who name it, and not remembered.
 	elsewhere := t.TempDir()
 	if got := codes(d.examine(elsewhere).Findings); !slices.Contains(got, FindingFolderEmpty) {
+		t.Errorf("found %q", got)
+	}
+	if got := codes(d.examine(filepath.Dir(d.path)).Findings); !slices.Contains(got, FindingDatabaseInside) {
 		t.Errorf("found %q", got)
 	}
 	d.close()

@@ -30,7 +30,7 @@ func (a *app) options(e *entry) *sqlitesync.Options {
 
 func (a *app) createCommand() *cobra.Command {
 	var e entry
-	var withoutForeignKeys bool
+	var noForeignKeys bool
 	cmd := &cobra.Command{
 		Use:     "create DB FOLDER",
 		GroupID: groupSetUp,
@@ -48,14 +48,14 @@ programs that use the database do not enforce them. That is said once, for ever.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts := a.options(&e)
 			opts.ForeignKeys = sqlitesync.ForeignKeysOn
-			if withoutForeignKeys {
+			if noForeignKeys {
 				opts.ForeignKeys = sqlitesync.ForeignKeysOff
 			}
 			return a.create(cmd.Context(), args[0], args[1], opts)
 		},
 	}
 	e.flags(cmd)
-	cmd.Flags().BoolVar(&withoutForeignKeys, "no-foreign-keys", false, "the programs that use the database do not enforce foreign keys")
+	cmd.Flags().BoolVar(&noForeignKeys, "no-foreign-keys", false, "the programs that use the database do not enforce foreign keys")
 	return cmd
 }
 
@@ -63,20 +63,23 @@ func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.
 	if err := a.mustBeNew(ctx, path); err != nil {
 		return err
 	}
-	return a.during("creating", func() error {
-		s, err := a.start(path, folder, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Create(ctx, db, folder, opts) })
-		if err != nil {
-			return err
+	s, err := a.start(path, folder, "creating", func(db *sql.DB) (*sqlitesync.Syncer, error) {
+		if err := enforceLike(ctx, db, opts); err != nil {
+			return nil, err
 		}
-		return a.finish(ctx, s, func(t tally) error {
-			a.printf("Created a space for %s in %s: published %s.", path, folder, plural(t.published, "change"))
-			a.printUnsynced(s.Status())
-			a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", path, path)
-			if !a.json {
-				return nil
-			}
+		return sqlitesync.Create(ctx, db, folder, opts)
+	})
+	if err != nil {
+		return err
+	}
+	return a.finish(ctx, s, func(t tally) error {
+		if a.json {
 			return a.printJSON(passReport(t, s.Status()))
-		})
+		}
+		a.printf("Created a space for %s in %s: published %s.", path, folder, plural(t.published, "change"))
+		a.printRemarks(s.Status())
+		a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", path, path)
+		return nil
 	})
 }
 
@@ -90,9 +93,16 @@ func (a *app) mustBeNew(ctx context.Context, path string) error {
 		fmt.Sprintf("Go on with 'sqlitesync sync %s', or take sync out first with 'sqlitesync uninstall %s'.", path, path), exitAlreadySetUp}, view.Close())
 }
 
-// printUnsynced says what stays on this device.
-func (a *app) printUnsynced(status sqlitesync.Status) {
+// printRemarks says what stays on this device, and what else one should know.
+func (a *app) printRemarks(status sqlitesync.Status) {
 	for _, u := range status.Unsynced {
 		a.printf("Stays on this device: %s: %s; %s.", u.Table, u.Reason, u.Hint)
+	}
+	a.printWarnings(status)
+}
+
+func (a *app) printWarnings(status sqlitesync.Status) {
+	for _, warning := range status.Warnings {
+		a.printf("Note: %s.", warning)
 	}
 }

@@ -51,11 +51,28 @@ func (a *app) open(ctx context.Context, path string, manual bool) (*session, err
 		return nil, &failure{fmt.Errorf("nobody has said yet which folder %s is synced with", path), "Say --folder FOLDER.", exitFolder}
 	}
 	opts.Keys, opts.Logger, opts.Manual = a.keyStore(), a.logger(), manual
-	return a.start(path, folder, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Open(ctx, db, folder, &opts) })
+	return a.start(path, folder, "opening", func(db *sql.DB) (*sqlitesync.Syncer, error) {
+		if err := enforceLike(ctx, db, &opts); err != nil {
+			return nil, err
+		}
+		return sqlitesync.Open(ctx, db, folder, &opts)
+	})
+}
+
+// enforceLike makes a handle do with foreign keys as the space, and so the
+// programs that use it: what is taken back from a conflict must not cascade where
+// they do not. The setting is that of a connection, so there is only one.
+func enforceLike(ctx context.Context, db *sql.DB, opts *sqlitesync.Options) error {
+	if opts.ForeignKeys != sqlitesync.ForeignKeysOff {
+		return nil // so it does already
+	}
+	db.SetMaxOpenConns(1)
+	_, err := db.ExecContext(ctx, "PRAGMA foreign_keys = OFF")
+	return err
 }
 
 // start opens the handle of a database that exists, and the Syncer on it.
-func (a *app) start(path, folder string, open func(*sql.DB) (*sqlitesync.Syncer, error)) (*session, error) {
+func (a *app) start(path, folder, doing string, open func(*sql.DB) (*sqlitesync.Syncer, error)) (*session, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) { // OpenDB would make one
 		return nil, &failure{fmt.Errorf("there is no database %s", path), "Let the app make it, with its tables: only rows travel.", exitFailed}
 	}
@@ -63,11 +80,15 @@ func (a *app) start(path, folder string, open func(*sql.DB) (*sqlitesync.Syncer,
 	if err != nil {
 		return nil, err
 	}
-	syncer, err := open(db)
+	s := &session{db: db, folder: folder}
+	err = a.during(doing, func() (err error) {
+		s.Syncer, err = open(db)
+		return err
+	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &session{Syncer: syncer, db: db, folder: folder}, nil
+	return s, nil
 }
 
 // close closes the session. What Close would say of the folder, a pass has said.

@@ -125,8 +125,8 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingKeysOpen:         "chmod 700 KEYS && chmod 600 KEYS/DEVICE.key. If others can have read them: sqlitesync uninstall DB, then sqlitesync join DB FOLDER --merge",
 	sqlitesync.FindingKeysDamaged:      "Restore KEYS/DEVICE.key from a backup of this machine. If there is none: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
 	sqlitesync.FindingNotMember:        "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code: rows are kept.",
-	sqlitesync.FindingRestored:         "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code: rows are kept.",
-	sqlitesync.FindingTwin:             "On one of the two: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code.",
+	sqlitesync.FindingRestored:         "sqlitesync sync DB",
+	sqlitesync.FindingTwin:             "sqlitesync sync DB",
 	sqlitesync.FindingInUse:            "That is as it should be while 'sqlitesync watch' or the app runs.",
 	sqlitesync.FindingWatchLimit:       "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
 }

@@ -60,33 +60,37 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 	if err != nil {
 		return err
 	}
-	return a.during("joining", func() error {
-		s, err := a.start(path, folder, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Join(ctx, db, folder, code, opts) })
-		if errors.Is(err, sqlitesync.ErrNotEmpty) {
-			text, _, _ := strings.Cut(sentence(err), ";") // behind it stands what a program would do
-			_, hint, exit := explain(err)
-			return &failure{errors.New(text), hint, exit}
+	s, err := a.start(path, folder, "joining", func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Join(ctx, db, folder, code, opts) })
+	if errors.Is(err, sqlitesync.ErrNotEmpty) {
+		text, _, _ := strings.Cut(sentence(err), ";") // behind it stands what a program would do
+		_, hint, exit := explain(err)
+		return &failure{errors.New(text), hint, exit}
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.close(); err != nil {
+		return err
+	}
+	if s, err = a.open(ctx, path, true); err != nil { // now with the rules of the space
+		return err
+	}
+	return a.finish(ctx, s, func(t tally) error {
+		status := s.Status()
+		if a.json {
+			return a.printJSON(passReport(t, status))
 		}
+		devices, err := s.Devices(ctx)
 		if err != nil {
 			return err
 		}
-		return a.finish(ctx, s, func(t tally) error {
-			devices, err := s.Devices(ctx)
-			if err != nil {
-				return err
-			}
-			status := s.Status()
-			a.printf("Joined the space in %s: it has %s.", folder, plural(len(devices), "device"))
-			if status.Held > 0 {
-				a.printf("%s can't be shown yet, see 'sqlitesync held %s'.", plural(status.Held, "row"), path)
-			}
-			a.printUnsynced(status)
-			a.printf("Next: 'sqlitesync watch %s'.", path)
-			if !a.json {
-				return nil
-			}
-			return a.printJSON(passReport(t, status))
-		})
+		a.printf("Joined the space in %s: it has %s.", folder, plural(len(devices), "device"))
+		if status.Held > 0 {
+			a.printf("%s can't be shown yet, see 'sqlitesync held %s'.", plural(status.Held, "row"), path)
+		}
+		a.printRemarks(status)
+		a.printf("Next: 'sqlitesync watch %s'.", path)
+		return nil
 	})
 }
 

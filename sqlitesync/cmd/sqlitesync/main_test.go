@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sqlitesync/go/sqlitesync"
 )
 
 func TestMain(m *testing.M) {
@@ -252,13 +254,68 @@ func TestEverythingIsExplained(t *testing.T) {
 	}
 }
 
+// Help names every member of every document.
+func TestJSONIsExplained(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range regexp.MustCompile("`json:\"(\\w+)").FindAllSubmatch(source, -1) {
+			found++
+			if !regexp.MustCompile(`\b` + string(tag[1]) + `\b`).MatchString(jsonHelp) {
+				t.Errorf("%s: help json does not name %q", file, tag[1])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("found only %d names", found)
+	}
+}
+
+// Every kind of event is described, and named in help.
+func TestEventsAreExplained(t *testing.T) {
+	t.Parallel()
+	for kind := sqlitesync.EventPublished; !strings.HasPrefix(kind.String(), "EventKind("); kind++ {
+		event := sqlitesync.Event{Kind: kind, Err: errors.New("an error"), Count: 1, Rows: 1}
+		if describe(event) == event.String() {
+			t.Errorf("%s is not described", kind)
+		}
+		if !strings.Contains(jsonHelp, kind.String()) {
+			t.Errorf("help json does not name %s", kind)
+		}
+	}
+}
+
 func TestStopped(t *testing.T) {
 	t.Parallel()
+	dir := t.TempDir()
+	path, folder := filepath.Join(dir, "x.db"), filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
 	var out, errs strings.Builder
-	database := filepath.Join(t.TempDir(), "x.db")
-	if code := run(ctx, []string{"sync", database}, streams{out: &out, errs: &errs}); code != exitFailed || errs.String() == "" {
+	if code := run(ctx, []string{"create", path, folder, "--keys", dir}, streams{out: &out, errs: &errs}); code != exitDone {
+		t.Fatalf("exit code %d, %s", code, errs.String())
+	}
+	cancel()
+	code := run(ctx, []string{"sync", path, "--keys", dir}, streams{out: &out, errs: &errs})
+	if code != exitFailed || !strings.Contains(errs.String(), "It was stopped") {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}
 }

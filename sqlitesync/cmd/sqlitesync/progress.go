@@ -25,7 +25,7 @@ func (a *app) logger() *slog.Logger {
 	if a.verbose {
 		return slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return slog.New(&a.started)
+	return slog.New(&a.progress)
 }
 
 // during runs fn and shows progress while it does.
@@ -45,7 +45,7 @@ func (a *app) during(doing string, fn func() error) error {
 				fmt.Fprint(a.errs, "\r\x1b[K")
 				return
 			case <-tick.C:
-				line := fmt.Sprintf("%s … %s %s", doing, time.Since(begun).Round(time.Second), a.started.last())
+				line := fmt.Sprintf("%s … %s %s", doing, time.Since(begun).Round(time.Second), a.progress.last())
 				fmt.Fprintf(a.errs, "\r\x1b[K%.78s", visible(line))
 			}
 		}

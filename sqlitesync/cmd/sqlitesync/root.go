@@ -9,11 +9,11 @@ import (
 // app is what all verbs share: the streams, and the flags that every verb has.
 type app struct {
 	streams
-	json    bool
-	verbose bool
-	keys    string // where the keys are, "" for the default place
-	folder  string // "" for the one that the database remembers
-	started progress
+	json     bool
+	verbose  bool
+	keys     string // where the keys are, "" for the default place
+	folder   string // "" for the one that the database remembers
+	progress progress
 }
 
 const rootHelp = `Keeps SQLite databases the same on all your devices, through a folder that Dropbox, Syncthing, iCloud Drive,

@@ -20,9 +20,7 @@ For scripts and timers; watch does it whenever something changes.
 What stood in the way of one device or one file is printed, and all else was done.`,
 		Example: "  sqlitesync sync notes.db\n  sqlitesync sync notes.db --folder /media/stick/notes",
 		Args:    usage(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.during("syncing", func() error { return a.sync(cmd.Context(), args[0]) })
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.sync(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
 	return cmd
@@ -48,7 +46,11 @@ type tally struct{ published, merged, conflicts int }
 // finish does one pass, reports it, prints what it could not do, and closes the
 // session.
 func (a *app) finish(ctx context.Context, s *session, report func(tally) error) error {
-	t, err := pass(ctx, s)
+	var t tally
+	err := a.during("syncing", func() (err error) {
+		t, err = pass(ctx, s)
+		return err
+	})
 	problems := s.Status().Problems
 	if err != nil && len(problems) == 0 { // it was broken off
 		return errors.Join(err, s.close())
@@ -101,6 +103,7 @@ func (a *app) printPass(t tally, status sqlitesync.Status) {
 	for _, w := range status.Waiting {
 		a.printf("Batch %d of device %s is still on its way.", w.Batch, w.Device.Short())
 	}
+	a.printWarnings(status)
 }
 
 // passJSON is what create, join and sync print.
@@ -110,6 +113,7 @@ type passJSON struct {
 	Held      int            `json:"held"`
 	Conflicts int            `json:"conflicts"`
 	Unsynced  []unsyncedJSON `json:"unsynced"`
+	Warnings  []string       `json:"warnings"`
 }
 
 type unsyncedJSON struct {
@@ -119,7 +123,7 @@ type unsyncedJSON struct {
 }
 
 func passReport(t tally, status sqlitesync.Status) passJSON {
-	return passJSON{Published: t.published, Merged: t.merged, Held: status.Held, Conflicts: status.Conflicts, Unsynced: unsynced(status)}
+	return passJSON{Published: t.published, Merged: t.merged, Held: status.Held, Conflicts: status.Conflicts, Unsynced: unsynced(status), Warnings: append([]string{}, status.Warnings...)}
 }
 
 func unsynced(status sqlitesync.Status) []unsyncedJSON {

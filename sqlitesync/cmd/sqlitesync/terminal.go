@@ -84,7 +84,7 @@ func (a *app) printTable(heading []string, rows [][]string, none string) error {
 	fmt.Fprintf(table, "%s\n", strings.Join(heading, "\t"))
 	for _, row := range rows {
 		for i := range row {
-			row[i] = visible(row[i])
+			row[i] = strings.ReplaceAll(visible(row[i]), "\n", `\n`)
 		}
 		fmt.Fprintf(table, "%s\n", strings.Join(row, "\t"))
 	}

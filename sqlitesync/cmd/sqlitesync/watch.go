@@ -17,7 +17,8 @@ func (a *app) watchCommand() *cobra.Command {
 		Short:   "Sync until stopped: the daemon for programs in other languages",
 		Long: `Keeps the database in sync until it is stopped (Ctrl-C, SIGTERM). It notices what programs of any language write within
 a quarter of a second, and what the file-sync service brings at once. It prints a line, or with --json an object, for
-each thing that happens; the first one says that it is watching. It needs no network and opens no port.
+each thing that happens; the first one says that it is watching, and what came in before it is in the database by then.
+It needs no network and opens no port.
 
 Start it with the session, or as a service: systemd's user units, launchd, or the Task Scheduler. Programs go on using
 the database as before. If they write, they should have a busy timeout (PRAGMA busy_timeout = 5000).`,
@@ -101,6 +102,10 @@ func describe(event sqlitesync.Event) string {
 		return plural(event.Count, "conflict") + " with device " + event.Device.Short()
 	case sqlitesync.EventMember:
 		return "device " + event.Device.Short() + " joined"
+	case sqlitesync.EventSucceeded:
+		return "this database was copied, or restored from a backup, and goes on as device " + event.Device.Short()
+	case sqlitesync.EventRefused:
+		return "a membership record of device " + event.Device.Short() + " has no effect: see 'sqlitesync doctor'"
 	case sqlitesync.EventSolved:
 		return "no problem is left"
 	case sqlitesync.EventProblem:

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What takes long shows one line on a terminal, which is gone at the end.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("failed")
+	tests := []struct {
+		name    string
+		streams streams
+		took    time.Duration
+		want    string
+	}{
+		{"long", streams{errTerminal: true}, 1100 * time.Millisecond, "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[K"},
+		{"short", streams{errTerminal: true}, 0, "\r\x1b[K"},
+		{"no terminal", streams{}, 1100 * time.Millisecond, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var errs strings.Builder
+				a := &app{streams: test.streams}
+				a.errs = &errs
+				err := a.during("syncing", func() error {
+					a.logger().Debug("merged", "device", "4be1c07a5e2f", "batch", 7, "other", "not shown")
+					time.Sleep(test.took) // in the bubble's time
+					return failed
+				})
+				if !errors.Is(err, failed) || errs.String() != test.want {
+					t.Errorf("error %v, shown %q", err, errs.String())
+				}
+			})
+		})
+	}
+}
