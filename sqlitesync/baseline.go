@@ -46,6 +46,8 @@ func (s *Syncer) enqueueBaselines(ctx context.Context) error {
 	if s.reads() {
 		return nil
 	}
+	s.beginWork(PhasePublishing, 0)
+	defer s.endWork()
 	for _, table := range s.db.Tables {
 		for after, done := changelog.Key(nil), table.Phase != changelog.PhaseUnsent; !done; {
 			err := s.transact(ctx, func() (err error) {
@@ -61,6 +63,7 @@ func (s *Syncer) enqueueBaselines(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			s.tell(func() int { return 0 })
 		}
 	}
 	return nil
@@ -74,6 +77,7 @@ func (s *Syncer) enqueueBaseline(ctx context.Context, table *changelog.Table, af
 		return nil, err
 	}
 	last := rows[len(rows)-1].Key
+	s.worked(0, len(rows))
 	return last, s.enqueueRows(ctx, rows, func(sent []changelog.Change) error {
 		return s.db.Record(ctx, table, sent, changelog.Shown)
 	})

@@ -34,6 +34,9 @@ const (
 	// EventSucceeded: this database was found to be a copy, or restored from a
 	// backup, and goes on as a new device, Device. Nothing is lost by that.
 	EventSucceeded
+	// EventProgress: long work has come further, see Progress. It comes once a
+	// second at most.
+	EventProgress
 	// EventRefused: there is a membership record without effect, say of a device
 	// that came with a code that was used; see [Status].Refused. Device is the one
 	// that the record names. It is sent again after Open.
@@ -44,7 +47,7 @@ const (
 	EventUndone
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "refused", "undone"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "progress", "refused", "undone"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -65,6 +68,7 @@ type Event struct {
 	Collisions int
 	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded, EventRefused: whose
 	Err        error    // EventProblem
+	Progress   Progress // EventProgress
 	// Missed is how many events this reader lost before this one because it
 	// was slow. A reader that sees a number above 0 reads everything again.
 	Missed int

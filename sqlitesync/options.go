@@ -33,6 +33,11 @@ type Options struct {
 	// Manual turns all background work off: data moves only in Sync. For tests
 	// and scripts. Default: false.
 	Manual bool
+	// StandBy makes Create, Join and Open wait, as long as their context allows,
+	// until another Syncer on the database has ended or its process has died,
+	// and then take over, instead of failing with [ErrInUse]. Writes of this
+	// process are captured meanwhile. Default: false.
+	StandBy bool
 	// FlushDelay is how long after the last local commit changes are
 	// published; 2 s after the first at the latest. Default: 250 ms.
 	FlushDelay time.Duration

@@ -47,6 +47,8 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 	if err := s.lookForLost(ctx, readings); err != nil {
 		return false, err
 	}
+	s.beginWork(PhaseMerging, behind(readings))
+	defer s.endWork()
 	defer func() { // what was read ahead and is not needed must not outlive the open folder
 		for _, r := range readings {
 			if r.ahead != nil {
@@ -71,26 +73,32 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 					break
 				}
 				progress = true
+				s.tell(func() int { return behind(readings) })
 			}
 		}
 	}
 	s.waiting = waiting
 	maps.DeleteFunc(s.overdue, func(_ DeviceID, w Waiting) bool { return s.seen[changelog.DeviceID(w.Device)] >= w.Batch })
-	behind := 0
-	for _, r := range readings {
-		for _, name := range r.names {
-			if name.Last > r.position && name.Last <= r.reach() {
-				behind++
-			}
-		}
-	}
+	left := behind(readings)
 	held, err := merge.CountHeld(ctx, s.handle.conn)
 	s.state.update(func(st *Status) {
-		st.Behind, st.Held = behind, held
+		st.Behind, st.Held = left, held
 		st.Waiting = slices.AppendSeq(slices.Collect(maps.Values(waiting)), maps.Values(s.overdue))
 		slices.SortFunc(st.Waiting, func(a, b Waiting) int { return cmp.Compare(a.For.String(), b.For.String()) })
 	})
-	return behind == 0 && len(waiting) == 0, err
+	return left == 0 && len(waiting) == 0, err
+}
+
+// behind counts the segments that are to be merged.
+func behind(readings []*reading) (n int) {
+	for _, r := range readings {
+		for _, name := range r.names {
+			if name.Last > r.position && name.Last <= r.reach() {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // advance applies the next batch of a device, with those that it is continued
@@ -189,6 +197,10 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 	}
 	r.position, r.tail, r.known = next.last, next.tail, max(r.known, next.last)
 	s.seen[changelog.DeviceID(r.device)] = r.known
+	for _, part := range next.segments {
+		s.worked(0, len(part.Changes))
+	}
+	s.worked(next.bytes, 0)
 	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
 	return nil

@@ -54,6 +54,7 @@ func (r *reading) reach() uint64 {
 type group struct {
 	segments  []*segment.Segment // none: there is nothing new
 	compacted bool
+	bytes     int64 // of the files
 	last      uint64
 	tail      crypto.Tail
 	missing   uint64 // a batch that is not there although later ones are, or 0
@@ -97,6 +98,7 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 		}
 		g.segments = append(g.segments, decoded)
 		g.compacted = file.Header().Generation > 0
+		g.bytes += int64(file.Header().PayloadLength)
 		g.last, g.tail = decoded.Last, file.Tail()
 		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
 			return g

@@ -73,6 +73,7 @@ type Syncer struct {
 	pruned     time.Time              // when
 	looked     map[DeviceID]time.Time // when each log was last compared with what was read of it
 	lost       map[DeviceID]lostLog   // those whose files are missing in the folder
+	work       work
 	compaction compaction
 	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
 
@@ -144,7 +145,7 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	} else if inside {
 		return fmt.Errorf("%w: the database lies inside it, where a sync client would copy it half-written; move one of them", ErrFolder)
 	}
-	if err := s.acquire(path); err != nil {
+	if err := s.acquire(ctx, path, s.options.StandBy); err != nil {
 		return err
 	}
 	if s.handle, err = openHandle(ctx, path); err != nil {
@@ -178,19 +179,27 @@ func checkSetUp(ctx context.Context, db *sql.DB) error {
 
 // acquire takes the lock that keeps a second engine from the database. The
 // system releases it when the process dies.
-func (s *Syncer) acquire(path string) error {
+func (s *Syncer) acquire(ctx context.Context, path string, standBy bool) error {
 	s.lock = flock.New(lockPath(path))
-	// A View, which looks whether the lock is taken, has it for an instant.
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	locked, err := s.lock.TryLockContext(ctx, 5*time.Millisecond)
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("lock: %w", err)
+	retry := 250 * time.Millisecond
+	waiting := ctx
+	if !standBy {
+		// A View, which looks whether the lock is taken, has it for an instant.
+		retry = 5 * time.Millisecond
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
 	}
-	if !locked {
+	locked, err := s.lock.TryLockContext(waiting, retry)
+	switch {
+	case locked:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case waiting.Err() != nil:
 		return ErrInUse
 	}
-	return nil
+	return fmt.Errorf("lock: %w", err)
 }
 
 // lockPath returns the path of the lock of the database at path.
@@ -318,7 +327,7 @@ func Uninstall(ctx context.Context, db *sql.DB) error {
 	}
 	s := &Syncer{}
 	defer func() { _ = s.release() }()
-	if err := s.acquire(path); err != nil {
+	if err := s.acquire(ctx, path, false); err != nil {
 		return fmt.Errorf("sqlitesync: uninstall: %w", err)
 	}
 	if s.handle, err = openHandle(ctx, path); err != nil {

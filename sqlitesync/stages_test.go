@@ -61,6 +61,47 @@ func TestCreateNeedsItsFolder(t *testing.T) {
 	d.create(missing)
 }
 
+// A second Syncer that stands by goes on when the first one ends, and gives up
+// when it was not to wait any longer.
+func TestTheSecondSyncerOfADatabaseStandsBy(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	other, err := OpenDB(a.path)
+	must(t, err)
+	defer other.Close()
+	options := a.options
+	options.StandBy = true
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Open(impatient, other, a.folder, &options)
+	wantIs(t, err, context.Canceled)
+
+	took := make(chan *Syncer)
+	go func() {
+		s, err := Open(t.Context(), other, a.folder, &options)
+		if err != nil {
+			t.Error(err)
+		}
+		took <- s
+	}()
+	_, err = other.Exec("INSERT INTO item VALUES ('x', 'written while it stands by', 1)")
+	must(t, err)
+	settle(a, b)
+	b.wantValue("1", "SELECT count(*) FROM item")
+	select {
+	case <-took:
+		t.Fatal("both work")
+	default:
+	}
+	_, err = other.Exec("INSERT INTO item VALUES ('y', 'published by the second', 1)")
+	must(t, err)
+	must(t, a.syncer.Close())
+	a.syncer = <-took
+	settle(a, b)
+	b.wantValue("2", "SELECT count(*) FROM item")
+	a.wantHealthy()
+}
+
 func TestTheSecondSyncerOfADatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	a, _ := newPair(t, itemSchema)

@@ -30,6 +30,9 @@ type Status struct {
 	// Behind counts segments of other devices that stand in the folder and are
 	// not merged yet.
 	Behind int
+	// Progress says how far a pass that takes more than a second has come. Local
+	// changes are published before it and after it, and the app can go on.
+	Progress Progress
 	// LastPublished and LastApplied are when changes last went out and came
 	// in. Zero: not since the Syncer was opened.
 	LastPublished, LastApplied time.Time
@@ -83,6 +86,14 @@ type Waiting struct {
 	// Overdue: a batch of For was merged without it after a minute. It is merged
 	// when it comes, and all devices come to the same rows.
 	Overdue bool
+}
+
+// Hint says, in a sentence for a person, what would help.
+func (w Waiting) Hint() string {
+	if w.Device == w.For {
+		return "A file of this device has not arrived, though later ones have. Let the sync client finish; if the file stays away, start the device: it makes it again."
+	}
+	return "Another device had read a file that has not arrived here. Let the sync client finish, or start the device that wrote it. What can be shown without it is shown after a minute."
 }
 
 // Refused is a membership record in the folder that has no effect: it belongs to

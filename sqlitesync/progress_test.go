@@ -1,0 +1,50 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Long work tells how far it has come, in events and in Status, and when it is over.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('before', 'the space', 1)")
+	a.create(t.TempDir())
+	a.sync()
+	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	b := newTestDevice(t, itemSchema)
+	b.join(a.folder, a.invite())
+	a.writeBatches(20, func(i int) string { return fmt.Sprintf("UPDATE item SET n = 2 WHERE id = '%d'", i) })
+	now := time.Now()
+	b.syncer.options.wall = func() time.Time { // of a slow machine
+		now = now.Add(progressInterval)
+		return now
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events := b.syncer.Events(ctx)
+	b.sync()
+	files, of, rows := 0, 0, 0
+	var bytes int64
+	for event := range events {
+		if event.Kind == EventProgress {
+			p := event.Progress
+			if p.Phase != PhaseMerging || p.Files <= files || p.Of < p.Files || p.Bytes <= bytes || p.Rows <= rows || p.Left < 0 {
+				t.Errorf("progress %+v after %d files and %d rows", p, files, rows)
+			}
+			files, of, rows, bytes = p.Files, p.Of, p.Rows, p.Bytes
+		}
+		if files == 20 {
+			break
+		}
+	}
+	if of != 20 || rows != 20 {
+		t.Errorf("%d files, %d rows", of, rows)
+	}
+	if p := b.syncer.Status().Progress; p != (Progress{}) {
+		t.Errorf("progress %+v when nothing is done", p)
+	}
+}
