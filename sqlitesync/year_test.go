@@ -1,0 +1,238 @@
+package sqlitesync
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+const day = 24 * time.Hour
+
+const diarySchema = "CREATE TABLE diary (id TEXT PRIMARY KEY NOT NULL, mood INTEGER, text TEXT)"
+
+// diaryEdit returns a statement such as a diary sees: mostly new entries and
+// changes of recent ones.
+func diaryEdit(random *rand.Rand, n int) string {
+	text := func() string {
+		words := strings.Fields("walked the dog along the river and met an old friend who told me about her garden where nothing grows but stones")
+		entry := make([]string, 100)
+		for i := range entry {
+			entry[i] = words[random.IntN(len(words))]
+		}
+		return strings.Join(entry, " ")
+	}
+	recent := max(0, n-random.IntN(20))
+	switch random.IntN(10) {
+	case 0:
+		return fmt.Sprintf("DELETE FROM diary WHERE id = '%d'", recent)
+	case 1, 2, 3, 4:
+		return fmt.Sprintf("UPDATE diary SET mood = %d, text = '%s' WHERE id = '%d'", random.IntN(9), text(), recent)
+	}
+	return fmt.Sprintf("INSERT OR IGNORE INTO diary VALUES ('%d', %d, '%s')", n, random.IntN(9), text())
+}
+
+// zstdSize returns the size of all rows as text under zstd.
+func (d *testDevice) zstdSize() int {
+	d.tb.Helper()
+	encoder, err := zstd.NewWriter(nil)
+	must(d.tb, err)
+	defer encoder.Close()
+	return len(encoder.EncodeAll([]byte(d.dump("diary")), nil))
+}
+
+// A year of small edits on three devices leaves few files, which are not much
+// larger than the rows.
+func TestAYearOfEdits(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 365))
+	devices := newSpace(t, diarySchema, 3)
+	clock := newTestClock(devices...)
+	for n := range 365 {
+		d := devices[random.IntN(3)]
+		d.exec(diaryEdit(random, n))
+		d.sync()
+		if n%5 == 0 {
+			settle(devices...)
+		}
+		clock.pass(day)
+	}
+	quietDown(clock, devices...)
+	wantSame(t, devices)
+	compacted := 0
+	for _, d := range devices {
+		if n := len(d.segments()); n > 64 {
+			t.Errorf("%d segments stand at rest", n)
+		}
+		for _, path := range d.segments() {
+			name, _ := folder.ParseSegmentName(filepath.Base(path))
+			if info, err := os.Stat(path); err == nil && name.Generation > 0 {
+				compacted += int(info.Size())
+			}
+		}
+		d.wantHealthy()
+	}
+	if limit := 2 * devices[0].zstdSize(); compacted == 0 || compacted > limit {
+		t.Errorf("ranges have %d bytes, want at most %d", compacted, limit)
+	}
+	wantQuiet(t, devices...)
+}
+
+// A device is away for a year, with three edits of its own. What the others have
+// deleted meanwhile, and compacted, does not come back, and the three edits stand.
+func TestADeviceThatWasAwayForAYear(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(2, 365))
+	devices := newSpace(t, diarySchema, 3)
+	a, b, away := devices[0], devices[1], devices[2]
+	clock := newTestClock(devices...)
+	a.exec("INSERT INTO diary VALUES ('deleted', 1, 'x'), ('deleted and edited', 1, 'x'), ('kept', 1, 'x'), ('edited by both', 1, 'x')")
+	settle(devices...)
+	away.exec("INSERT INTO diary VALUES ('written far away', 2, 'y')")
+	away.exec("UPDATE diary SET text = 'edited far away' WHERE id = 'kept'")
+	away.exec("UPDATE diary SET text = 'edited far away' WHERE id = 'edited by both'")
+	tick()
+	a.exec("DELETE FROM diary WHERE id LIKE 'deleted%'")
+	b.exec("UPDATE diary SET text = 'edited here' WHERE id = 'edited by both'")
+	for n := range 180 {
+		d := devices[n%2]
+		d.exec(diaryEdit(random, n))
+		d.sync()
+		clock.pass(2 * day)
+	}
+	quietDown(clock, a, b)
+	if n := len(a.segments()); n > maxLive+1 {
+		t.Fatalf("%d segments: nothing was compacted", n)
+	}
+	settle(away, a, b)
+	settle(devices...)
+	wantSame(t, devices)
+	a.wantValue("edited far away,y", "SELECT group_concat(text) FROM (SELECT text FROM diary WHERE id IN ('kept', 'written far away') ORDER BY id)")
+	a.wantValue("edited here", "SELECT text FROM diary WHERE id = 'edited by both'")
+	a.wantValue("0", "SELECT count(*) FROM diary WHERE id LIKE 'deleted%'")
+	for _, d := range devices {
+		d.wantHealthy()
+	}
+}
+
+// The whole folder is put back to how it was a year ago.
+func TestAFolderThatIsRewoundByAYear(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 365))
+	a, b := newPair(t, diarySchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO diary VALUES ('deleted', 1, 'x'), ('kept', 1, 'x')")
+	settle(a, b)
+	before := filepath.Join(t.TempDir(), "before")
+	must(t, os.CopyFS(before, os.DirFS(a.folder)))
+	a.exec("DELETE FROM diary WHERE id = 'deleted'")
+	for n := range 120 {
+		d := []*testDevice{a, b}[n%2]
+		d.exec(diaryEdit(random, n))
+		d.sync()
+		clock.pass(3 * day)
+	}
+	quietDown(clock, a, b)
+	want := a.dump()
+	must(t, filepath.WalkDir(a.folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			err = os.Remove(path)
+		}
+		return err
+	}))
+	deliverAll(t, before, a.folder)
+	for range 4 {
+		for _, d := range []*testDevice{a, b} {
+			_ = d.trySync() // it says what is gone, and makes it again
+			clock.pass(vanishedTime)
+		}
+	}
+	settle(a, b)
+	late := newTestDevice(t, diarySchema)
+	clock.give(late)
+	late.join(a.folder, a.invite())
+	late.waitedLongEnough()
+	settle(a, b, late)
+	wantSame(t, []*testDevice{a, b, late})
+	if got := late.dump(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	late.wantValue("0", "SELECT count(*) FROM diary WHERE id = 'deleted'")
+	for _, d := range []*testDevice{a, b, late} {
+		d.wantHealthy()
+	}
+}
+
+// deliverAll copies all files of one folder over another.
+func deliverAll(tb testing.TB, from, to string) {
+	tb.Helper()
+	for _, name := range filesIn(tb, from) {
+		deliverFile(tb, from, to, name, whole)
+	}
+}
+
+// A newcomer gets the folder in several sittings, between which the others write,
+// delete and compact.
+func TestANewcomerInSeveralSittings(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(4, 365))
+	a, b := newPair(t, diarySchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO diary VALUES ('deleted', 1, 'x'), ('kept', 1, 'x')")
+	settle(a, b)
+	write := func(from, to int) {
+		for n := from; n < to; n++ {
+			d := []*testDevice{a, b}[n%2]
+			d.exec(diaryEdit(random, n))
+			d.sync()
+		}
+	}
+	write(0, 60)
+	newcomer := newTestDevice(t, diarySchema)
+	clock.give(newcomer)
+	newcomer.crowded = true // its copy of the folder is written to by the test
+	code := a.invite()
+	own := filepath.Join(t.TempDir(), "own")
+	for sitting := range 4 {
+		// Records, and some of what has not come yet; what is gone here goes there.
+		for _, name := range filesIn(t, a.folder) {
+			if !strings.HasSuffix(name, ".seg") || random.IntN(3) == 0 {
+				deliverFile(t, a.folder, own, name, whole)
+			}
+		}
+		for _, name := range filesIn(t, own) {
+			if _, err := os.Stat(filepath.Join(a.folder, name)); err != nil && strings.HasSuffix(name, ".seg") {
+				must(t, os.Remove(filepath.Join(own, name)))
+			}
+		}
+		if sitting == 0 {
+			newcomer.join(own, code)
+		}
+		_ = newcomer.trySync()
+		newcomer.waitedLongEnough()
+		_ = newcomer.trySync()
+		if sitting == 1 {
+			a.exec("DELETE FROM diary WHERE id = 'deleted'")
+		}
+		write(60+60*sitting, 120+60*sitting)
+		quietDown(clock, a, b)
+	}
+	deliverAll(t, own, a.folder)
+	newcomer.close()
+	newcomer.folder = a.folder
+	newcomer.crowded = false
+	newcomer.open()
+	settle(newcomer, a, b)
+	newcomer.waitedLongEnough()
+	settle(newcomer, a, b)
+	wantSame(t, []*testDevice{a, b, newcomer})
+	newcomer.wantValue("0", "SELECT count(*) FROM diary WHERE id = 'deleted'")
+}
