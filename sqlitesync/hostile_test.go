@@ -904,7 +904,7 @@ func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
 		return perform()
 	}
 	g.b.reopen()
-	g.b.syncer.slow.Patience = 20 * time.Millisecond
+	g.b.syncer.slow.Patience = 200 * time.Millisecond
 	for range 3 {
 		g.b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", g.written))
 		g.check(folder.ErrSlow)
@@ -917,6 +917,6 @@ func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); g.b.trySync() != nil && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
-	g.b.options.steps = nil
+	g.b.syncer.slow.Patience = 0
 	g.heal()
 }

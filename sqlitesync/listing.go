@@ -47,13 +47,14 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
 	var readings []*reading
-	for _, text := range ids {
+	listings, failed := f.ListAll(ids)
+	for i, text := range ids {
 		id, err := crypto.ParseDeviceID(text)
 		if err != nil {
 			continue
 		}
-		listing, err := f.List(text)
-		if err != nil {
+		listing := listings[i]
+		if err := failed[i]; err != nil {
 			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
 			continue
 		}

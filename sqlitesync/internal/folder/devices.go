@@ -52,13 +52,43 @@ type Listing struct {
 // List returns what stands in the directory of a device. It costs one directory listing; no file is looked at, so that
 // a name stands for a plain file shows only when it is read. If the device has no directory the error is fs.ErrNotExist.
 func (f *Folder) List(device string) (Listing, error) {
+	listing, err := inTime(f, path.Join(devicesDirectory, device), func(alive func()) (Listing, error) { return f.listDevice(device, alive) })
+	return listing, f.failure("list a device", err)
+}
+
+// ListAll is List for many devices: it returns a listing or an error for each.
+func (f *Folder) ListAll(devices []string) ([]Listing, []error) {
+	type all struct {
+		listings []Listing
+		failed   []error
+	}
+	// All in one go, because to hand a listing to another goroutine takes as long as the listing.
+	found, err := inTime(f, devicesDirectory+"/*", func(alive func()) (all, error) {
+		a := all{make([]Listing, len(devices)), make([]error, len(devices))}
+		for i, device := range devices {
+			var err error
+			a.listings[i], err = f.listDevice(device, alive)
+			a.failed[i] = f.failure("list a device", err)
+		}
+		return a, nil
+	})
+	if err != nil { // one of them stands still
+		found = all{make([]Listing, len(devices)), make([]error, len(devices))}
+		for i, device := range devices {
+			found.listings[i], found.failed[i] = f.List(device)
+		}
+	}
+	return found.listings, found.failed
+}
+
+func (f *Folder) listDevice(device string, alive func()) (Listing, error) {
 	directory, err := deviceDirectory(device)
 	if err != nil {
-		return Listing{}, f.failure("list a device", err)
+		return Listing{}, err
 	}
-	names, err := f.names(directory)
+	names, err := listNow(f, directory, file.Readdirnames, alive)
 	if err != nil {
-		return Listing{}, f.failure("list a device", err)
+		return Listing{}, err
 	}
 	var listing Listing
 	listing.Segments = make([]SegmentName, 0, len(names))

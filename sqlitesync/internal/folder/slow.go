@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// patience is how long a read may stand still before it is left to itself.
-const patience = 5 * time.Second
+const (
+	// patience is how long a read may stand still before it is left to itself.
+	patience = 5 * time.Second
+	// leastPatience is enough for what is here, on a machine that is busy.
+	leastPatience = 100 * time.Millisecond
+)
 
 // SlowReads remembers reads that stand still. A sync service may keep the content of a file elsewhere and fetch it while
 // somebody reads, which takes as long as it takes, and for ever without a network: no system can call such a read back. So it
@@ -73,7 +77,7 @@ func inTime[T any](f *Folder, name string, read func(alive func()) (T, error)) (
 		case <-timer.C:
 			if f.slow.leave(key, this) {
 				f.mu.Lock()
-				f.patience = max(f.patience/2, time.Millisecond)
+				f.patience = max(f.patience/2, leastPatience)
 				f.mu.Unlock()
 				return none, fmt.Errorf("%s: %w", name, ErrSlow)
 			}

@@ -22,7 +22,7 @@ func stall(f *Folder, names ...string) (release func()) {
 
 // A read that stands still is left to itself, keeps nobody else, and is not begun again before it has ended.
 func TestSlowReads(t *testing.T) {
-	slow := &SlowReads{Patience: 20 * time.Millisecond}
+	slow := &SlowReads{Patience: leastPatience}
 	f := openNew(t, alice, bob)
 	must(t, f.PublishSegment(alice, batch(1), []byte("first")))
 	must(t, f.PublishSegment(alice, batch(2), []byte("second")))
@@ -37,6 +37,12 @@ func TestSlowReads(t *testing.T) {
 	}
 	_, err = f.List(bob)
 	wantError(t, err, ErrSlow)
+	listings, failed := f.ListAll([]string{alice, bob})
+	must(t, failed[0])
+	wantError(t, failed[1], ErrSlow)
+	if n := len(listings[0].Segments); n != 2 {
+		t.Errorf("%d segments are listed", n)
+	}
 	data, err := f.ReadSegment(alice, batch(2), 100)
 	must(t, err)
 	if string(data) != "second" {
