@@ -163,7 +163,10 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 func following(names []folder.SegmentName, position uint64) []folder.SegmentName {
 	var found []folder.SegmentName
 	for _, name := range names {
-		if name.First <= position+1 && position < name.Last {
+		if name.First > position+1 {
+			break // as do all that follow
+		}
+		if position < name.Last {
 			found = append(found, name)
 		}
 	}

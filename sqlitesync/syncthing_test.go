@@ -417,8 +417,8 @@ func TestSyncthingCarriesASpace(t *testing.T) {
 	s.equal("at first")
 
 	s.daemons[1].call("system/pause", nil)
+	s.daemons[0].waitForPeers(0)
 	s.write("paused", 10)
-	s.devices[0].waitFor("SELECT count(*) = 20 FROM item WHERE id LIKE 'first-%'")
 	s.daemons[1].call("system/resume", nil)
 	s.equal("after a pause")
 
@@ -459,7 +459,9 @@ func TestSyncthingWithThreeDaemons(t *testing.T) {
 
 	s.daemons[0].setType("sendonly")
 	s.write("override", 20)
-	s.devices[1].waitFor("SELECT count(*) >= 40 FROM item WHERE id LIKE 'override-%'")
+	s.daemons[1].until("what the others wrote has come", func() bool {
+		return s.devices[1].value("SELECT count(*) >= 40 FROM item WHERE id LIKE 'override-%'") == "1"
+	})
 	s.daemons[0].call("db/override", url.Values{"folder": {"space"}})
 	s.daemons[0].setType("sendreceive")
 	s.refilled()
