@@ -108,6 +108,9 @@ func (e *examination) lookAtDatabase(ctx context.Context) error {
 	if e.status.Conflicts, e.status.Collisions, err = merge.CountConflicts(ctx, conn); err != nil {
 		return err
 	}
+	if e.status.Undone, err = merge.CountUndone(ctx, conn); err != nil {
+		return err
+	}
 	return conn.Get(ctx, `SELECT (SELECT coalesce(sum(rows), 0) FROM sqlitesync_segments WHERE state = 0)
 		+ (SELECT count(*) FROM sqlitesync_log)`, nil, &e.status.Pending)
 }

@@ -81,6 +81,7 @@ func (v *View) load(ctx context.Context) (err error) {
 	if s.identity, err = loadIdentity(ctx, s.handle.conn); err != nil {
 		return err
 	}
+	s.identity.founding = false // or a folder that lacks its marker would be given one
 	remembered, opts, err := loadRemembered(ctx, s.handle.conn)
 	if err != nil {
 		return err
@@ -140,6 +141,9 @@ func (v *View) Device() DeviceID { return v.s.identity.device }
 
 // Devices is as [Syncer.Devices].
 func (v *View) Devices(ctx context.Context) ([]Device, error) { return v.s.Devices(ctx) }
+
+// Invites is as [Syncer.Invites], of what this database has heard.
+func (v *View) Invites(ctx context.Context) ([]Invite, error) { return v.s.Invites(ctx) }
 
 // Conflicts is as [Syncer.Conflicts].
 func (v *View) Conflicts(ctx context.Context) iter.Seq2[Conflict, error] { return v.s.Conflicts(ctx) }

@@ -63,6 +63,11 @@ func TestExamine(t *testing.T) {
 			must(t, os.Rename(b.folder, b.folder+"-away"))
 			must(t, os.Mkdir(b.folder, 0o700))
 		}, []FindingCode{FindingFolderEmpty}},
+		{"folder empty while the space is founded", func(t *testing.T, a, b *testDevice) {
+			b.exec("UPDATE sqlitesync_settings SET value = 'true' WHERE name = 'founding'")
+			must(t, os.Rename(b.folder, b.folder+"-away"))
+			must(t, os.Mkdir(b.folder, 0o700))
+		}, []FindingCode{FindingFolderEmpty}},
 		{"folder swapped", func(t *testing.T, a, b *testDevice) {
 			other := newTestDevice(t, itemSchema)
 			other.create(t.TempDir())

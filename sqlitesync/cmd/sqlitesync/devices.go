@@ -12,7 +12,7 @@ func (a *app) devicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "devices DB",
 		GroupID: groupLook,
-		Short:   "List the devices of the space",
+		Short:   "List the devices of the space; revoke them, and give them roles",
 		Long: `Lists the members of the space: what each calls itself, what it may do, when it was last heard of, how much of it
 stands in this database, and how much of this one it said that it has. It works while something else syncs the database.`,
 		Example: "  sqlitesync devices notes.db",
@@ -20,6 +20,7 @@ stands in this database, and how much of this one it said that it has. It works 
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.devices(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	cmd.AddCommand(a.deviceVerbs()...)
 	return cmd
 }
 
@@ -48,7 +49,7 @@ func (a *app) devices(ctx context.Context, path string) error {
 	var rows [][]string
 	for _, d := range devices {
 		entry := deviceJSON{ID: d.ID.String(), Name: d.Name, Role: d.Role.String(), Self: d.Self, Admitted: stamp(d.Admitted), Merged: d.Merged, Has: d.Has}
-		seen, name := clock(d.LastSeen), d.Name
+		seen, name := clock(d.LastSeen), nameOf(&d)
 		switch {
 		case d.Self:
 			seen = "this device"
@@ -57,9 +58,6 @@ func (a *app) devices(ctx context.Context, path string) error {
 			seen = "its head can't be read"
 		default:
 			entry.LastSeen = stamp(d.LastSeen)
-		}
-		if name == "" {
-			name = "?"
 		}
 		list = append(list, entry)
 		rows = append(rows, []string{d.ID.Short(), name, d.Role.String(), clock(d.Admitted), seen, fmt.Sprint(d.Merged), fmt.Sprint(d.Has)})

@@ -25,6 +25,7 @@ const (
 	exitNotEmpty
 	exitFormat
 	exitProblems
+	exitNotAllowed
 )
 
 // usageError is an error in the command line.
@@ -57,6 +58,7 @@ var advice = []struct {
 	{sqlitesync.ErrAlreadySetUp, exitAlreadySetUp, "Enter the folder's space with 'sqlitesync join DB FOLDER', or use an empty folder."},
 	{sqlitesync.ErrInUse, exitInUse, "Stop the other program, such as 'sqlitesync watch' or the app itself, and try again."},
 	{sqlitesync.ErrNotMember, exitNotMember, "Take sync out with 'sqlitesync uninstall DB', which leaves the rows, and enter again with 'sqlitesync join DB FOLDER --merge' and a new code. If the keys are in another place, say --keys."},
+	{sqlitesync.ErrNotAllowed, exitNotAllowed, "Only admins decide: see the roles, and which devices and invites there are, with 'sqlitesync devices DB' and 'sqlitesync invites DB'."},
 	{sqlitesync.ErrCode, exitCode, "Make another code with 'sqlitesync invite DB' on a device that is in, and let the file-sync service carry the folder here first."},
 	{sqlitesync.ErrNotEmpty, exitNotEmpty, "Say --merge to add these rows to the space, or --replace to remove them here after a copy of the database was written."},
 	{sqlitesync.ErrFormat, exitFormat, "Update sqlitesync."},

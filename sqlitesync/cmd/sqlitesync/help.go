@@ -20,11 +20,12 @@ const exitCodesHelp = `Exit codes, which never change their meaning:
    4  the database, or the folder, is in a space already
    5  another program syncs the database just now
    6  the folder is missing, holds another space, or can't be written
-   7  the invite code does not work
+   7  the code does not work
    8  this device's keys are not here, or the space does not know it
    9  the database that joins has rows of its own: --merge or --replace
   10  a newer version wrote this: update
   11  some problems are left: of a pass (sync), or to be mended (doctor)
+  12  this device's role does not let it decide that, or there is no such device or invite
 
 watch ends with 0 when it is stopped by SIGINT or SIGTERM.`
 
@@ -32,10 +33,10 @@ const jsonHelp = `With --json each verb prints one JSON document, watch and expo
 underscores, times in UTC as RFC 3339 has them, devices by their full id. Fields may be added, and none changes its
 meaning. An error is an object {"error", "hint", "exit_code"} on the standard error stream.
 
-create, join, sync, conflicts take and keep: published, merged (changes of this pass), held, conflicts (in all), unsynced
-(table, reason, hint), warnings. invite: code, role, expires. uninstall: device, keys (the file that stays).
+create, join, sync, conflicts take and keep, devices revoke, role and relay, invites withdraw: published, merged (changes of this pass), held, conflicts (in all), unsynced
+(table, reason, hint), warnings. invite: id, code, role, expires. invites: invites (id, role, expires). recovery: code. uninstall: device, keys (the file that stays).
 status: state, running (another program syncs it), device, folder, to_publish (changes), to_merge (files),
-last_published, held, conflicts, collisions, foreign_keys, unsynced, findings. doctor: healthy, findings (code, level
+last_published, held, conflicts, collisions, undone (edits of a reader), foreign_keys, unsynced, findings. doctor: healthy, findings (code, level
 "mend" or "note", text, do, device, path in the folder, table, count).
 devices: devices (id, name, role, self, admitted, last_seen, merged: its batches that are here, has: the newest of this
 device's batches that it has, error). held: held (table, key, reason, device, time, shown: but without its parent).
@@ -43,7 +44,8 @@ conflicts: conflicts, and show one of them (id, found, table, key, columns, coll
 deleted, values). export: table, row.
 inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind, table,
 key, device, time, batch, values).
-watch: event (watching, published, applied, conflict, problem, solved, member, succeeded, refused), time, rows, tables,
+watch: event (watching, published, applied, conflict, problem, solved, member, succeeded, refused,
+undone), time, rows, tables,
 device, conflicts, error, hint, missed (events that are not shown before this one).
 
 Values of rows are as in the views sqlitesync_conflicts and sqlitesync_held: an INTEGER has no point and no exponent

@@ -24,25 +24,20 @@ The new device can use it once the file-sync service has carried the folder ther
 		Example: "  sqlitesync invite notes.db\n  sqlitesync invite notes.db --expires 20m --role writer",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts := &sqlitesync.InviteOptions{Expires: expires}
-			switch role {
-			case sqlitesync.RoleAdmin.String():
-				opts.Role = sqlitesync.RoleAdmin
-			case sqlitesync.RoleWriter.String():
-				opts.Role = sqlitesync.RoleWriter
-			default:
-				return usageErrorf("the role %q is not known: say admin or writer", role)
+			parsed, err := parseRole(role)
+			if err != nil {
+				return err
 			}
 			if expires <= 0 {
 				return usageErrorf("--expires must be above 0")
 			}
-			return a.invite(cmd.Context(), args[0], opts)
+			return a.invite(cmd.Context(), args[0], &sqlitesync.InviteOptions{Role: parsed, Expires: expires})
 		},
 	}
 	a.folderFlag(cmd)
-	cmd.Flags().StringVar(&role, "role", "admin", "what the new device may do: `admin` (reads, writes, invites) or writer (reads, writes)")
+	cmd.Flags().StringVar(&role, "role", "admin", "what the new device may do: `admin` (also decides who else may), writer or reader")
 	cmd.Flags().DurationVar(&expires, "expires", 48*time.Hour, "how long the code works, such as 20m or 72h")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"admin", "writer"}, cobra.ShellCompDirectiveNoFileComp)) // fails only if there is no such flag
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp)) // fails only if there is no such flag
 	return cmd
 }
 
@@ -57,20 +52,15 @@ func (a *app) invite(ctx context.Context, path string, opts *sqlitesync.InviteOp
 	}
 	if a.json {
 		return a.printJSON(struct {
+			ID      string  `json:"id"`
 			Code    string  `json:"code"`
 			Role    string  `json:"role"`
 			Expires *string `json:"expires"`
-		}{invite.Code, invite.Role.String(), stamp(invite.Expires)})
+		}{invite.ID.String(), invite.Code, invite.Role.String(), stamp(invite.Expires)})
 	}
-	if a.outTerminal {
-		picture, err := a.drawQR(invite.Code)
-		if err != nil {
-			return err
-		}
-		a.out.Write([]byte(picture + "\n")) //nolint:errcheck // the code follows in letters
+	if err := a.printCode(invite.Code); err != nil {
+		return err
 	}
-	a.printf("%s", invite.Code)
-	a.printf("")
 	a.printf("It admits one device, as %s, until %s. On that device:", invite.Role, clock(invite.Expires))
 	a.printf("    sqlitesync join DB FOLDER")
 	return nil

@@ -23,7 +23,8 @@ func (a *app) joinCommand() *cobra.Command {
 		Use:     "join DB FOLDER [CODE]",
 		GroupID: groupSetUp,
 		Short:   "Enter the space that a folder holds",
-		Long: `Enters the space that a folder holds, with a code from invite on a device that is in, and reads what the space has.
+		Long: `Enters the space that a folder holds, with a code from invite on a device that is in, or with the recovery code, and reads
+what the space has.
 
 The tables must exist: the app makes them, as on every device. Rows of tables that are missing are kept until they are
 there. Without CODE it asks for it, or reads it from the standard input: a code on the command line can be seen by

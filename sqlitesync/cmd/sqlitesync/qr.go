@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"image/color"
 	"strings"
 
@@ -9,6 +10,19 @@ import (
 
 // quietZone is how many light modules ISO/IEC 18004 wants around a QR code.
 const quietZone = 4
+
+// printCode prints a code alone on its line, and on a terminal its picture.
+func (a *app) printCode(code string) error {
+	if a.outTerminal {
+		picture, err := a.drawQR(code)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out, picture)
+	}
+	a.printf("%s\n", code)
+	return nil
+}
 
 // drawQR returns a QR code of text as half blocks: two modules, one above the
 // other, to a character. With colours it is black on white whatever the terminal

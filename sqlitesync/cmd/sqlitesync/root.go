@@ -51,9 +51,9 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupLook, Title: "Looking, also while something else syncs:"},
 	)
 	root.AddCommand(
-		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.uninstallCommand(),
+		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.recoveryCommand(), a.uninstallCommand(),
 		a.syncCommand(), a.watchCommand(),
-		a.statusCommand(), a.devicesCommand(), a.conflictsCommand(), a.heldCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
+		a.statusCommand(), a.devicesCommand(), a.invitesCommand(), a.conflictsCommand(), a.heldCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
 	)
 	root.AddCommand(helpTopics()...)
 	return root

@@ -37,6 +37,7 @@ type statusJSON struct {
 	Held          int            `json:"held"`
 	Conflicts     int            `json:"conflicts"`
 	Collisions    int            `json:"collisions"`
+	Undone        int            `json:"undone"`
 	ForeignKeys   bool           `json:"foreign_keys"`
 	Unsynced      []unsyncedJSON `json:"unsynced"`
 	Findings      []findingJSON  `json:"findings"`
@@ -56,7 +57,7 @@ func (a *app) status(ctx context.Context, path string) error {
 	status := examined.Status
 	report := statusJSON{
 		State: string(status.State), Device: device.String(), Folder: folder, ToPublish: status.Pending, ToMerge: status.Behind,
-		LastPublished: stamp(status.LastPublished), Held: status.Held, Conflicts: status.Conflicts, Collisions: status.Collisions,
+		LastPublished: stamp(status.LastPublished), Held: status.Held, Conflicts: status.Conflicts, Collisions: status.Collisions, Undone: status.Undone,
 		ForeignKeys: status.ForeignKeys, Unsynced: unsynced(status), Findings: []findingJSON{},
 	}
 	for i := range examined.Findings {
@@ -91,6 +92,9 @@ func (a *app) printStatus(path string, report *statusJSON, status *sqlitesync.St
 		{"conflicts", fmt.Sprint(report.Conflicts)},
 	} {
 		fmt.Fprintf(a.out, "%-15s %s\n", line[0], line[1])
+	}
+	if report.Undone > 0 {
+		a.printf("%-15s %s that this device, a reader, may not make: see the view sqlitesync_undone", "undone", plural(report.Undone, "edit"))
 	}
 	for _, u := range report.Unsynced {
 		a.printf("%-15s %s: %s", "stays here", u.Table, u.Reason)

@@ -106,6 +106,8 @@ func describe(event sqlitesync.Event) string {
 		return "this database was copied, or restored from a backup, and goes on as device " + event.Device.Short()
 	case sqlitesync.EventRefused:
 		return "a membership record of device " + event.Device.Short() + " has no effect: see 'sqlitesync doctor'"
+	case sqlitesync.EventUndone:
+		return "this device only reads: took back " + plural(event.Rows, "edit") + " of " + strings.Join(event.Tables, ", ") + ", see the view sqlitesync_undone"
 	case sqlitesync.EventSolved:
 		return "no problem is left"
 	case sqlitesync.EventProblem:
