@@ -42,6 +42,9 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 			return err
 		}
 	}
+	if err := s.adopt(ctx, f, listing); err != nil {
+		return err
+	}
 	standing := make(map[folder.SegmentName]bool, len(listing.Segments))
 	for _, name := range listing.Segments {
 		standing[name] = true

@@ -239,3 +239,69 @@ func TestTwinsThatPublishedApart(t *testing.T) {
 		d.wantHealthy()
 	}
 }
+
+// A machine was cloned with everything, and both write the log of the one device
+// anew that they still are.
+func TestTwinsThatBothCompact(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.writeBatches(6, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	settle(a, b)
+	twin := copyOf(a)
+	clock := newTestClock(a, b, twin)
+	twin.open()
+	for _, d := range []*testDevice{a, twin} { // at the same time
+		f, err := d.syncer.openFolder()
+		must(t, err)
+		d.compactNext()
+		must(t, d.syncer.compact(t.Context(), f))
+		must(t, f.Close())
+	}
+	for range 3 {
+		settle(a, twin, b)
+		clock.pass(graceTime)
+	}
+	settle(a, twin, b)
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments stand at rest", n)
+	}
+	must(t, os.Remove(a.lastSegment()))
+	_ = twin.trySync()
+	clock.pass(vanishedTime)
+	_ = twin.trySync() // makes it again
+	settle(twin, a, b)
+	a.exec("UPDATE item SET n = 2 WHERE id = '1'")
+	settle(a, twin, b)
+	twin.exec("UPDATE item SET n = 3 WHERE id = '2'")
+	settle(a, twin, b)
+	wantSame(t, []*testDevice{a, b, twin})
+	for _, d := range []*testDevice{a, b, twin} {
+		d.wantHealthy()
+	}
+}
+
+// The log was written anew after the backup, and then nothing more was written.
+func TestADatabaseThatWasRestoredFromBeforeACompaction(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.writeBatches(6, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	settle(a, b)
+	clock := newTestClock(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.compactNext()
+	quietDown(clock, a, b)
+	old := a.id()
+	a.restore(backup)
+	a.open()
+	clock.give(a)
+	settle(a, b)
+	a.wantHealthy()
+	if a.id() != old {
+		t.Error("it has become another device, though nothing is missing")
+	}
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments stand", n)
+	}
+	wantQuiet(t, a, b)
+}
