@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +107,38 @@ func TestAReaderInTheMiddleOfARange(t *testing.T) {
 	wantSame(t, []*testDevice{a, b})
 	a.wantHealthy()
 	b.wantHealthy()
+}
+
+// What a range took the place of stays while the range is gone from the folder, and
+// perhaps can't be made again.
+func TestARangeIsGoneBeforeItsRun(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	a.compactNext()
+	a.sync()
+	a.sync()
+	if n := len(a.segments()); n != 4 {
+		t.Fatalf("%d segments stand, want a range and its run", n)
+	}
+	for _, path := range a.segments() {
+		if strings.HasSuffix(path, "-0001.seg") {
+			must(t, os.Remove(path))
+		}
+	}
+	_, err := a.syncer.handle.conn.Exec(t.Context(), "UPDATE item SET name = 'altered' WHERE id = '1'") // as capture does not see it
+	must(t, err)
+	for range 3 {
+		clock.pass(graceTime)
+		_ = a.trySync()
+	}
+	late := newTestDevice(t, itemSchema)
+	late.join(a.folder, a.invite())
+	late.sync()
+	late.wantValue("3", "SELECT count(*) FROM item")
+	late.wantHealthy()
 }
 
 func TestPlan(t *testing.T) {

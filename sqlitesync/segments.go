@@ -124,8 +124,12 @@ func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 
 // sweep removes the files of segments that ranges took the place of, once they
 // have stood beside these for a time of grace. What has overruled a change that
-// a range leaves out may be a change of this device, and must be out first.
+// a range leaves out may be a change of this device, and must be out first; and
+// nothing goes while something is gone that should stand, such as the range.
 func (s *Syncer) sweep(ctx context.Context, f *folder.Folder) error {
+	if len(s.vanished) > 0 {
+		return nil
+	}
 	pending, err := s.ownSegments(ctx, "NULL", fmt.Sprintf("state = %d", segmentPending), 0)
 	if err != nil || len(pending) > 0 {
 		return err
