@@ -141,19 +141,35 @@ func (db *Database) understands(ctx context.Context, trigger trigger) (bool, err
 // happened. The mark of a Capture is a table, because VACUUM leaves tables in
 // their order.
 func (db *Database) noteRebuilt(ctx context.Context) error {
-	const newer = `FROM sqlite_schema s WHERE type = 'table' AND s.name NOT GLOB 'sqlitesync_*'
-		AND s.rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_captured'), 0)`
-	var found bool
-	if err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 "+newer+")", nil, &found); err != nil || !found {
+	newer, err := db.newTables(ctx)
+	if err != nil || newer == nil {
 		return err
 	}
-	// Those that do not take part now are marked too. SQLite's lower is CanonicalName.
-	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables AS t SET rebuilt = 1 WHERE EXISTS (SELECT 1 "+newer+
-		` AND substr(t.name, 1, length(replace(s.name, '"', '""')) + 4) = '"' || replace(lower(s.name), '"', '""') || '" (')`)
-	if err != nil {
-		return err
+	for _, name := range newer { // those that do not take part now are marked too
+		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE substr(name, 1, length(?1)) = ?1", Quote(CanonicalName(name))+" (")
+		if err != nil {
+			return err
+		}
 	}
 	return db.Conn.Script(ctx, "DROP TABLE IF EXISTS sqlitesync_captured; CREATE TABLE sqlitesync_captured (done)")
+}
+
+// newTables returns the names of the app's tables that are newer than the mark.
+func (db *Database) newTables(ctx context.Context) (names []string, err error) {
+	rows, err := db.Conn.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*'
+		AND rowid > coalesce((SELECT rowid FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_captured'), 0)`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
 }
 
 // Release drops the triggers that would stand in the way of a migration,

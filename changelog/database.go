@@ -36,6 +36,7 @@ type Database struct {
 	Stale []Stale
 
 	byName  map[string]*Table // by canonical name
+	texts   map[string]string // what readTables has read of definitionTexts
 	byID    map[DeviceID]int64
 	devices map[int64]DeviceID
 	shapes  map[int64]*Shape
@@ -206,10 +207,15 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 // unique ones, and those that compute something. So does whether the parents
 // of its foreign keys take part. Parents come before their children.
 func (db *Database) Unsettled(ctx context.Context) (tables []*Table, err error) {
+	definitions, err := db.definitions(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, table := range db.parentsFirst() {
 		var settled string
-		if table.definition, err = db.definition(ctx, table); err != nil {
-			return nil, err
+		table.definition = definitions[CanonicalName(table.Name)]
+		for _, r := range table.References {
+			table.definition += fmt.Sprintf(";%s %t", r.ID(), r.Parent != nil)
 		}
 		err = db.Conn.Get(ctx, "SELECT definition FROM sqlitesync_tables WHERE number = ?", []any{table.Number}, &settled)
 		if err != nil {
@@ -230,14 +236,27 @@ func (db *Database) parentsFirst() (tables []*Table) {
 	return tables
 }
 
-func (db *Database) definition(ctx context.Context, table *Table) (text string, err error) {
-	err = db.Conn.Get(ctx, `SELECT coalesce(group_concat(sql, ';'), '') FROM (SELECT sql FROM sqlite_schema
-		WHERE tbl_name = ? COLLATE NOCASE AND (type = 'table' OR type = 'index' AND
-			(sql LIKE 'CREATE UNIQUE%' OR sql LIKE '%(%(%' OR sql LIKE '%)%WHERE%' OR sql LIKE '%->%' OR sql LIKE '%||%')) ORDER BY type, name)`, []any{table.Name}, &text)
-	for _, r := range table.References {
-		text += fmt.Sprintf(";%s %t", r.ID(), r.Parent != nil)
+// definitions returns the texts of the app's tables, and of their indexes that
+// count, by the canonical name of the table.
+func (db *Database) definitions(ctx context.Context) (map[string]string, error) {
+	rows, err := db.Conn.Query(ctx, `SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'table' OR type = 'index' AND
+		(sql LIKE 'CREATE UNIQUE%' OR sql LIKE '%(%(%' OR sql LIKE '%)%WHERE%' OR sql LIKE '%->%' OR sql LIKE '%||%') ORDER BY type, name`)
+	if err != nil {
+		return nil, err
 	}
-	return text, err
+	defer rows.Close()
+	definitions := make(map[string]string)
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, err
+		}
+		if name = CanonicalName(name); definitions[name] != "" {
+			text = definitions[name] + ";" + text
+		}
+		definitions[name] = text
+	}
+	return definitions, rows.Err()
 }
 
 // SetSettled notes that all that is kept of a table was looked at with the
@@ -311,9 +330,29 @@ func listTables(ctx context.Context, c *Conn) (entries []tableEntry, err error) 
 	return entries, rows.Err()
 }
 
+// definitionTexts returns the texts of all tables and indexes, by canonical name.
+// They are read at once: sqlite_schema has no index, so that looking for them one
+// by one takes minutes with thousands of tables.
+func definitionTexts(ctx context.Context, c *Conn) (map[string]string, error) {
+	rows, err := c.Query(ctx, "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql IS NOT NULL")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	texts := make(map[string]string)
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, err
+		}
+		texts[CanonicalName(name)] = text
+	}
+	return texts, rows.Err()
+}
+
 // read reads the table's definition. It says why, if nothing can be merged into
 // it; the table is nil if it can't take part at all.
-func (e tableEntry) read(ctx context.Context, c *Conn) (*Table, Unsynced, error) {
+func (e tableEntry) read(ctx context.Context, c *Conn, texts map[string]string) (*Table, Unsynced, error) {
 	switch e.kind {
 	case "view":
 		return nil, Unsynced{e.name, "it is a view", "sync the tables that it shows"}, nil
@@ -322,7 +361,7 @@ func (e tableEntry) read(ctx context.Context, c *Conn) (*Table, Unsynced, error)
 	case "shadow":
 		return nil, Unsynced{e.name, "it belongs to a virtual table", "sync the table that the virtual table indexes"}, nil
 	}
-	table, unsynced, err := readTable(ctx, c, e.name, e.strict)
+	table, unsynced, err := readTable(ctx, c, e.name, e.strict, texts)
 	if err != nil {
 		err = fmt.Errorf("table %q: %w", e.name, err)
 	}
@@ -340,6 +379,9 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
+	if db.texts, err = definitionTexts(ctx, db.Conn); err != nil {
+		return err
+	}
 	if version != db.version { // the trigger may be another one
 		db.silent = make(map[string]bool)
 	}
@@ -355,7 +397,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 			others[canonical] = true
 			continue
 		}
-		table, unsynced, err := e.read(ctx, db.Conn)
+		table, unsynced, err := e.read(ctx, db.Conn, db.texts)
 		if err != nil {
 			return err
 		}

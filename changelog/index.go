@@ -2,7 +2,6 @@ package changelog
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,17 +64,15 @@ type Term struct {
 // indexRow is a column of an index as SQLite lists them.
 type indexRow struct {
 	index, origin string
-	text          sql.NullString // of CREATE INDEX
-	position      int            // of the column in the table, -2 for an expression
+	position      int // of the column in the table, -2 for an expression
 	term          int
 	collation     string
 }
 
 // readIndexes fills in table.Unique and the collations of table.Key.
-func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow) (reason, hint string, err error) {
-	rows, err := c.Query(ctx, `SELECT l.name, l.origin, s.sql, x.cid, x.seqno, x.coll
+func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow, texts map[string]string) (reason, hint string, err error) {
+	rows, err := c.Query(ctx, `SELECT l.name, l.origin, x.cid, x.seqno, x.coll
 		FROM pragma_index_list(?, 'main') l, pragma_index_xinfo(l.name, 'main') x
-		LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = l.name
 		WHERE l."unique" AND x.key ORDER BY l.seq, x.seqno`, table.Name)
 	if err != nil {
 		return "", "", err
@@ -84,7 +81,7 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 	var found []indexRow
 	for rows.Next() {
 		var row indexRow
-		if err := rows.Scan(&row.index, &row.origin, &row.text, &row.position, &row.term, &row.collation); err != nil {
+		if err := rows.Scan(&row.index, &row.origin, &row.position, &row.term, &row.collation); err != nil {
 			return "", "", err
 		}
 		found = append(found, row)
@@ -105,7 +102,7 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 			key.Collation, key.index = row.collation, row.collation
 			continue
 		}
-		terms, where := parseList(row.text.String)
+		terms, where := parseList(texts[CanonicalName(row.index)])
 		if i == 0 || found[i-1].index != row.index {
 			table.Unique = append(table.Unique, Unique{Condition: strings.Join(literals(where, columns), "")})
 		}

@@ -66,7 +66,7 @@ func (db *Database) goneTables(ctx context.Context, present map[string]presentTr
 		carried[trigger.number] = true
 	}
 	rows, err := db.Conn.Query(ctx, `SELECT number, name FROM sqlitesync_tables t WHERE name GLOB '"*'
-		AND EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_clock_' || t.number)`)
+		AND 'sqlitesync_clock_' || t.number IN (SELECT name FROM sqlite_schema WHERE type = 'table')`)
 	if err != nil {
 		return nil, err
 	}

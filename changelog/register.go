@@ -188,10 +188,8 @@ func (db *Database) copyClocks(ctx context.Context, table *Table, namesake int64
 // the table needs.
 func (db *Database) makeClocks(ctx context.Context, table *Table, stale *Stale) error {
 	var columns int
-	var clocks *string
-	err := db.Conn.Get(ctx, `SELECT (SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'),
-		(SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?)`,
-		[]any{fmt.Sprintf("sqlitesync_clock_%d", table.Number)}, &columns, &clocks)
+	clocks := db.texts[fmt.Sprintf("sqlitesync_clock_%d", table.Number)]
+	err := db.Conn.Get(ctx, "SELECT count(*) FROM pragma_table_info('sqlitesync_log') WHERE name GLOB 'k[0-9]*'", nil, &columns)
 	if err != nil {
 		return err
 	}
@@ -202,9 +200,9 @@ func (db *Database) makeClocks(ctx context.Context, table *Table, stale *Stale) 
 	}
 	definition := clockDefinition(table)
 	switch {
-	case clocks != nil && *clocks == definition:
+	case clocks == definition:
 		return nil
-	case clocks != nil && keyTypes.ReplaceAllString(*clocks, "") == keyTypes.ReplaceAllString(definition, ""):
+	case clocks != "" && keyTypes.ReplaceAllString(clocks, "") == keyTypes.ReplaceAllString(definition, ""):
 		// Keys that are equal now are one row, whose newest change the logs know.
 		stale.Renamed = true
 		script := fmt.Sprintf(`ALTER TABLE sqlitesync_clock_%[1]d RENAME TO sqlitesync_clocks_before;

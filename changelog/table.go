@@ -82,14 +82,15 @@ type columnRow struct {
 	generation     []string // what a generated column is made of, in SQL
 }
 
-// readTable reads the definition of the table name. A reason that is not empty
+// readTable reads the definition of the table name, given those that
+// definitionTexts has read. A reason that is not empty
 // says why the table, which is nil then, can't be synced, or why nothing can be
 // merged into it.
-func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, Unsynced, error) {
+func readTable(ctx context.Context, c *Conn, name string, strict bool, texts map[string]string) (*Table, Unsynced, error) {
 	refuse := func(reason, hint string) (*Table, Unsynced, error) {
 		return nil, Unsynced{Table: name, Reason: reason, Hint: hint}, nil
 	}
-	columns, err := readColumns(ctx, c, name)
+	columns, err := readColumns(ctx, c, name, texts)
 	if err != nil {
 		return nil, Unsynced{}, err
 	}
@@ -128,7 +129,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool) (*Table, 
 		table.Key = append(table.Key, keys[i])
 		keyNames = append(keyNames, keys[i].Name)
 	}
-	if reason, hint, err := readIndexes(ctx, c, table, columns); err != nil || reason != "" {
+	if reason, hint, err := readIndexes(ctx, c, table, columns, texts); err != nil || reason != "" {
 		if err != nil {
 			return nil, Unsynced{}, err
 		}
@@ -196,7 +197,7 @@ func tryWrites(ctx context.Context, c *Conn, table *Table) error {
 	return errors.Join(errs...)
 }
 
-func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error) {
+func readColumns(ctx context.Context, c *Conn, table string, texts map[string]string) ([]columnRow, error) {
 	rows, err := c.Query(ctx, `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid`, table)
 	if err != nil {
 		return nil, err
@@ -213,10 +214,7 @@ func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	rows.Close()
-	var text string
-	err = c.Get(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", []any{table}, &text)
-	definitions, _ := parseList(text)
+	definitions, _ := parseList(texts[CanonicalName(table)])
 	for i := range columns {
 		if columns[i].hidden == 0 {
 			continue
@@ -228,7 +226,7 @@ func readColumns(ctx context.Context, c *Conn, table string) ([]columnRow, error
 			columns[i].generation = definitions[at][1:]
 		}
 	}
-	return columns, err
+	return columns, nil
 }
 
 // maxName is FORMAT.md's limit for the name of a table or column.

@@ -44,8 +44,8 @@ func (db *Database) weigh(ctx context.Context, table int64, device DeviceID, wei
 // clockTables returns the numbers of all tables that have clocks, those that are
 // gone too.
 func (db *Database) clockTables(ctx context.Context) (numbers []int64, err error) {
-	rows, err := db.Conn.Query(ctx, `SELECT number FROM sqlitesync_tables WHERE EXISTS
-		(SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlitesync_clock_' || number) ORDER BY number`)
+	rows, err := db.Conn.Query(ctx, `SELECT number FROM sqlitesync_tables WHERE 'sqlitesync_clock_' || number
+		IN (SELECT name FROM sqlite_schema WHERE type = 'table') ORDER BY number`)
 	if err != nil {
 		return nil, err
 	}
