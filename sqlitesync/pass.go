@@ -105,7 +105,12 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 		p.add(published)
 		return
 	}
-	complete, err := s.pull(ctx, f, p)
+	last := s.options.wall()
+	complete, err := s.pull(ctx, f, p, func() {
+		if now := s.options.wall(); published == nil && now.Sub(last) >= maxFlushDelay {
+			published, last = s.publish(ctx, f), now // an edit does not wait for a year to be read
+		}
+	})
 	if err != nil {
 		p.add(fault("merge", err, hintMerge))
 	}

@@ -3,6 +3,8 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,5 +48,40 @@ func TestProgress(t *testing.T) {
 	}
 	if p := b.syncer.Status().Progress; p != (Progress{}) {
 		t.Errorf("progress %+v when nothing is done", p)
+	}
+}
+
+// A device that reads a long log publishes what its app writes meanwhile, and does not wait until it has read all.
+func TestEditsDoNotWaitForALongLog(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	now := time.Now()
+	b.syncer.options.wall = func() time.Time { // of a slow machine
+		now = now.Add(maxFlushDelay)
+		return now
+	}
+	var steps []string
+	b.syncer.options.steps = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "open 0") {
+			if len(steps) == 5 {
+				b.exec("INSERT INTO item VALUES ('mine', 'y', 1)")
+			}
+			steps = append(steps, "read")
+		}
+		if strings.HasPrefix(step, "link") && strings.Contains(step, ".seg") {
+			steps = append(steps, "published")
+		}
+		return perform()
+	}
+	b.sync()
+	published, read := slices.Index(steps, "published"), 0
+	for _, step := range steps[max(0, published):] {
+		if step == "read" {
+			read++
+		}
+	}
+	if published < 0 || read < 10 {
+		t.Errorf("published at step %d, and read %d files after it: %v", published, read, steps)
 	}
 }

@@ -37,8 +37,9 @@ type waits map[DeviceID]Waiting
 // reaches without a gap. What is wrong with one device's files does not keep
 // others from being read.
 //
-// It reports whether all that the folder holds of other members was merged.
-func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (complete bool, err error) {
+// It calls meanwhile after each step, and reports whether all that the folder
+// holds of other members was merged.
+func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwhile func()) (complete bool, err error) {
 	s.pulling = time.Now()
 	readings, err := s.list(ctx, f, p)
 	if err != nil {
@@ -74,6 +75,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems) (compl
 				}
 				progress = true
 				s.tell(func() int { return behind(readings) })
+				meanwhile()
 			}
 		}
 	}
