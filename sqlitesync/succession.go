@@ -94,10 +94,15 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 // have in common, as far as can be seen, the tail after it, and the batches that
 // come after it here.
 func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, tail crypto.Tail, unsent []ownSegment, err error) {
-	segments, err := s.ownSegments(ctx, "NULL", "replaced IS NULL", 0)
+	all, err := s.ownSegments(ctx, "NULL", "replaced IS NULL", 0)
 	if err != nil {
 		return 0, tail, nil, err
 	}
+	segments := slices.DeleteFunc(slices.Clone(all), func(own ownSegment) bool { // a range that was to take the place of others
+		return own.state == segmentPending && slices.ContainsFunc(all, func(other ownSegment) bool {
+			return other.name != own.name && own.name.First <= other.name.First && other.name.Last <= own.name.Last
+		})
+	})
 	for i := range segments {
 		own := &segments[i]
 		if own.state == segmentPending || f != nil && s.forked(f, own) {
@@ -173,23 +178,42 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 			return err
 		}
 	}
-	for _, own := range unsent {
-		if err := s.sendBatchAgain(ctx, old, own); err != nil {
+	for len(unsent) > 0 {
+		n, rows, size := 0, 0, 0
+		for n < len(unsent) && (n == 0 || rows < maxRun && size < maxBody) {
+			rows, size, n = rows+unsent[n].rows, size+unsent[n].size, n+1
+		}
+		if err := s.sendBatchesAgain(ctx, old, unsent[:n]); err != nil {
 			return err
 		}
+		unsent = unsent[n:]
 	}
 	return nil
 }
 
-func (s *Syncer) sendBatchAgain(ctx context.Context, old changelog.DeviceID, own ownSegment) error {
-	var changes []changelog.Change
-	err := merge.Live(ctx, s.db, old, own.name.First, own.name.Last, own.baseline > 0, func(c changelog.Change) error {
-		changes = append(changes, c)
+// sendBatchesAgain is sendAgain for as many batches as are good to have in memory.
+func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
+	baseline := slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 })
+	met := make(map[string]int)
+	var batches [][]changelog.Change // a batch has a row once
+	err := merge.Live(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline, func(c changelog.Change) error {
+		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity())
+		n := met[row]
+		if met[row]++; n == len(batches) {
+			batches = append(batches, nil)
+		}
+		batches[n] = append(batches[n], c)
 		return nil
 	})
-	if err != nil || len(changes) == 0 {
-		return err
+	for _, changes := range batches {
+		if err == nil {
+			err = s.sendChangesAgain(ctx, changes)
+		}
 	}
+	return err
+}
+
+func (s *Syncer) sendChangesAgain(ctx context.Context, changes []changelog.Change) error {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
 		return err

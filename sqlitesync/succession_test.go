@@ -2,6 +2,8 @@ package sqlitesync
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -304,4 +306,60 @@ func TestADatabaseThatWasRestoredFromBeforeACompaction(t *testing.T) {
 		t.Errorf("%d segments stand", n)
 	}
 	wantQuiet(t, a, b)
+}
+
+// The backup was made when a range was about to go out, which has several changes
+// of one row.
+func TestADatabaseThatWasRestoredWithARangeInTheOutbox(t *testing.T) {
+	t.Parallel()
+	for _, refilled := range []bool{false, true} {
+		t.Run(fmt.Sprint("refilled=", refilled), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			a.exec("INSERT INTO item VALUES ('1', 'x', 1), ('2', 'y', 1)")
+			settle(a, b)
+			for _, d := range []*testDevice{a, b} {
+				must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+					_, err := db.ExecContext(ctx, "ALTER TABLE item ADD COLUMN more TEXT DEFAULT 'd'; UPDATE item SET more = 'migrated' WHERE id = '1'")
+					return err
+				}))
+			}
+			settle(a, b)
+			a.sync()
+			f, err := a.syncer.openFolder()
+			must(t, err)
+			a.compactNext()
+			must(t, a.syncer.compact(t.Context(), f))
+			if refilled {
+				a.sync()
+				a.sync()
+				for _, path := range a.segments() {
+					must(t, os.Remove(path))
+				}
+				_ = a.trySync()
+				clock.pass(vanishedTime)
+				var p problems
+				must(t, a.syncer.confirm(t.Context(), f, &p))
+			}
+			must(t, f.Close())
+			a.wantValue("1", "SELECT count(*) FROM sqlitesync_segments WHERE state = 0")
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			a.exec("VACUUM INTO ?", backup)
+			a.exec("INSERT INTO item VALUES ('3', 'after', 1, 'the backup')")
+			settle(a, b)
+			a.restore(backup)
+			a.open()
+			settle(a, b)
+			settle(a, b)
+			a.wantValue("3", "SELECT count(*) FROM item")
+			a.wantValue("migrated", "SELECT more FROM item WHERE id = '1'")
+			wantSame(t, []*testDevice{a, b})
+			a.wantHealthy()
+			b.wantHealthy()
+			if !refilled {
+				a.wantValue("0", "SELECT count(*) FROM sqlitesync_segments")
+			}
+		})
+	}
 }
