@@ -70,19 +70,19 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	runs := plan(weigh(live, weights))
 	last.segments, last.rows = len(live), rows
-	for i, run := range runs {
-		if i == maxRuns {
-			last.segments, last.rows = 0, 0 // the next pass goes on
+	rewritten := 0
+	for _, run := range plan(weigh(live, weights)) {
+		if rewritten == maxRuns {
+			*last = compaction{} // the next pass goes on
 			break
 		}
+		before := *last
 		if err := s.rewrite(ctx, f, run); err != nil {
 			return err
 		}
-		last.segments++
-		for _, u := range run {
-			last.segments, last.rows = last.segments-len(u.segments), last.rows-(u.rows-u.live)
+		if *last != before {
+			rewritten++
 		}
 	}
 	return nil

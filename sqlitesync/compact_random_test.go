@@ -195,7 +195,7 @@ func (run *logsRun) lose(i int) {
 	}
 	run.sync(i)
 	run.sync(i)
-	lost := d.rows2("SELECT name FROM sqlitesync_segments WHERE state = 2 AND replaced IS NULL AND lost < 2")
+	lost := d.column("SELECT name FROM sqlitesync_segments WHERE state = 2 AND replaced IS NULL AND lost < 2")
 	for _, name := range lost {
 		if run.IntN(3) == 0 {
 			run.note(i, "lose %s", name)
@@ -237,19 +237,4 @@ func (run *logsRun) restore(i int) {
 		run.sync(i)
 		run.clock.pass(vanishedTime)
 	}
-}
-
-// rows2 returns the first column of a query.
-func (d *testDevice) rows2(query string) (found []string) {
-	d.tb.Helper()
-	rows, err := d.db.Query(query)
-	must(d.tb, err)
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		must(d.tb, rows.Scan(&text))
-		found = append(found, text)
-	}
-	must(d.tb, rows.Err())
-	return found
 }

@@ -141,6 +141,22 @@ func TestARangeIsGoneBeforeItsRun(t *testing.T) {
 	late.wantHealthy()
 }
 
+// What can't be read is not looked at again at every pass.
+func TestALogThatCannotBeWrittenAnew(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	for _, path := range a.segments() {
+		must(t, os.Truncate(path, 100))
+	}
+	a.compactNext()
+	a.sync()
+	if got := a.syncer.compaction; got != (compaction{20, 20}) {
+		t.Errorf("%+v is what the next pass compares with", got)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	// A unit per letter: its size, and how much of it counts.
 	segments := func(sizes ...int) (units []unit) {

@@ -142,6 +142,8 @@ func (s *Syncer) addRange(ctx context.Context, r *compactedRange) error {
 		return nil
 	}
 	s.log.Debug("a part of the log is written anew", "first", r.first, "last", r.last, "segments", len(r.segments), "before", r.rows, "after", len(r.changes))
+	s.compaction.segments -= len(r.segments) - 1
+	s.compaction.rows -= r.rows - len(r.changes)
 	return s.sealRange(ctx, r, ownSegment{combined: max(0, len(r.changes)-r.live)})
 }
 

@@ -304,3 +304,18 @@ func tick() {
 
 // segmentName returns the file name of a device's batch.
 func segmentName(batch uint64) string { return folder.SegmentName{First: batch, Last: batch}.String() }
+
+// column returns the first column of a query.
+func (d *testDevice) column(query string) (found []string) {
+	d.tb.Helper()
+	rows, err := d.db.Query(query)
+	must(d.tb, err)
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		must(d.tb, rows.Scan(&text))
+		found = append(found, text)
+	}
+	must(d.tb, rows.Err())
+	return found
+}

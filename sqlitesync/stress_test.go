@@ -21,7 +21,8 @@ var (
 // TestStress lets three devices do at random what apps do: write through
 // references, unique values, triggers and a full-text index, in transactions and
 // savepoints that they roll back too, change the schema one by one, with Migrate
-// and without, leave a table out for a while, break passes off, restart, VACUUM.
+// and without, leave a table out for a while, break passes off, restart, VACUUM,
+// write their logs anew, lose parts of them, are restored from backups.
 // In the end all show the same, and a fourth one that joins does too; the rows of
 // the diary, which only the device writes that made them, are what it wrote last.
 //
@@ -56,6 +57,7 @@ type stressDevice struct {
 	// so what is deleted now comes back.
 	rebuilt bool
 	left    bool // the diary is left out
+	backup  *stressBackup
 }
 
 // stressPage is a row of the diary.
@@ -64,6 +66,7 @@ type stressPage struct{ body, slug string }
 type stressRun struct {
 	t *testing.T
 	*rand.Rand
+	clock      *testClock
 	actions    map[string]string // of the foreign keys, by table and column
 	migrations []stressMigration // each device runs them in this order
 	devices    []*stressDevice
@@ -80,6 +83,7 @@ func (run *stressRun) note(d *stressDevice, format string, args ...any) {
 // all runs everything with one seed.
 func (run *stressRun) all(seed uint64) {
 	run.choose()
+	run.clock = newTestClock()
 	for n := range 3 {
 		run.devices = append(run.devices, run.newDevice(n, n < 2 || seed%3 > 0))
 	}
@@ -112,15 +116,9 @@ func (run *stressRun) all(seed uint64) {
 func (run *stressRun) newDevice(n int, enforced bool) *stressDevice {
 	d := &stressDevice{testDevice: newTestDevice(run.t, run.schema()), n: n, enforced: enforced, diary: make(map[string]stressPage)}
 	d.options.Exclude = stressLocal
+	run.clock.give(d.testDevice)
 	must(run.t, d.db.Close())
-	open := func(pragma string) *sql.DB {
-		db, err := sql.Open("sqlite", dataSource(d.path, "busy_timeout(5000)", fmt.Sprintf("foreign_keys(%t)", enforced), pragma))
-		must(run.t, err)
-		db.SetMaxOpenConns(1) // so that BEGIN and COMMIT may be statements like any other
-		return db
-	}
-	d.db, d.other = open("recursive_triggers(1)"), open("recursive_triggers(0)")
-	run.t.Cleanup(func() { d.other.Close() })
+	run.handles(d)
 	if n == 0 {
 		d.create(run.t.TempDir())
 	} else {
@@ -129,9 +127,21 @@ func (run *stressRun) newDevice(n int, enforced bool) *stressDevice {
 	return d
 }
 
+// handles opens the handles of the app and of the other program.
+func (run *stressRun) handles(d *stressDevice) {
+	open := func(pragma string) *sql.DB {
+		db, err := sql.Open("sqlite", dataSource(d.path, "busy_timeout(5000)", fmt.Sprintf("foreign_keys(%t)", d.enforced), pragma))
+		must(run.t, err)
+		db.SetMaxOpenConns(1) // so that BEGIN and COMMIT may be statements like any other
+		run.t.Cleanup(func() { db.Close() })
+		return db
+	}
+	d.db, d.other = open("recursive_triggers(1)"), open("recursive_triggers(0)")
+}
+
 // step does one thing.
 func (run *stressRun) step(d *stressDevice) {
-	switch k := run.IntN(44); {
+	switch k := run.IntN(49); {
 	case k < 15:
 		run.write(d)
 	case k < 19:
@@ -162,6 +172,16 @@ func (run *stressRun) step(d *stressDevice) {
 		script := run.migration(d, run.migrations[d.version], true)
 		run.note(d, "rolled back: %s", script)
 		run.alone(d, "BEGIN; "+script+"ROLLBACK")
+	case k >= 44 && k < 46:
+		run.note(d, "compact")
+		d.compactNext()
+		run.sync(d)
+	case k == 46:
+		run.lose(d)
+	case k == 47:
+		run.backUp(d)
+	case k == 48:
+		run.restore(d)
 	}
 }
 
