@@ -55,22 +55,24 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	rows := 0
+	var now compaction // of what can be written anew: the rest is the next pass's
 	for _, own := range live {
-		if own.name.Generation > 0 && own.state != segmentFound {
+		switch {
+		case own.state == segmentFound:
+			now.segments, now.rows = now.segments+1, now.rows+own.rows
+		case own.name.Generation > 0:
 			return nil // what was made last is not through yet
 		}
-		rows += own.rows
 	}
 	last := &s.compaction
-	if len(live) <= max(maxLive, last.segments+maxLive/2) && rows <= 2*last.rows+1000 {
+	if now.segments <= max(maxLive, last.segments+maxLive/2) && now.rows <= 2*last.rows+1000 {
 		return nil
 	}
 	weights, err := s.db.Weigh(ctx, s.self())
 	if err != nil {
 		return err
 	}
-	last.segments, last.rows = len(live), rows
+	*last = now
 	rewritten := 0
 	for _, run := range plan(weigh(live, weights)) {
 		if rewritten == maxRuns {

@@ -141,6 +141,21 @@ func TestARangeIsGoneBeforeItsRun(t *testing.T) {
 	late.wantHealthy()
 }
 
+// Much that is published at once is written anew when it has been found.
+func TestManySegmentsAtOnce(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	for i := range maxLive + maxLive/4 {
+		a.exec("INSERT INTO item VALUES (?, 'x', 1)", fmt.Sprint(i))
+		must(t, a.syncer.prepare(t.Context()))
+	}
+	quietDown(clock, a)
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments stand at rest", n)
+	}
+}
+
 // What can't be read is not looked at again at every pass.
 func TestALogThatCannotBeWrittenAnew(t *testing.T) {
 	a := newTestDevice(t, itemSchema)
