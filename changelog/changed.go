@@ -31,6 +31,7 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 		}
 		table.renamed = search.renamed
 	}
+	edit.renamed = table.renamed
 	for _, column := range gained {
 		i, _ := slices.BinarySearch(table.Put.Columns, column)
 		if !Equal(row.Values[i], table.Columns[i].Default) {
@@ -42,8 +43,10 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 
 // FormerName returns what a column was called before, as far as rows that
 // Pending has read show it: the same if they do not.
-func (t *Table) FormerName(column string) string {
-	for former, name := range t.renamed {
+func (t *Table) FormerName(column string) string { return formerName(t.renamed, column) }
+
+func formerName(renamed map[string]string, column string) string {
+	for former, name := range renamed {
 		if name == column {
 			return former
 		}

@@ -19,7 +19,13 @@ type Edit struct {
 	// Held: nobody wrote the row, which does not show. Others are to hear of it
 	// by the new names of its table, or columns. The change has no values yet.
 	Held bool
+
+	renamed map[string]string // the new names of columns of the row, by the old ones
 }
+
+// FormerName returns what a column that the edit tells of was called when the
+// row was known last: the same if that is not known.
+func (e *Edit) FormerName(column string) string { return formerName(e.renamed, column) }
 
 // Origin says how an edit came to be known.
 type Origin int

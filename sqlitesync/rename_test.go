@@ -446,3 +446,51 @@ func TestAColumnThatNobodyHasSetIsNotSaved(t *testing.T) {
 	wantEverywhere("x3 new2 z1", "SELECT group_concat(w || n, ' ') FROM t", a, b)
 	wantQuiet(t, a, b)
 }
+
+// What came for columns that a table does not have yet, it did not show: a column that is renamed is dated behind the value
+// that it had, not behind those.
+func TestARenamedColumnIsDatedBehindItsOwnValue(t *testing.T) {
+	t.Parallel()
+	const rename, again = "ALTER TABLE t RENAME COLUMN v TO w", "ALTER TABLE t RENAME COLUMN w TO x"
+	for _, test := range []struct {
+		name         string
+		there        []string // what the author does after it has renamed the column, and shown that to the other device
+		here         []string // what the other one does then
+		column, want string
+	}{
+		{"a column is added", []string{"UPDATE t SET w = 'new'", "ALTER TABLE t ADD COLUMN mood; UPDATE t SET mood = 1"},
+			[]string{rename, "ALTER TABLE t ADD COLUMN mood"}, "w", "new"},
+		{"a column is added, and the key renamed", []string{"UPDATE t SET w = 'new'", "ALTER TABLE t ADD COLUMN mood; UPDATE t SET mood = 1", "ALTER TABLE t RENAME COLUMN id TO key"},
+			[]string{rename + "; ALTER TABLE t RENAME COLUMN id TO key; ALTER TABLE t ADD COLUMN mood"}, "w", "new"},
+		{"the column is renamed twice", []string{"UPDATE t SET w = 'new'", again, "UPDATE t SET x = 'newer'"}, []string{rename, again}, "x", "newer"},
+		{"the column is renamed twice, at once", []string{"UPDATE t SET w = 'new'", again, "UPDATE t SET x = 'newer'"}, []string{rename + ";" + again}, "x", "newer"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+			a.exec("INSERT INTO t VALUES ('1', 'old', 1)")
+			settle(a, b)
+			a.exec(rename)
+			settle(a, b)
+			for _, step := range test.there {
+				if strings.HasPrefix(step, "UPDATE") {
+					tick()
+					a.exec(step)
+				} else {
+					must(t, a.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+						_, err := db.ExecContext(ctx, step)
+						return err
+					}))
+				}
+				settle(a, b)
+			}
+			for _, step := range test.here {
+				b.exec(step)
+				settle(b, a)
+			}
+			settle(b, a)
+			wantEverywhere(test.want+"1", "SELECT "+test.column+" || n FROM t", a, b)
+			wantQuiet(t, a, b)
+		})
+	}
+}

@@ -218,13 +218,19 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 	return nil
 }
 
-// predate dates an edit just behind what the row showed.
+// predate dates an edit just behind what the row showed. What it tells of
+// renamed columns only is behind what these had.
 func predate(edit *changelog.Edit, shown []changelog.Change) {
-	time := int64(0)
+	c, time := &edit.Change, int64(0)
 	for i := range shown {
-		time = max(time, shown[i].Stamp.Time)
+		source := func(column string) bool {
+			former := edit.FormerName(column)
+			return former == column || contains(shown[i].Shape, former)
+		}
+		if c.Shape.Kind != changelog.Partial || slices.ContainsFunc(c.Shape.Columns, source) {
+			time = max(time, shown[i].Stamp.Time)
+		}
 	}
-	c := &edit.Change
 	if c.Stamp.Time = time + 1; c.Birth.Compare(c.Stamp) > 0 {
 		c.Birth = c.Stamp
 	}
@@ -243,7 +249,7 @@ func (m *merger) shownVersions(ctx context.Context, edit *changelog.Edit) ([]cha
 	}
 	return slices.DeleteFunc(versions, func(c changelog.Change) bool {
 		// What came under the table's new name before it was renamed it did not show.
-		return unforeseen(c.Shape, edit.Change.Shape, had) || c.Stamp.Compare(edit.Before.Stamp) > 0
+		return unforeseen(c.Shape, edit.Change.Shape, had) || foreign(c.Shape, had) || c.Stamp.Compare(edit.Before.Stamp) > 0
 	}), nil
 }
 
@@ -271,13 +277,18 @@ func leaveOut(edit *changelog.Edit, w Winner) {
 // the table did not have before. Other columns of the version that it does not
 // have it may have lost.
 func unforeseen(version, edit, had *changelog.Shape) bool {
-	for _, column := range version.Columns {
-		_, told := slices.BinarySearch(edit.Columns, column)
-		if _, known := slices.BinarySearch(had.Columns, column); told && !known {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(version.Columns, func(column string) bool { return contains(edit, column) && !contains(had, column) })
+}
+
+// foreign reports whether a version of a row contains columns, and none that the
+// table had.
+func foreign(version, had *changelog.Shape) bool {
+	return len(version.Columns) > 0 && !slices.ContainsFunc(version.Columns, func(column string) bool { return contains(had, column) })
+}
+
+func contains(s *changelog.Shape, column string) bool {
+	_, found := slices.BinarySearch(s.Columns, column)
+	return found
 }
 
 // unseen returns those versions of a row that the author of an edit could not

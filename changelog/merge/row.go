@@ -173,10 +173,5 @@ func (m *merger) noteUnsent(w Winner, before *changelog.Clock) {
 
 // within reports whether a table of shape all has every column that s contains.
 func within(s, all *changelog.Shape) bool {
-	for _, column := range s.Columns {
-		if _, found := slices.BinarySearch(all.Columns, column); !found {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.Columns, func(column string) bool { return !contains(all, column) })
 }
