@@ -159,7 +159,7 @@ func (a *app) showConflict(ctx context.Context, path, number string) error {
 		a.printf("  %-5s by %s, written %s: %s", side.name, author, clock(side.version.Time), text)
 	}
 	if c.Hint != "" {
-		a.printf("To bring the other row back: 'sqlitesync conflicts take %s %d --as KEY'.", path, c.ID)
+		a.printf("To bring the other row back: 'sqlitesync conflicts take %s %d --as KEY'.", word(path), c.ID)
 	}
 	return nil
 }

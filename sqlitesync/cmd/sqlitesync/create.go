@@ -78,7 +78,7 @@ func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.
 		}
 		a.printf("Created a space for %s in %s: published %s.", path, folder, plural(t.published, "change"))
 		a.printRemarks(s.Status())
-		a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", path, path)
+		a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", word(path), word(path))
 		return nil
 	})
 }
@@ -90,7 +90,7 @@ func (a *app) mustBeNew(ctx context.Context, path string) error {
 		return nil //nolint:nilerr // it is in none, or what is wrong with it shows when it is opened
 	}
 	return errors.Join(&failure{fmt.Errorf("%s is in a space already", path),
-		fmt.Sprintf("Go on with 'sqlitesync sync %s', or take sync out first with 'sqlitesync uninstall %s'.", path, path), exitAlreadySetUp}, view.Close())
+		fmt.Sprintf("Go on with 'sqlitesync sync %s', or take sync out first with 'sqlitesync uninstall %s'.", word(path), word(path)), exitAlreadySetUp}, view.Close())
 }
 
 // printRemarks says what stays on this device, and what else one should know.

@@ -24,7 +24,7 @@ func (a *app) look(ctx context.Context, path string) (*sqlitesync.View, error) {
 	view, err := sqlitesync.Look(ctx, path, a.folder, a.keyStore())
 	if errors.Is(err, sqlitesync.ErrNotSetUp) {
 		err = &failure{fmt.Errorf("%s is in no space yet", path),
-			fmt.Sprintf("Found one with 'sqlitesync create %s FOLDER', or enter one with 'sqlitesync join %s FOLDER'.", path, path), exitNotSetUp}
+			fmt.Sprintf("Found one with 'sqlitesync create %s FOLDER', or enter one with 'sqlitesync join %s FOLDER'.", word(path), word(path)), exitNotSetUp}
 	}
 	return view, err
 }

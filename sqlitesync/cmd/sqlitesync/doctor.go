@@ -143,6 +143,6 @@ func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
 		finding.Device = device
 	}
 	// NEWDB and DB differ in what stands before them, so "NEWDB" is kept.
-	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", path, "DEVICE", device, "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
+	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
 	return finding
 }

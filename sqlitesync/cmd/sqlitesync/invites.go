@@ -80,7 +80,7 @@ func (a *app) withdraw(ctx context.Context, path, id string) error {
 		}
 	}
 	if len(found) != 1 {
-		return errors.Join(usageErrorf("%s begin with %q: list them with 'sqlitesync invites %s'", plural(len(found), "open invite"), id, path), s.close())
+		return errors.Join(usageErrorf("%s begin with %q: list them with 'sqlitesync invites %s'", plural(len(found), "open invite"), id, word(path)), s.close())
 	}
 	if err := s.Withdraw(ctx, found[0].ID); err != nil {
 		return errors.Join(err, s.close())

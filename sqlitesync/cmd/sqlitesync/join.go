@@ -87,10 +87,10 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 		}
 		a.printf("Joined the space in %s: it has %s.", folder, plural(len(devices), "device"))
 		if status.Held > 0 {
-			a.printf("%s can't be shown yet, see 'sqlitesync held %s'.", plural(status.Held, "row"), path)
+			a.printf("%s can't be shown yet, see 'sqlitesync held %s'.", plural(status.Held, "row"), word(path))
 		}
 		a.printRemarks(status)
-		a.printf("Next: 'sqlitesync watch %s'.", path)
+		a.printf("Next: 'sqlitesync watch %s'.", word(path))
 		return nil
 	})
 }

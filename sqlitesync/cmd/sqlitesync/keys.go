@@ -24,7 +24,7 @@ func (a *app) keyDirectory() string {
 func (a *app) shownKeyDirectory() string {
 	switch {
 	case a.keys != "":
-		return a.keys
+		return word(a.keys)
 	case runtime.GOOS == "windows":
 		return `%AppData%\sqlitesync`
 	case runtime.GOOS == "darwin":

@@ -105,7 +105,7 @@ func (a *app) printStatus(path string, report *statusJSON, status *sqlitesync.St
 		}
 	}
 	if status.State == sqlitesync.StateFailing {
-		a.printf("What to do: 'sqlitesync doctor %s'.", path)
+		a.printf("What to do: 'sqlitesync doctor %s'.", word(path))
 	}
 	return nil
 }

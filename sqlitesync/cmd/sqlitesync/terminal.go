@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -89,6 +91,20 @@ func (a *app) printTable(heading []string, rows [][]string, none string) error {
 		fmt.Fprintf(table, "%s\n", strings.Join(row, "\t"))
 	}
 	return table.Flush()
+}
+
+// plainWord matches what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[\pL\pN._/~:@%+=,-]+$`)
+
+// word returns a path as a word of a command line, to be copied into a shell.
+func word(path string) string {
+	switch {
+	case plainWord.MatchString(path):
+		return path
+	case runtime.GOOS == "windows":
+		return `"` + path + `"`
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(path) + `"`
 }
 
 // clock returns a time as people read it, and "never" for none.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -19,6 +21,26 @@ func TestVisible(t *testing.T) {
 	} {
 		if got := visible(text); got != want {
 			t.Errorf("%q shows as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWord(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the words are those of a POSIX shell")
+	}
+	for _, path := range []string{"notes.db", "~/ü/notes-1.db", "my notes.db", `a"b\c$d` + "`e'f;g&h", "-", "two\nlines"} {
+		got := word(path)
+		if plain := plainWord.MatchString(path); plain != (got == path) {
+			t.Errorf("%q became %s", path, got)
+		}
+		if strings.HasPrefix(path, "~") {
+			continue // which the shell shall expand
+		}
+		out, err := exec.Command("sh", "-c", "printf %s "+got).Output()
+		if err != nil || string(out) != path {
+			t.Errorf("%s is %q in a shell: %v", got, out, err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (a *app) uninstall(ctx context.Context, path string, force bool) error {
 	}
 	if s := examined.Status; !force && s.Pending+s.Held > 0 {
 		return &failure{fmt.Errorf("%s has %s that the other devices have not got, and %s that no table shows", path, plural(s.Pending, "change"), plural(s.Held, "row")),
-			fmt.Sprintf("Run 'sqlitesync sync %s' and 'sqlitesync held %s' first, or say --force.", path, path), exitFailed}
+			fmt.Sprintf("Run 'sqlitesync sync %s' and 'sqlitesync held %s' first, or say --force.", word(path), word(path)), exitFailed}
 	}
 	db, err := sqlitesync.OpenDB(path)
 	if err != nil {
