@@ -125,8 +125,9 @@ type watcher struct {
 	lines   chan string // closed when its output ends
 }
 
-// patience is how long a line may be awaited before the test fails.
-const patience = 30 * time.Second
+// patience is how long a line may be awaited before the test fails: longer than
+// the poll that is the net under all that is missed.
+const patience = 90 * time.Second
 
 func watch(ts *testscript.TestScript, _ bool, args []string) {
 	// The test binary is the command, under its name in PATH.
