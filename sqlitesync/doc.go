@@ -121,12 +121,27 @@
 //
 // whose columns are as those of the views above; values are NULL for a delete.
 //
+// # What may happen to the folder, and to a database
+//
+// Nothing that becomes of the folder deletes a row. What a device has published
+// and somebody deletes it publishes again; what a lost device has written an
+// admin's device relays, after a week or when it is told to ([Syncer.Relay]). Each
+// device writes its own log anew from time to time, without what newer changes
+// overrule, so that the folder stays about as large as the rows.
+//
+// A database that was restored from a backup, or copied with its keys, goes on as a
+// new device by itself: [EventSucceeded]. One that was away for long reads what it
+// has missed while the app goes on, and tells how far it has come: [Progress].
+//
 // # Handles
 //
 // The engine uses its own handle on the same file and holds none of the app's
 // connections. The app's handle must be one of modernc.org/sqlite: two builds
 // of SQLite in one process break each other's file locks. go.mod must pin the
 // version of modernc.org/libc that modernc.org/sqlite itself requires.
+//
+// Of several processes on one database one syncs; the others get [ErrInUse], or
+// stand by until it ends ([Options].StandBy). Writes of all are captured.
 //
 // # Looking, and programs in other languages
 //
