@@ -106,8 +106,11 @@ func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *readin
 		case next.fault != nil:
 			found := Finding{Code: FindingSegmentDamaged, Device: r.device, Path: next.fault.Path, Err: next.fault,
 				Text: fmt.Sprintf("The file with batch %d of device %s can't be read: it is damaged, or has not been downloaded completely.", next.fault.Batch, r.device.Short())}
-			if errors.Is(next.fault, ErrFormat) {
+			switch {
+			case errors.Is(next.fault, ErrFormat):
 				found.Code, found.Text = FindingFormatNewer, "A newer version of sqlitesync wrote a segment."
+			case errors.Is(next.fault, folder.ErrSlow):
+				found.Code, found.Text = FindingNotDownloaded, fmt.Sprintf("The file with batch %d of device %s is a placeholder, whose content does not come.", next.fault.Batch, r.device.Short())
 			}
 			e.add(found)
 			return

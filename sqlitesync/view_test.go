@@ -252,6 +252,29 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// A file of which there is only a placeholder is told from a damaged one.
+func TestExamineAPlaceholder(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item (id) VALUES ('x')")
+	a.sync()
+	released := make(chan struct{})
+	v := b.look("")
+	v.s.slow.Patience = 50 * time.Millisecond
+	v.s.options.steps = func(step string, perform func() error) error {
+		if step == "open "+filepath.Base(a.lastSegment()) {
+			<-released
+		}
+		return perform()
+	}
+	examined, err := v.Examine(context.Background())
+	close(released)
+	must(t, err)
+	if got := codes(examined.Findings); !slices.Contains(got, FindingNotDownloaded) || slices.Contains(got, FindingSegmentDamaged) {
+		t.Errorf("found %+v", examined.Findings)
+	}
+}
+
 // What waits in a database and in the folder is counted without a pass.
 func TestExamineCounts(t *testing.T) {
 	t.Parallel()
