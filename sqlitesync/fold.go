@@ -71,9 +71,10 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 			edits[i].Change.Stamp, edits[i].Change.Birth = changes[i].Stamp, changes[i].Birth
 		}
 		// Only the last page is settled: until then the log holds writes of rows
-		// that settling could take out of sight.
+		// that settling could take out of sight. Reconcile must not meet rows that
+		// were shown since their table was renamed: they look as if they had been told.
 		local := merge.Local
-		if page.More {
+		if page.More || len(s.db.Stale) > 0 {
 			local = merge.LocalPart
 		}
 		result, err := local(ctx, s.db, edits)

@@ -494,3 +494,25 @@ func TestARenamedColumnIsDatedBehindItsOwnValue(t *testing.T) {
 		})
 	}
 }
+
+// A held row that can show just when its table takes another name is told under that all the same.
+func TestAHeldRowShowsWhenItsTableIsRenamed(t *testing.T) {
+	t.Parallel()
+	const rename = "ALTER TABLE t RENAME TO t2"
+	devices := newSpace(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, slug TEXT UNIQUE)", 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	b.exec(rename)
+	settle(devices...)
+	a.exec("INSERT INTO t VALUES ('older', '3')")
+	tick()
+	c.exec("INSERT INTO t VALUES ('newer', '3')")
+	settle(devices...)
+	a.wantValue("newer", "SELECT group_concat(id) FROM t")
+	a.exec("DELETE FROM t WHERE id = 'newer'; " + rename)
+	settle(devices...)
+	wantEverywhere("older3", "SELECT group_concat(id || slug) FROM t2", a, b)
+	c.exec(rename)
+	settle(devices...)
+	wantEverywhere("older3", "SELECT group_concat(id || slug) FROM t2", devices...)
+	wantQuiet(t, devices...)
+}
