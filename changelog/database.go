@@ -6,6 +6,7 @@ import (
 	_ "embed" // schema.sql
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -24,8 +25,9 @@ type Database struct {
 	// Components holds the tables that take part, each after those that its
 	// rows refer to.
 	Components []Component
-	// Unsynced holds what stays on this device.
-	Unsynced []Unsynced
+	// Unsynced holds what stays on this device, Refused those of it that
+	// [Selection].Tables names.
+	Unsynced, Refused []Unsynced
 	// ForeignKeys is whether this space enforces foreign keys.
 	ForeignKeys bool
 	// Local holds the foreign keys between tables that do not take part,
@@ -301,6 +303,7 @@ func (db *Database) Resettle(ctx context.Context) error {
 type Selection struct {
 	Tables  []string // nil: every table that can
 	Exclude []string
+	Strict  bool // a table in Tables that can't take part is an error
 }
 
 // ErrSchema is wrapped by errors about tables that can't take part.
@@ -368,8 +371,8 @@ func (e tableEntry) read(ctx context.Context, c *Conn, texts map[string]string) 
 	return table, unsynced, err
 }
 
-// readTables reads the app's tables and decides which take part. Tables named
-// in the selection that can't are an error, others are listed in Unsynced.
+// readTables reads the app's tables and decides which take part. Those that
+// can't are listed in Unsynced.
 func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	version, err := db.schemaVersion(ctx)
 	if err != nil {
@@ -385,7 +388,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	if version != db.version { // the trigger may be another one
 		db.silent = make(map[string]bool)
 	}
-	db.Tables, db.Unsynced, db.byName = nil, nil, make(map[string]*Table)
+	db.Tables, db.Unsynced, db.Refused, db.byName = nil, nil, nil, make(map[string]*Table)
 	asked, others := make(map[string]bool), make(map[string]bool)
 	for _, name := range selection.Tables {
 		asked[CanonicalName(name)] = true
@@ -401,11 +404,11 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		if err != nil {
 			return err
 		}
-		if unsynced.Reason != "" && asked[canonical] {
-			return fmt.Errorf("%w: %s: %s; %s", ErrSchema, unsynced.Table, unsynced.Reason, unsynced.Hint)
-		}
 		if unsynced.Reason != "" {
 			db.Unsynced = append(db.Unsynced, unsynced)
+		}
+		if unsynced.Reason != "" && asked[canonical] {
+			db.Refused = append(db.Refused, unsynced)
 		}
 		if table != nil {
 			db.Tables = append(db.Tables, table)
@@ -415,10 +418,26 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		}
 		delete(asked, canonical)
 	}
-	for name := range asked {
-		return fmt.Errorf("%w: there is no table %q, or it is excluded too", ErrSchema, name)
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		missing := Unsynced{name, "there is no such table, or it is excluded too", "make it, or do not name it"}
+		db.Unsynced, db.Refused = append(db.Unsynced, missing), append(db.Refused, missing)
+	}
+	if selection.Strict && len(db.Refused) > 0 {
+		return db.Refused[0].refusal()
 	}
 	return db.readReferences(ctx, others)
+}
+
+// RefusedErrors returns an error for each of db.Refused.
+func (db *Database) RefusedErrors() (errs []error) {
+	for _, u := range db.Refused {
+		errs = append(errs, u.refusal())
+	}
+	return errs
+}
+
+func (u Unsynced) refusal() error {
+	return fmt.Errorf("%w: %s: %s; %s", ErrSchema, u.Table, u.Reason, u.Hint)
 }
 
 // Preview returns the tables that would take part, in a database that may not

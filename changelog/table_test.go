@@ -30,7 +30,7 @@ func TestUnsyncedTables(t *testing.T) {
 			if _, err := changelog.Preview(context.Background(), d.conn, changelog.Selection{}); err != nil {
 				t.Fatal(err)
 			}
-			_, err := changelog.Preview(context.Background(), d.conn, changelog.Selection{Tables: []string{strings.ToUpper(test.name)}})
+			_, err := changelog.Preview(context.Background(), d.conn, changelog.Selection{Tables: []string{strings.ToUpper(test.name)}, Strict: true})
 			if !errors.Is(err, changelog.ErrSchema) || !strings.Contains(err.Error(), test.reason) || !strings.Contains(err.Error(), test.name) {
 				t.Errorf("the error is %v, want one that says %s", err, test.reason)
 			}
@@ -122,12 +122,20 @@ func TestSelection(t *testing.T) {
 		{"two", changelog.Selection{Tables: []string{"A", "B"}}, "B a"},
 		{"all but one", changelog.Selection{Exclude: []string{"A", "nothing of this name"}}, "B"},
 		{"some but one", changelog.Selection{Tables: []string{"a", "b"}, Exclude: []string{"b"}}, "error"},
-		{"no such table", changelog.Selection{Tables: []string{"a", "nope"}}, `there is no table "nope"`},
+		{"no such table", changelog.Selection{Tables: []string{"a", "nope"}}, "nope: there is no such table"},
 		{"a view", changelog.Selection{Tables: []string{"v"}}, "v: it is a view; sync"},
 		{"one of ours", changelog.Selection{Tables: []string{"sqlitesync_log"}}, "error"},
 		{"no key", changelog.Selection{Tables: []string{"c"}}, "c: it has no declared PRIMARY KEY; declare one"},
 	} {
+		lenient, err := changelog.Preview(context.Background(), d.conn, test.selection)
+		if err != nil {
+			t.Errorf("%s: not strict: %v", test.name, err)
+		}
+		test.selection.Strict = true
 		tables, err := changelog.Preview(context.Background(), d.conn, test.selection)
+		if err == nil && len(lenient) != len(tables) {
+			t.Errorf("%s: %d tables take part, strictly %d", test.name, len(lenient), len(tables))
+		}
 		var names []string
 		for _, table := range tables {
 			names = append(names, table.Name)

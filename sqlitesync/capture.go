@@ -12,9 +12,10 @@ import (
 	"github.com/sqlitesync/go/changelog/merge"
 )
 
-// selection returns the tables that the options leave to sync.
+// selection returns the tables that the options leave to sync. A table that they
+// name and that goes later, or loses its key, must not stop all others.
 func (s *Syncer) selection() changelog.Selection {
-	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude}
+	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude, Strict: !s.begun && !s.looking}
 }
 
 // schemaError turns the capture's refusal of a table into ours.

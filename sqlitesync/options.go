@@ -12,7 +12,8 @@ import (
 // Options holds what may be chosen. A nil *Options and the zero value work.
 type Options struct {
 	// Tables names the tables that take part; a named table that can't is an
-	// error ([ErrSchema]). Default: every table that can, the others stay on
+	// error ([ErrSchema]) of Create, Join and Open, and stands in
+	// [Status].Problems if it is dropped, or loses its key, later. Default: every table that can, the others stay on
 	// this device and are listed in [Status].Unsynced.
 	Tables []string
 	// Exclude names tables that stay on this device. A name that no table has

@@ -374,3 +374,43 @@ func TestNoWriteOfTheAppFailsDuringALargeMerge(t *testing.T) {
 		t.Error("no write came through during the merge")
 	}
 }
+
+// A table that was named and is gone, or can't be synced any more, is a problem that stops no other; it is an error of Open.
+func TestNamedTableThatIsGone(t *testing.T) {
+	t.Parallel()
+	const schema = itemSchema + "; CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL)"
+	for _, test := range []struct{ name, script, says, mend string }{
+		{"dropped", "DROP TABLE other", "no such table", "CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL)"},
+		{"without a key", "DROP TABLE other; CREATE TABLE other (id)", "PRIMARY KEY", "DROP TABLE other; CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newTestDevice(t, schema), newTestDevice(t, schema)
+			a.options.Tables = []string{"item", "other"}
+			a.create(t.TempDir())
+			b.join(a.folder, a.invite())
+			a.exec("INSERT INTO other VALUES ('o')")
+			settle(a, b)
+			a.exec(test.script + "; INSERT INTO item VALUES ('a', 'x', 1)")
+			b.exec("INSERT INTO item VALUES ('b', 'y', 1)")
+			for range 2 {
+				err := a.trySync()
+				wantIs(t, err, ErrSchema)
+				wantText(t, err, test.says)
+				b.sync()
+			}
+			wantEverywhere("a,b", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b)
+			if problems := a.syncer.Status().Problems; len(problems) != 1 {
+				t.Errorf("problems %v, want one", problems)
+			}
+			must(t, a.syncer.Close())
+			_, err := Open(t.Context(), a.db, a.folder, &a.options)
+			wantIs(t, err, ErrSchema)
+			a.exec(test.mend)
+			a.open()
+			settle(a, b)
+			a.wantHealthy()
+			wantEverywhere("o", "SELECT group_concat(id) FROM other", a, b)
+		})
+	}
+}

@@ -69,6 +69,9 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		p.add(fault("read local changes", err, "Local writes are captured all the same; the next pass tries again."))
 		return
 	}
+	for _, err := range s.db.RefusedErrors() {
+		p.add(fault("capture a table that Options.Tables names", schemaError(err), "All other tables are synced."))
+	}
 	f, err := s.openFolder()
 	if err != nil {
 		p.add(err)

@@ -61,6 +61,7 @@ type Syncer struct {
 	undone     int       // how many edits of the app it takes back
 	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
 	placed     bool      // the folder is remembered
+	begun      bool      // Create, Join or Open has done its part
 	looking    bool      // it belongs to a View, which writes nothing
 	tidied     bool      // temporary files of an earlier run are gone
 	headTime   time.Time // when this device's head was last written
@@ -159,6 +160,7 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	if err := enter(s, ctx); err != nil {
 		return err
 	}
+	s.begun = true
 	s.begin()
 	return nil
 }
