@@ -129,10 +129,11 @@ func (r *Roster) Recovery() (PublicKeys, bool) {
 	return r.graph.nodes[i].record.recovery().PublicKeys, true
 }
 
-// readers returns everybody whom an epoch is for: the members and the recovery key.
+// readers returns everybody whom an epoch is for: the members and the recovery key. Invites keep to what fits a record, but a
+// member can make itself any number of devices. Those are junior to all before them, and the most senior ones are served.
 func (r *Roster) readers() []PublicKeys {
-	readers := make([]PublicKeys, 0, len(r.members)+1)
-	for _, m := range r.members {
+	readers := make([]PublicKeys, 0, maxMembers+1)
+	for _, m := range r.members[:min(len(r.members), maxMembers)] {
 		readers = append(readers, m.Keys)
 	}
 	if recovery, ok := r.Recovery(); ok {
