@@ -7,9 +7,9 @@ import (
 )
 
 // currentEpoch finds the record whose epoch is current: of those that count and start one, and that no other such has
-// seen, the most senior author's, and of these the one with the smaller hash.
-func (r *Roster) currentEpoch() int {
-	current := -1
+// seen, one that is not exposed, if there is any; of these the most senior author's; of these the one with the smaller hash.
+func (r *Roster) currentEpoch() (current int, exposed bool) {
+	current = -1
 	var starts bitset
 	for i := range r.counts.all {
 		if len(r.graph.nodes[i].record.epochs()) > 0 {
@@ -21,16 +21,31 @@ func (r *Roster) currentEpoch() int {
 		if starts.meets(n.future) {
 			continue
 		}
+		open := r.exposes(i)
 		if current >= 0 {
 			best := &r.graph.nodes[current]
-			if best.rank.before(n.rank) || !n.rank.before(best.rank) && compareHashes(best.record.hash, n.record.hash) < 0 {
+			junior := best.rank.before(n.rank) || !n.rank.before(best.rank) && compareHashes(best.record.hash, n.record.hash) < 0
+			if open && !exposed || open == exposed && junior {
 				continue
 			}
 		}
-		current = i
+		current, exposed = i, open
 	}
-	return current
+	return current, exposed
 }
+
+// exposes reports whether a record gives the epoch that it starts to somebody who was revoked or replaced, because its
+// author did not know that. (Who knows it and does so all the same could as well hand out the key.)
+func (r *Roster) exposes(start int) bool {
+	epochs, knew := r.graph.nodes[start].record.epochs(), r.graph.nodes[start].past
+	return slices.ContainsFunc(epochs[len(epochs)-1].Wraps, func(w Wrap) bool {
+		return r.graph.takers[taking{w.Member, Reader}].meets(r.counts, knew, bitset(nil).with(start))
+	})
+}
+
+// Exposed reports whether somebody who was revoked, or a recovery code that was replaced, can open the current epoch: it was
+// started at the same time. Nothing may be sealed for it. The join that ends this is a duty of admins.
+func (r *Roster) Exposed() bool { return r.exposed }
 
 // CurrentEpoch returns the epoch that everything new must be sealed for. It is zero if the found record has not arrived.
 func (r *Roster) CurrentEpoch() EpochID {

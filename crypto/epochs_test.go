@@ -102,6 +102,90 @@ func TestCurrentEpoch(t *testing.T) {
 	}
 }
 
+// TestCurrentEpochIsNotOfTheRevoked: a junior admin revokes a senior one, which goes on starting epochs as if it had not seen
+// that. They are no more current than any that was made without knowledge of a revocation.
+func TestCurrentEpochIsNotOfTheRevoked(t *testing.T) {
+	h := newHistory(t)
+	founder, second, third := fixedDevice(t, 1), fixedDevice(t, 2), fixedDevice(t, 3)
+	h.enterOpen(founder, 2, Admin)
+	h.enterOpen(founder, 3, Admin)
+	fork := h.roster()
+	epochs := []*Epoch{fixedEpoch(t, 9)}
+	revoke := h.add(fork.NewRevoke(third, []Cut{{Device: second.ID()}}, 60))
+	h.add(fork.NewJoin(second, epochs, nil, 60))  // by the revoked
+	h.add(fork.NewJoin(founder, epochs, nil, 60)) // by who does not know, and wraps for the revoked
+	roster := h.roster()
+	if got, want := roster.CurrentEpoch(), revoke.epochs()[0].ID; got != want {
+		t.Errorf("current epoch %s, want that of the revocation %s", got, want)
+	}
+	if roster.Exposed() {
+		t.Error("an epoch that the revoked device was not given is exposed")
+	}
+	// Of two revocations at once neither epoch is safe, until they are joined.
+	h = newHistory(t)
+	for n := byte(2); n < 6; n++ {
+		h.enterOpen(founder, n, Admin)
+	}
+	fork = h.roster()
+	if fork.Exposed() {
+		t.Error("exposed without a revocation")
+	}
+	h.add(fork.NewRevoke(founder, []Cut{{Device: fixedDevice(t, 4).ID()}}, 60))
+	h.add(fork.NewRevoke(second, []Cut{{Device: fixedDevice(t, 5).ID()}}, 60))
+	roster = h.roster()
+	if !roster.Exposed() || !roster.Duty(third, epochs, 60).Join {
+		t.Error("an epoch that a revoked device has is not exposed, or nobody has to replace it")
+	}
+	h.add(roster.NewJoin(third, epochs, nil, 70))
+	if h.roster().Exposed() {
+		t.Error("exposed after the join")
+	}
+	// The same with a recovery code that is replaced while a more senior admin starts an epoch for the old one.
+	h = newHistory(t)
+	h.enterOpen(founder, 2, Admin)
+	fork = h.roster()
+	replaced := h.add(fork.NewJoin(second, epochs, fixedRecovery(t, 201), 60))
+	h.add(fork.NewJoin(founder, epochs, nil, 60))
+	roster = h.roster()
+	if got, want := roster.CurrentEpoch(), replaced.epochs()[len(replaced.epochs())-1].ID; got != want || roster.Exposed() {
+		t.Errorf("current epoch %s, exposed: %v, want that without the old code, %s", got, roster.Exposed(), want)
+	}
+}
+
+// TestManySuccessors: a member, of whatever role, that makes itself more and more devices keeps nobody from revoking it.
+func TestManySuccessors(t *testing.T) {
+	h := newHistory(t)
+	founder, second, third := fixedDevice(t, 1), fixedDevice(t, 2), fixedDevice(t, 3)
+	h.enterOpen(founder, 2, Reader)
+	h.enterOpen(founder, 3, Writer)
+	roster := h.roster()
+	epochs := []*Epoch{fixedEpoch(t, 9)}
+	for n := range 140 {
+		h.add(roster.NewSucceed(second, fixedDevice(t, byte(100+n)), 60))
+	}
+	roster = h.roster()
+	if got := len(roster.Members()); got != 143 {
+		t.Fatalf("%d members, want 143", got)
+	}
+	h.add(roster.NewRevoke(founder, []Cut{{Device: second.ID()}}, 70))
+	roster = h.roster()
+	if _, member := roster.Member(second.ID()); member {
+		t.Error("the device was not revoked")
+	}
+	for rounds := 0; roster.Duty(founder, epochs, 80).Join; rounds++ {
+		if rounds == 10 {
+			t.Fatal("there is no end of joins")
+		}
+		h.add(roster.NewJoin(founder, epochs, nil, 80))
+		roster = h.roster()
+	}
+	for _, keys := range []*DeviceKeys{founder, third, fixedRecovery(t, 200)} {
+		if _, err := roster.FindEpoch(keys, roster.CurrentEpoch()); err != nil {
+			t.Errorf("who was there before the flood lacks the current epoch: %v", err)
+		}
+	}
+}
+
 // TestDutyNewcomer: who entered at the time of a revocation lacks its epoch until an admin hands one out, with the older
 // ones that the admin has.
 func TestDutyNewcomer(t *testing.T) {

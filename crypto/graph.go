@@ -50,7 +50,8 @@ type node struct {
 	rank     rank
 }
 
-// A taking is authority that a record can take from a device: to write what needs a role, or, of a reader, to be there.
+// A taking is authority that a record can take from a device or recovery key: to write what needs a role, or, of a reader,
+// to be there.
 type taking struct {
 	device DeviceID
 	need   Role
@@ -202,7 +203,7 @@ func (g *graph) addTakings(n *node, i int) {
 		}
 	case *Join:
 		if n.replaced != (DeviceID{}) {
-			take(n.replaced, Admin)
+			take(n.replaced, Admin, Writer, Reader)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package crypto
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
@@ -14,7 +15,7 @@ func TestRosterOracle(t *testing.T) {
 	base := newHistory(t)
 	reached := make(map[Reason]int)
 	counting := make(map[Kind]int)
-	confirmed, concurrent, lowered := 0, 0, 0
+	confirmed, concurrent, lowered, exposed := 0, 0, 0, 0
 	for seed := range uint64(400) {
 		g := &generator{
 			history: &history{t: t, space: base.space, found: base.found, records: []*Record{base.found}},
@@ -35,6 +36,9 @@ func TestRosterOracle(t *testing.T) {
 		compareOracle(t, seed, o, roster)
 		if t.Failed() {
 			t.Fatal(whole)
+		}
+		if roster.Exposed() {
+			exposed++
 		}
 		for _, refusal := range roster.Refused() {
 			reached[refusal.Reason]++
@@ -66,8 +70,8 @@ func TestRosterOracle(t *testing.T) {
 			t.Errorf("no history has a %s record that counts", kind)
 		}
 	}
-	if confirmed == 0 || concurrent == 0 || lowered == 0 {
-		t.Errorf("confirmed admits among several: %d, revocations overruled: %d, devices lowered: %d", confirmed, concurrent, lowered)
+	if confirmed == 0 || concurrent == 0 || lowered == 0 || exposed == 0 {
+		t.Errorf("confirmed admits among several: %d, revocations overruled: %d, devices lowered: %d, epochs exposed: %d", confirmed, concurrent, lowered, exposed)
 	}
 	t.Logf("refusals: %v, counting: %v, confirmed: %d", reached, counting, confirmed)
 }
@@ -98,8 +102,8 @@ func compareOracle(t *testing.T, seed uint64, o *oracle, roster *Roster) {
 	if want := o.openInvites(); !slices.Equal(open, want) {
 		t.Errorf("seed %d: open invites %v, the oracle says %v", seed, open, want)
 	}
-	if got, want := roster.CurrentEpoch(), o.currentEpoch(); got != want {
-		t.Errorf("seed %d: current epoch %s, the oracle says %s", seed, got, want)
+	if want, exposed := o.currentEpoch(); roster.CurrentEpoch() != want || roster.Exposed() != exposed {
+		t.Errorf("seed %d: current epoch %s, exposed: %v, the oracle says %s, %v", seed, roster.CurrentEpoch(), roster.Exposed(), want, exposed)
 	}
 	grant, recovery := o.recovery(o.all())
 	if keys, ok := roster.Recovery(); ok != (grant >= 0) || ok && keys.ID() != recovery {
@@ -248,9 +252,18 @@ func (g *generator) epochs(recovery *RecoveryKey) []WrappedEpoch {
 	if g.random.IntN(10) == 0 {
 		id = EpochID{1, byte(g.random.IntN(g.made + 1))}
 	}
-	member := fixedDevice(g.t, 1).ID()
+	members := map[DeviceID]bool{fixedDevice(g.t, 1).ID(): true}
 	if recovery != nil {
-		member = recovery.ID()
+		members = map[DeviceID]bool{recovery.ID(): true}
 	}
-	return []WrappedEpoch{{ID: id, Wraps: []Wrap{{Member: member, File: []byte{1}}}}}
+	for _, keys := range g.keys {
+		if g.random.IntN(4) == 0 {
+			members[keys.ID()] = true
+		}
+	}
+	epoch := WrappedEpoch{ID: id}
+	for _, member := range slices.SortedFunc(maps.Keys(members), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+		epoch.Wraps = append(epoch.Wraps, Wrap{Member: member, File: []byte{1}})
+	}
+	return []WrappedEpoch{epoch}
 }

@@ -426,7 +426,7 @@ func (o *oracle) openInvites() (open []RecordHash) {
 	return open
 }
 
-func (o *oracle) currentEpoch() EpochID {
+func (o *oracle) currentEpoch() (current EpochID, exposed bool) {
 	best := -1
 	for i := range o.records {
 		if len(oracleEpochs(o.records[i])) == 0 || !o.counts(i, o.all()) {
@@ -438,13 +438,41 @@ func (o *oracle) currentEpoch() EpochID {
 		if seen {
 			continue
 		}
-		if best < 0 || o.rank(i).less(o.rank(best)) ||
-			o.rank(i) == o.rank(best) && o.records[i].Hash().String() < o.records[best].Hash().String() {
+		safe := best >= 0 && o.exposed(best) && !o.exposed(i)
+		same := best >= 0 && o.exposed(best) == o.exposed(i)
+		if best < 0 || safe || same && (o.rank(i).less(o.rank(best)) ||
+			o.rank(i) == o.rank(best) && o.records[i].Hash().String() < o.records[best].Hash().String()) {
 			best = i
 		}
 	}
 	epochs := oracleEpochs(o.records[best])
-	return epochs[len(epochs)-1].ID
+	return epochs[len(epochs)-1].ID, o.exposed(best)
+}
+
+// exposed reports whether the epoch that a record starts is wrapped for who was revoked or replaced without its knowledge.
+func (o *oracle) exposed(start int) bool {
+	epochs := oracleEpochs(o.records[start])
+	wraps := epochs[len(epochs)-1].Wraps
+	for i, r := range o.records {
+		if i == start || o.past(start).has(i) || !o.counts(i, o.all()) {
+			continue
+		}
+		var ended []DeviceID
+		switch body := r.Body.(type) {
+		case *Revoke:
+			for _, cut := range body.Cuts {
+				ended = append(ended, cut.Device)
+			}
+		case *Join:
+			if _, old := o.recovery(o.past(i)); body.Recovery != nil {
+				ended = append(ended, old)
+			}
+		}
+		if slices.ContainsFunc(wraps, func(w Wrap) bool { return slices.Contains(ended, w.Member) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // cut returns the largest number and the files of all records that end a device's writing.

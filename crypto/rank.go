@@ -66,7 +66,8 @@ func (g *graph) recoveryRank(i int) rank {
 // isRecovery reports whether it is as the recovery key that a record gives the id its role.
 func (g *graph) isRecovery(grant int, id DeviceID) bool { return g.nodes[grant].recovery == id }
 
-// revoked reports whether a record that counts revokes the device: nothing else takes from a reader.
+// revoked reports whether a record that counts revokes the device: nothing else takes from a reader. A recovery key that was
+// replaced has no other grant.
 func (g *graph) revoked(id DeviceID, counts bitset) bool {
 	return g.takers[taking{id, Reader}].meets(counts)
 }

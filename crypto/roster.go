@@ -36,6 +36,7 @@ type Roster struct {
 	all     bitset
 	counts  bitset
 	current int      // the record that starts the current epoch; -1: there is none
+	exposed bool     // see Exposed
 	members []Member // by seniority
 	invites []OpenInvite
 	heads   []RecordHash
@@ -81,7 +82,7 @@ func ReadRoster(space SpaceID, records []*Record) (*Roster, error) {
 			r.invites = append(r.invites, OpenInvite{Record: record.hash, Author: record.Author, Invite: *invite})
 		}
 	}
-	r.current = r.currentEpoch()
+	r.current, r.exposed = r.currentEpoch()
 	return r, nil
 }
 

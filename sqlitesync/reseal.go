@@ -13,13 +13,21 @@ import (
 // have who are no members any more.
 var errNoEpoch = errors.New("this device was not given the current epoch's key yet")
 
+// errExposed: of admins that revoked at the same time each gave its epoch to whom the other revoked.
+var errExposed = errors.New("a revoked device has the current epoch's key")
+
 // currentEpoch returns the key that everything must be sealed for.
 func (s *Syncer) currentEpoch() (*crypto.Epoch, error) {
-	if epoch := s.keys.entry.Epoch(s.roster.CurrentEpoch()); epoch != nil {
-		return epoch, nil
+	epoch := s.keys.entry.Epoch(s.roster.CurrentEpoch())
+	if epoch == nil {
+		return nil, &Error{Op: "publish", Device: s.identity.device, Err: errNoEpoch,
+			Hint: "A device of an admin hands it out when it syncs next. Local changes are kept until then."}
 	}
-	return nil, &Error{Op: "publish", Device: s.identity.device, Err: errNoEpoch,
-		Hint: "A device of an admin hands it out when it syncs next. Local changes are kept until then."}
+	if s.roster.Exposed() {
+		return nil, &Error{Op: "publish", Device: s.identity.device, Err: errExposed,
+			Hint: "Two admins have revoked devices at the same time. A device of an admin starts a new epoch when it syncs next. Local changes are kept until then."}
+	}
+	return epoch, nil
 }
 
 // reseal seals for the current epoch what is about to go out and was sealed for
