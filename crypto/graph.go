@@ -31,7 +31,7 @@ type graph struct {
 
 	refused []Refusal
 	waiting []RecordHash
-	kindErr *KindError // the first authentic record of a kind that this version does not know
+	unknown []node // sound records of kinds that this version does not know, by who was an admin; they have no place
 }
 
 // A node is a sound record. Its place in graph.nodes is its place in canonical order, so its past has smaller numbers.
@@ -134,12 +134,16 @@ func (g *graph) take(space SpaceID, record *Record) (sound bool, err error) {
 		return false, nil
 	}
 	n.view = g.viewOf(&n)
-	if record.Body == nil {
-		g.takeUnsupported(&n)
+	if record.Body == nil && !g.mayDecide(&n) {
+		g.refuse(record, ReasonNotAdmin, nil)
 		return false, nil
 	}
-	if len(g.nodes) == maxRecords {
+	if len(g.nodes)+len(g.unknown) == maxRecords {
 		return false, fmt.Errorf("%w: more than %d records", ErrTooLarge, maxRecords)
+	}
+	if record.Body == nil {
+		g.unknown = append(g.unknown, n)
+		return false, nil
 	}
 	g.add(n)
 	return true, nil
@@ -294,18 +298,38 @@ func (r *Record) keysFor(id DeviceID) PublicKeys {
 	return r.recovery().PublicKeys
 }
 
-// takeUnsupported reports a record that is authentic but of a kind that this version does not know. Only admins can cause
-// that report: otherwise any member could stop everyone.
-func (g *graph) takeUnsupported(n *node) {
-	if role, _, _ := g.authority(n.record.Author, n.view); role != Admin {
-		g.refuse(n.record, ReasonNotAdmin, nil)
-		return
+// mayDecide reports whether the author of a record of an unknown kind was an admin in its past, and gives it its rank.
+func (g *graph) mayDecide(n *node) bool {
+	var role Role
+	role, n.grant, n.rank = g.authority(n.record.Author, n.view)
+	return role == Admin
+}
+
+// judgeUnknown returns an error if a record of an unknown kind may be a decision that holds. What it would need to count is
+// what every other decision needs: otherwise a stolen device could stop everyone after its revocation.
+func (g *graph) judgeUnknown(counts bitset) (stops *KindError) {
+	for i := range g.unknown {
+		n := &g.unknown[i]
+		var senior bitset
+		for j := range counts.all {
+			if g.nodes[j].rank.before(n.rank) {
+				senior = senior.with(j)
+			}
+		}
+		switch {
+		case !counts.has(n.grant):
+			g.refuse(n.record, ReasonAuthorVoid, nil)
+		case g.takenAway(n, senior):
+			g.refuse(n.record, ReasonOverruled, nil)
+		default:
+			err := &KindError{Kind: n.record.Kind, Record: n.record.hash, Author: n.record.Author}
+			g.refuse(n.record, ReasonKind, err)
+			if stops == nil {
+				stops = err
+			}
+		}
 	}
-	err := &KindError{Kind: n.record.Kind, Record: n.record.hash, Author: n.record.Author}
-	g.refuse(n.record, ReasonKind, err)
-	if g.kindErr == nil {
-		g.kindErr = err
-	}
+	return stops
 }
 
 func (g *graph) refuse(record *Record, reason Reason, err error) {
@@ -319,9 +343,7 @@ func (g *graph) refuse(record *Record, reason Reason, err error) {
 func (g *graph) settlePending(pending map[RecordHash]*Record) {
 	refused := make(map[RecordHash]bool)
 	for _, refusal := range g.refused {
-		if refusal.Reason != ReasonKind {
-			refused[refusal.Record] = true
-		}
+		refused[refusal.Record] = true
 	}
 	for again := true; again; {
 		again = false

@@ -41,6 +41,7 @@ type Roster struct {
 	invites []OpenInvite
 	heads   []RecordHash
 	refused []Refusal
+	kindErr *KindError // of a record that may be a decision of a kind that this version does not know
 }
 
 // ReadRoster computes the roster of a space from all records that [ParseRecord] decoded. Records that are invalid, have
@@ -63,6 +64,7 @@ func ReadRoster(space SpaceID, records []*Record) (*Roster, error) {
 	}
 	why := make([]Reason, len(g.nodes))
 	r.counts = g.judge(r.all, why)
+	r.kindErr = g.judgeUnknown(r.counts)
 	for i, n := range g.nodes {
 		if !named[n.record.hash] {
 			r.heads = append(r.heads, n.record.hash)
@@ -143,13 +145,13 @@ func (r *Roster) Found() *Found {
 	return nil
 }
 
-// Supported returns a [*KindError] if an admin wrote a record of a kind that this version does not know. The roster may then be
-// wrong, since the record may be a revocation: nothing may be merged or published until the program is updated.
+// Supported returns a [*KindError] if an admin whom no senior one has stopped wrote a record of a kind that this version does
+// not know. The roster may then be wrong, since the record may be a revocation: nothing may be merged or published until the program is updated.
 func (r *Roster) Supported() error {
-	if r.graph.kindErr == nil {
+	if r.kindErr == nil {
 		return nil
 	}
-	return r.graph.kindErr
+	return r.kindErr
 }
 
 // Member returns the member with the id.

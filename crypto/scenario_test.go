@@ -237,6 +237,41 @@ func scenarios(t testing.TB) []scenario {
 			},
 			members: []byte{1, 2},
 		},
+		{
+			name: "unknown kinds by an admin whom a senior one has revoked stop nobody",
+			build: func(h *history) map[*Record]Reason {
+				a := h.enter(founder, 2, Admin, h.found)
+				b := h.revoke(founder, 9, second, a)
+				c := h.unsupported(9, second, a)
+				d := h.unsupported(9, second, b)
+				return map[*Record]Reason{c: ReasonOverruled, d: ReasonNotAdmin}
+			},
+			members: []byte{1},
+		},
+		{
+			name: "unknown kinds by an admin whose admission does not count stop nobody",
+			build: func(h *history) map[*Record]Reason {
+				a := h.enter(founder, 2, Admin, h.found)
+				b := h.invite(second, 23, Admin, a)
+				h.revoke(founder, 9, second, a)
+				c := h.admit(b, 23, 3, 50, b)
+				d := h.unsupported(9, third, c)
+				return map[*Record]Reason{b: ReasonOverruled, c: ReasonInviteVoid, d: ReasonAuthorVoid}
+			},
+			members: []byte{1},
+		},
+		{
+			name: "an unknown kind by an admin stops, if a junior one revokes its author",
+			build: func(h *history) map[*Record]Reason {
+				a := h.enter(founder, 2, Admin, h.found)
+				b := h.enter(founder, 3, Admin, a)
+				h.revoke(third, 9, second, b)
+				c := h.unsupported(9, second, b)
+				return map[*Record]Reason{c: ReasonKind}
+			},
+			members: []byte{1, 3},
+			stops:   true,
+		},
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 // NewInvite writes an invite record after all records of the roster. The author is an admin device, or the recovery keys.
 // Times are in Unix milliseconds. It returns ErrTooLarge if members and open invites are 128 already.
 func (r *Roster) NewInvite(author *DeviceKeys, keys *InviteKeys, role Role, created, expires uint64) (*Record, error) {
+	if err := r.Supported(); err != nil {
+		return nil, fmt.Errorf("write invite record: %w", err)
+	}
 	grant, err := r.adminGrant(author)
 	if err != nil {
 		return nil, fmt.Errorf("write invite record: %w", err)
@@ -82,7 +85,8 @@ func (r *Roster) NewRole(author *DeviceKeys, cut Cut, role Role, created uint64)
 }
 
 // NewRevoke writes the record that ends devices, of which the cuts say how far the author has read them, and starts an
-// epoch for those who remain. created is in Unix milliseconds.
+// epoch for those who remain. created is in Unix milliseconds. It is written whatever [Roster.Supported] says: to revoke who
+// wrote what nobody knows is what ends that.
 func (r *Roster) NewRevoke(author *DeviceKeys, cuts []Cut, created uint64) (*Record, error) {
 	cuts = slices.Clone(cuts)
 	slices.SortFunc(cuts, func(a, b Cut) int { return bytes.Compare(a.Device[:], b.Device[:]) })
@@ -164,6 +168,9 @@ func newEpochs(readers []PublicKeys) ([]WrappedEpoch, error) {
 // decide writes an admin's record after all records of the roster. The keys are those of a recovery code that it sets,
 // or nil.
 func (r *Roster) decide(kind Kind, author *DeviceKeys, body Body, recovery *DeviceKeys) (*Record, error) {
+	if err := r.Supported(); err != nil && kind != KindRevoke {
+		return nil, fmt.Errorf("write %s record: %w", kind, err)
+	}
 	grant, err := r.adminGrant(author)
 	if err != nil {
 		return nil, fmt.Errorf("write %s record: %w", kind, err)
@@ -193,9 +200,6 @@ func (r *Roster) check(record *Record) error {
 
 // adminGrant returns what gives the author the right to decide.
 func (r *Roster) adminGrant(author *DeviceKeys) (int, error) {
-	if err := r.Supported(); err != nil {
-		return -1, err
-	}
 	role, grant, _ := r.graph.authority(author.id, r.counts)
 	if role != Admin {
 		return -1, fmt.Errorf("%w: device %s is not an admin", ErrNotAllowed, author.id.Short())

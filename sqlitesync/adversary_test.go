@@ -524,6 +524,7 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 		{"an invite by a writer", writer, crypto.KindInvite, space, inviteBody(keys), true},
 		{"an epoch by a writer", writer, crypto.KindJoin, space, rogueEpoch(t, writer), true},
 		{"an invite by a stranger", stranger, crypto.KindInvite, space, inviteBody(keys), false},
+		{"a decision that nobody knows by a writer", writer, 9, space, inviteBody(keys), false},
 		{"an epoch by a stranger", stranger, crypto.KindJoin, space, rogueEpoch(t, stranger), false},
 		{"an invite by an admin for another space", b, crypto.KindInvite, elsewhere, inviteBody(keys), false},
 	} {

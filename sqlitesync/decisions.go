@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,12 @@ import (
 // decide gives an admin's decision a turn, with the folder open and all records
 // read that it holds.
 func (s *Syncer) decide(ctx context.Context, op string, fn func(context.Context, *folder.Folder) error) error {
+	return s.decideIf(ctx, op, s.checkMembership, fn)
+}
+
+// decideIf is decide where something else must hold than that this device is a
+// member that may go on.
+func (s *Syncer) decideIf(ctx context.Context, op string, may func() error, fn func(context.Context, *folder.Folder) error) error {
 	return s.turn(ctx, op, func(ctx context.Context) error {
 		f, err := s.openFolder()
 		if err != nil {
@@ -25,7 +32,7 @@ func (s *Syncer) decide(ctx context.Context, op string, fn func(context.Context,
 		if err := s.exchangeRecords(ctx, f, &p); err != nil {
 			return err
 		}
-		if err := s.checkMembership(); err != nil {
+		if err := may(); err != nil {
 			return err
 		}
 		return fn(ctx, f)
@@ -46,7 +53,14 @@ func (s *Syncer) decide(ctx context.Context, op string, fn func(context.Context,
 // Deciding needs the folder. It takes effect elsewhere as the file-sync service
 // delivers it.
 func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
-	return s.decide(ctx, "revoke", func(ctx context.Context, f *folder.Folder) error {
+	may := func() error {
+		err := s.checkMembership()
+		if stop := (*crypto.KindError)(nil); s.canEnd(err) && errors.As(err, &stop) && stop.Author == id {
+			return nil
+		}
+		return err
+	}
+	return s.decideIf(ctx, "revoke", may, func(ctx context.Context, f *folder.Folder) error {
 		cuts, err := s.cuts(ctx, f, id)
 		if err != nil {
 			return err

@@ -42,7 +42,22 @@ func (s *Syncer) loadRoster(ctx context.Context) error {
 	if err := s.computeRoster(); err != nil {
 		return err
 	}
-	return s.checkMembership()
+	if err := s.checkMembership(); err != nil && !s.canEnd(err) {
+		return err
+	}
+	return nil
+}
+
+// canEnd reports whether what stops this device is the word of one that it can
+// revoke, which ends that. No pass goes on, but [Syncer.Revoke] must be reached.
+func (s *Syncer) canEnd(err error) bool {
+	stop := (*crypto.KindError)(nil)
+	if !errors.As(err, &stop) {
+		return false
+	}
+	self, _ := s.roster.Member(s.identity.device)
+	author, member := s.roster.Member(stop.Author)
+	return self.Role == crypto.Admin && member && self.Seniority < author.Seniority
 }
 
 func (s *Syncer) computeRoster() error {
@@ -114,8 +129,12 @@ func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Rec
 func (s *Syncer) checkMembership() error {
 	if err := s.roster.Supported(); err != nil {
 		// It may be a revocation: going on could mean trusting the revoked.
-		return &Error{Op: "read roster", Err: fmt.Errorf("%w: %w", ErrFormat, err),
-			Hint: "Update the app: a newer version of it has written into the folder."}
+		e := &Error{Op: "read roster", Err: fmt.Errorf("%w: %w", ErrFormat, err),
+			Hint: "Update the app: a newer version of it has written into the folder. If there is none, someone has the keys of the device that this error names: revoke it, on the device that has been an admin for longest."}
+		if kind := (*crypto.KindError)(nil); errors.As(err, &kind) {
+			e.Device = kind.Author
+		}
+		return e
 	}
 	if _, member := s.roster.Member(s.identity.device); !member {
 		if _, was := s.roster.Log(s.identity.device); was {
@@ -225,15 +244,12 @@ func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
 		return nil
 	}
 	var refused []Refused
-	strangers := make(map[crypto.RecordHash]bool)
+	stops := make(map[crypto.RecordHash]bool) // they must stop this device when the folder has lost them, too
 	for _, r := range roster.Refused() {
 		if len(refused) < maxListed {
 			refused = append(refused, Refused{Path: "roster/" + r.Record.String(), Device: r.Author, Reason: r.Reason.String()})
 		}
-		strangers[r.Record] = r.Reason <= crypto.ReasonSignature
-	}
-	for _, hash := range roster.Waiting() {
-		strangers[hash] = true
+		stops[r.Record] = r.Reason == crypto.ReasonKind
 	}
 	var before []Refused
 	s.state.update(func(st *Status) { before, st.Refused = st.Refused, refused })
@@ -243,7 +259,7 @@ func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
 			s.events.send(Event{Kind: EventRefused, Device: r.Device})
 		}
 	}
-	return slices.DeleteFunc(fresh, func(r *crypto.Record) bool { return strangers[r.Hash()] })
+	return slices.DeleteFunc(fresh, func(r *crypto.Record) bool { return !roster.Has(r.Hash()) && !stops[r.Hash()] })
 }
 
 // readRecord reads a record file, whose name is the hash of what it says.

@@ -294,6 +294,86 @@ func TestSchedule26EpochsOfBranchesMeet(t *testing.T) {
 	wantQuiet(t, rest...)
 }
 
+// TestNothingIsSealedForEpochsOfTheRevoked: two admins revoke at once, so each of the revoked has one of the epochs. A
+// writer that has both records waits until an admin has joined them.
+func TestNothingIsSealedForEpochsOfTheRevoked(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, b, c, d := devices[0], devices[1], devices[2], devices[3]
+	w := newTestDevice(t, itemSchema)
+	invite, err := a.syncer.Invite(context.Background(), &InviteOptions{Role: RoleWriter})
+	must(t, err)
+	w.join(a.folder, invite.Code)
+	settle(a, b, c, d, w)
+	b.own()
+	a.revoke(c)
+	b.revoke(d)
+	deliver(t, b.folder, a.folder, everyRecord)
+	w.exec("INSERT INTO item VALUES ('w', 'not for the revoked', 1)")
+	wantIs(t, w.trySync(), errExposed)
+	if p := w.problem(); !strings.Contains(p.Hint, "admin") {
+		t.Errorf("hint %q", p.Hint)
+	}
+	sealed := len(w.segments())
+	b.close()
+	b.folder = a.folder
+	b.open()
+	settle(a, b, w)
+	settle(a, b, w)
+	wantSame(t, []*testDevice{a, b, w})
+	a.wantValue("not for the revoked", "SELECT name FROM item WHERE id = 'w'")
+	if sealed != 0 || len(w.segments()) != 1 {
+		t.Errorf("%d segments were published while the revoked could read them, then %d", sealed, len(w.segments()))
+	}
+	file, err := os.ReadFile(w.lastSegment())
+	must(t, err)
+	header, _, err := w.syncer.openOwn(file)
+	must(t, err)
+	for _, revoked := range []*testDevice{c, d} {
+		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry.Device, header.Epoch); err == nil {
+			t.Error("a revoked device can read what was written by who knew of its revocation")
+		}
+	}
+}
+
+// TestAStolenAdminStopsNobody: a record of a kind that this version does not know stops everybody, since it may be a
+// revocation. A more senior admin can revoke the device that wrote it, and then it stops nobody, nor does a later one.
+func TestAStolenAdminStopsNobody(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	rogue := func() {
+		name, file := b.recordOf(9, b.syncer.identity.space, []byte(fmt.Sprint("of a later version ", time.Now())))
+		must(t, os.WriteFile(filepath.Join(a.folder, "roster", name), file, 0o600))
+	}
+	rogue()
+	for _, d := range []*testDevice{a, c} {
+		wantIs(t, d.trySync(), ErrFormat)
+		if p := d.problem(); p.Device != b.id() {
+			t.Errorf("the error names device %s, not the one that wrote the record", p.Device.Short())
+		}
+		wantIs(t, d.syncer.SetRole(context.Background(), b.id(), RoleWriter), ErrFormat)
+	}
+	wantIs(t, c.syncer.Revoke(context.Background(), b.id()), ErrFormat) // it may be about c
+	wantIs(t, a.syncer.Revoke(context.Background(), c.id()), ErrFormat)
+	must(t, a.syncer.Close())
+	a.open()
+	a.revoke(b)
+	rogue()
+	a.exec("INSERT INTO item VALUES ('a', 'goes on', 1)")
+	settle(a, c)
+	a.wantHealthy()
+	c.wantHealthy()
+	wantSame(t, []*testDevice{a, c})
+	for _, d := range []*testDevice{a, c} {
+		d.reopen()
+		d.sync()
+	}
+	if len(a.syncer.Status().Refused) != 2 {
+		t.Errorf("the records of the revoked are not named: %v", a.syncer.Status().Refused)
+	}
+}
+
 // TestTwoAdminsRevokeEachOther: the one that has been admin for longer stays.
 func TestTwoAdminsRevokeEachOther(t *testing.T) {
 	t.Parallel()
