@@ -21,6 +21,7 @@ import (
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
@@ -567,6 +568,39 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
 	settle(a, b, writer)
 	wantSame(t, []*testDevice{a, b, writer})
+}
+
+// When a roster is as long as it can get, what a device can't add to it must not
+// be written down either: it could not be opened again.
+func TestAFullRosterIsReadOn(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	invite, err := a.syncer.Invite(ctx, nil)
+	must(t, err)
+	settle(a, b)
+	space := a.syncer.identity.space
+	keys, err := crypto.NewCode(crypto.InviteCode).InviteKeys()
+	must(t, err)
+	body := inviteBody(keys)
+	must(t, a.syncer.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		for i := len(a.syncer.records); i < 8192; i++ {
+			binary.BigEndian.PutUint64(body[len(body)-16:], uint64(i))
+			name, file := b.recordOf(crypto.KindInvite, space, body)
+			if _, err := a.syncer.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_records (hash, data) VALUES (?, ?)", name, file); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	withdraw, err := a.syncer.roster.NewWithdraw(a.syncer.keys.entry.Device, invite.ID, now())
+	must(t, err)
+	a.reopen()
+	f, err := a.syncer.openFolder()
+	must(t, err)
+	defer f.Close()
+	wantIs(t, a.syncer.enact(ctx, f, withdraw), crypto.ErrTooLarge)
+	a.reopen()
 }
 
 // A file that somebody has planted under the name of a device's next segment is

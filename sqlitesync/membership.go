@@ -61,12 +61,18 @@ func (s *Syncer) canEnd(err error) bool {
 }
 
 func (s *Syncer) computeRoster() error {
-	roster, err := crypto.ReadRoster(s.identity.space, slices.Collect(maps.Values(s.records)))
+	roster, err := s.rosterWith()
 	if err != nil {
 		return err
 	}
 	s.roster = roster
 	return nil
+}
+
+// rosterWith computes the roster with more records than this device has written
+// down. What it can't be computed with must not be: it could not be opened again.
+func (s *Syncer) rosterWith(fresh ...*crypto.Record) (*crypto.Roster, error) {
+	return crypto.ReadRoster(s.identity.space, slices.Concat(slices.Collect(maps.Values(s.records)), fresh))
 }
 
 // takeRoster computes the roster, and takes the epochs that it hands to this
@@ -108,6 +114,9 @@ func (s *Syncer) epoch(id crypto.EpochID) (*crypto.Epoch, error) {
 // folder. It is durable here first: should the folder not take it, the next
 // pass tries again.
 func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Record) error {
+	if _, err := s.rosterWith(record); err != nil {
+		return err
+	}
 	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, record) })
 	if err != nil {
 		return err
@@ -236,7 +245,7 @@ func (s *Syncer) announceMembers(before *crypto.Roster) {
 func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
 	roster, err := s.roster, error(nil)
 	if len(fresh) > 0 {
-		roster, err = crypto.ReadRoster(s.identity.space, slices.Concat(slices.Collect(maps.Values(s.records)), fresh))
+		roster, err = s.rosterWith(fresh...)
 	}
 	if err != nil {
 		p.add(&Error{Op: "read roster", Path: "roster", Err: err,

@@ -50,6 +50,9 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.rosterWith(record); err != nil {
+		return err
+	}
 	common, tail, unsent, err := s.common(ctx, f)
 	if err != nil {
 		return err
