@@ -33,20 +33,24 @@ const jsonHelp = `With --json each verb prints one JSON document, watch and expo
 underscores, times in UTC as RFC 3339 has them, devices by their full id. Fields may be added, and none changes its
 meaning. An error is an object {"error", "hint", "exit_code"} on the standard error stream.
 
-create, join, sync, conflicts take and keep, devices revoke, role and relay, invites withdraw: published, merged (changes of this pass), held, conflicts (in all), unsynced
-(table, reason, hint), warnings. invite: id, code, role, expires. invites: invites (id, role, expires). recovery: code. uninstall: device, keys (the file that stays).
-status: state, running (another program syncs it), device, folder, to_publish (changes), to_merge (files),
-last_published, held, conflicts, collisions, undone (edits of a reader), foreign_keys, unsynced, findings. doctor: healthy, findings (code, level
-"mend" or "note", text, do, device, path in the folder, table, count).
-devices: devices (id, name, role, self, admitted, last_seen, merged: its batches that are here, has: the newest of this
-device's batches that it has, error). held: held (table, key, reason, device, time, shown: but without its parent).
+create, join, sync; conflicts take and keep; devices revoke, role and relay; invites withdraw:
+    published, merged (changes of this pass), held, conflicts (in all), unsynced (table, reason, hint), warnings
+invite: id, code, role, expires. recovery: code. uninstall: device, keys (the file that stays)
+invites: invites (id, role, expires)
+status: state (idle or failing), running (another program syncs it), device, folder, to_publish (changes), to_merge
+    (files), last_published, held, conflicts, collisions, undone (edits of a reader), foreign_keys, unsynced, findings
+doctor: healthy, findings (code, level: "mend" or "note", text, do, device, path in the folder, table, count)
+devices: devices (id, name, role, self, admitted, last_seen, merged: its batches that are here, has: the newest of
+    this device's batches that it has, error)
 conflicts: conflicts, and show one of them (id, found, table, key, columns, collision, winner and loser: device, time,
-deleted, values). export: table, row.
-inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind, table,
-key, device, time, batch, values).
-watch: event (watching, published, applied, conflict, problem, solved, member, succeeded, refused,
-undone), time, rows, tables,
-device, conflicts, error, hint, missed (events that are not shown before this one).
+    deleted, values)
+held: held (table, key, reason, device, time, shown: but without its parent)
+export: table, row
+inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind,
+    table, key, device, time, batch, values)
+watch: event (watching, published, applied, conflict, problem, solved, member, succeeded, progress, refused, undone),
+    time, rows, tables, device, conflicts, error, hint, phase (merging, publishing), files, of (so many files),
+    missed (events that are not shown before this one)
 
 Values of rows are as in the views sqlitesync_conflicts and sqlitesync_held: an INTEGER has no point and no exponent
 and a REAL has one, infinity is 9e999, a BLOB is {"blob": "00ff"} in hexadecimal, and TEXT that is not UTF-8

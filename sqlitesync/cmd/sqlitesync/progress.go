@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync"
 )
 
 // progress shows on a terminal that something long is going on, in one line that
 // is written again and again: how long it takes, and the last message of the log.
-// Nobody knows how much is to come before it was read, so there is no percentage.
+// Passes tell how far they have come, and what they say takes its place.
 type progress struct {
 	mu      sync.Mutex
 	message string
@@ -73,10 +76,28 @@ func (p *progress) Handle(_ context.Context, record slog.Record) error {
 		}
 		return true
 	})
+	p.set(message)
+	return nil
+}
+
+func (p *progress) set(message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.message = message
-	return nil
+}
+
+// howFar says how far a pass has come, with a bar where the end is known.
+func howFar(p sqlitesync.Progress) string {
+	if p.Of == 0 {
+		return fmt.Sprintf("%s: %s", p.Phase, plural(p.Rows, "row"))
+	}
+	const width = 20
+	done := min(width, p.Files*width/p.Of)
+	text := fmt.Sprintf("%s [%s%s] %d of %s", p.Phase, strings.Repeat("=", done), strings.Repeat(" ", width-done), p.Files, plural(p.Of, "file"))
+	if p.Left > 0 {
+		text += fmt.Sprintf(", about %s left", p.Left.Round(time.Second))
+	}
+	return text
 }
 
 func (p *progress) WithAttrs([]slog.Attr) slog.Handler { return p }

@@ -6,7 +6,23 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync"
 )
+
+func TestHowFar(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]sqlitesync.Progress{
+		"publishing: 5000 rows":                                         {Phase: sqlitesync.PhasePublishing, Rows: 5000},
+		"merging [                    ] 0 of 64 files":                  {Phase: sqlitesync.PhaseMerging, Of: 64},
+		"merging [=====               ] 16 of 64 files, about 30s left": {Phase: sqlitesync.PhaseMerging, Files: 16, Of: 64, Left: 30 * time.Second},
+		"merging [====================] 70 of 64 files":                 {Phase: sqlitesync.PhaseMerging, Files: 70, Of: 64},
+	} {
+		if got := howFar(p); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
 
 // What takes long shows one line on a terminal, which is gone at the end.
 func TestProgress(t *testing.T) {

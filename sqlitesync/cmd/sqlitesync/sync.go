@@ -48,7 +48,7 @@ type tally struct{ published, merged, conflicts int }
 func (a *app) finish(ctx context.Context, s *session, report func(tally) error) error {
 	var t tally
 	err := a.during("syncing", func() (err error) {
-		t, err = pass(ctx, s)
+		t, err = a.pass(ctx, s)
 		return err
 	})
 	problems := s.Status().Problems
@@ -66,8 +66,8 @@ func (a *app) finish(ctx context.Context, s *session, report func(tally) error) 
 	return err
 }
 
-// pass does one pass and counts what it does.
-func pass(ctx context.Context, s *session) (t tally, err error) {
+// pass does one pass, counts what it does, and shows how far it has come.
+func (a *app) pass(ctx context.Context, s *session) (t tally, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	listening, stop := context.WithCancel(ctx)
@@ -76,6 +76,9 @@ func pass(ctx context.Context, s *session) (t tally, err error) {
 		defer close(counted)
 		for event := range events {
 			t.add(event)
+			if event.Kind == sqlitesync.EventProgress {
+				a.progress.set(howFar(event.Progress))
+			}
 		}
 	}()
 	err = s.Sync(ctx)

@@ -61,6 +61,9 @@ type eventJSON struct {
 	Conflicts int      `json:"conflicts,omitempty"`
 	Error     string   `json:"error,omitempty"`
 	Hint      string   `json:"hint,omitempty"`
+	Phase     string   `json:"phase,omitempty"`
+	Files     int      `json:"files,omitempty"`
+	Of        int      `json:"of,omitempty"`
 	Missed    int      `json:"missed,omitempty"`
 }
 
@@ -70,6 +73,9 @@ func (a *app) printEvent(path, folder string, event sqlitesync.Event) error {
 		line := eventJSON{Time: stamp(event.Time), Event: event.Kind.String(), Rows: event.Rows, Tables: event.Tables, Conflicts: event.Count, Missed: event.Missed}
 		if event.Kind == 0 {
 			line.Event = "watching"
+		}
+		if event.Kind == sqlitesync.EventProgress {
+			line.Phase, line.Files, line.Of, line.Rows = string(event.Progress.Phase), event.Progress.Files, event.Progress.Of, event.Progress.Rows
 		}
 		if event.Device != (sqlitesync.DeviceID{}) {
 			line.Device = event.Device.String()
@@ -106,6 +112,8 @@ func describe(event sqlitesync.Event) string {
 		return "this database was copied, or restored from a backup, and goes on as device " + event.Device.Short()
 	case sqlitesync.EventRefused:
 		return "a membership record of device " + event.Device.Short() + " has no effect: see 'sqlitesync doctor'"
+	case sqlitesync.EventProgress:
+		return howFar(event.Progress)
 	case sqlitesync.EventUndone:
 		return "this device only reads: took back " + plural(event.Rows, "edit") + " of " + strings.Join(event.Tables, ", ") + ", see the view sqlitesync_undone"
 	case sqlitesync.EventSolved:
