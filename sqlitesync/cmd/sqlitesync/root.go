@@ -13,6 +13,7 @@ type app struct {
 	verbose  bool
 	keys     string // where the keys are, "" for the default place
 	folder   string // "" for the one that the database remembers
+	standBy  bool   // wait until nothing else syncs the database
 	progress progress
 }
 

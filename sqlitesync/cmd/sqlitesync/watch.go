@@ -27,11 +27,20 @@ the database as before. If they write, they should have a busy timeout (PRAGMA b
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	cmd.Flags().BoolVar(&a.standBy, "stand-by", false, "while another program syncs the database, wait, and take over when it ends")
 	return cmd
 }
 
 func (a *app) watch(ctx context.Context, path string) error {
+	if a.standBy {
+		if err := a.printStandBy(path); err != nil {
+			return err
+		}
+	}
 	s, err := a.open(ctx, path, false)
+	if a.standBy && ctx.Err() != nil { // it was stopped while it waited
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -49,6 +58,15 @@ func (a *app) watch(ctx context.Context, path string) error {
 		err = closed
 	}
 	return err
+}
+
+// printStandBy says that watching begins when nothing else syncs the database.
+func (a *app) printStandBy(path string) error {
+	if a.json {
+		return a.printJSON(eventJSON{Event: "standing by"})
+	}
+	a.printf("Standing by for %s.", path)
+	return nil
 }
 
 // eventJSON is a line of watch --json.
