@@ -38,10 +38,10 @@ func (a *app) watch(ctx context.Context, path string) error {
 		}
 	}
 	s, err := a.open(ctx, path, false)
-	if a.standBy && ctx.Err() != nil { // it was stopped while it waited
-		return nil
-	}
-	if err != nil {
+	switch {
+	case err != nil && a.standBy && ctx.Err() != nil:
+		return nil //nolint:nilerr // it was stopped while it waited, as it is while it watches
+	case err != nil:
 		return err
 	}
 	events := s.Events(ctx)
