@@ -175,6 +175,20 @@ func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() er
 	return nil
 }
 
+// Snapshot runs fn, which only reads, in a transaction: what others commit
+// meanwhile it does not see, and does not wait for it.
+func (c *Conn) Snapshot(ctx context.Context, fn func() error) error {
+	c.trim()
+	if _, err := c.Exec(ctx, "BEGIN"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := c.within(ctx, fn)
+	if _, end := c.Exec(context.WithoutCancel(ctx), "ROLLBACK"); end != nil && !inactive(end) {
+		err = errors.Join(err, fmt.Errorf("end a snapshot: %w", end))
+	}
+	return err
+}
+
 func (c *Conn) rollback(ctx context.Context) error {
 	c.stale = true
 	if c.doubt != nil {

@@ -31,8 +31,9 @@ const (
 	// maxLive is how many segments may stand before runs of them are written anew;
 	// a folder of many small files is slow in every sync client.
 	maxLive = 48
-	// maxRuns bounds what one pass rewrites, so that it does not hold up the next.
-	maxRuns = 4
+	// maxRuns bounds what one pass rewrites, so that it does not hold up the next:
+	// a range of a hundred thousand rows takes a second or two.
+	maxRuns = 1
 	// minRange and maxRange are the sizes, in bytes, below which segments are all
 	// alike, and to which ranges grow.
 	minRange = 4 << 10

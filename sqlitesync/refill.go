@@ -90,17 +90,14 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return errInPieces
 	}
 	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
+	if err := s.collectWithoutLock(ctx, &r, own.baseline > 0); err != nil {
+		return err
+	}
+	made, err := s.sealRange(&r, ownSegment{lost: own.lost + 1})
+	if err != nil {
+		return err
+	}
 	return s.transact(ctx, func() error {
-		if err := s.fold(ctx); err != nil {
-			return err
-		}
-		var err error
-		if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
-			return err
-		}
-		if err := s.collect(ctx, &r, own.baseline > 0); err != nil {
-			return err
-		}
 		if own.baseline > 0 {
 			if err := s.db.Unpublish(ctx); err != nil {
 				return err
@@ -109,8 +106,36 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_segments WHERE name = ?", own.name.String()); err != nil {
 			return err
 		}
-		return s.sealRange(ctx, &r, ownSegment{lost: own.lost + 1})
+		return s.addSegment(ctx, *made)
 	})
+}
+
+// errBusy: the app writes so often that the log is never seen empty.
+var errBusy = errors.New("the app is writing all the time; the next pass tries again")
+
+// collectWithoutLock collects a range while the app may write: that takes seconds
+// for a large one. What is written since is no part of the range.
+func (s *Syncer) collectWithoutLock(ctx context.Context, r *compactedRange, baseline bool) error {
+	err := errBusy
+	for tries := 0; tries < 10 && errors.Is(err, errBusy); tries++ {
+		if err := s.foldInSteps(ctx); err != nil {
+			return err
+		}
+		err = s.handle.conn.Snapshot(ctx, func() error {
+			if moved, err := s.db.SchemaMoved(ctx); err != nil || moved {
+				return errors.Join(err, errMigrated)
+			}
+			if logged, err := s.db.Logged(ctx); err != nil || logged {
+				return errors.Join(err, errBusy)
+			}
+			var err error
+			if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
+				return err
+			}
+			return s.collect(ctx, r, baseline)
+		})
+	}
+	return err
 }
 
 // tailBefore returns the tail of this device's log before a batch.

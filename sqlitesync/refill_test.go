@@ -104,3 +104,21 @@ func TestAlteredRowsAreNotMadeAgain(t *testing.T) {
 		t.Errorf("%d segments stand", n)
 	}
 }
+
+// To make a large segment again takes seconds, in which the app writes.
+func TestTheAppWritesWhileASegmentIsMadeAgain(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.exec("INSERT INTO item VALUES ('a', 'b', 1)")
+	a.sync()
+	tx, err := a.db.Begin()
+	must(t, err)
+	defer func() { must(t, tx.Rollback()) }()
+	_, err = tx.Exec("UPDATE item SET n = 2")
+	must(t, err)
+	r := compactedRange{first: 1, last: 1}
+	must(t, a.syncer.collectWithoutLock(t.Context(), &r, false))
+	if len(r.changes) != 1 {
+		t.Errorf("%d changes", len(r.changes))
+	}
+}

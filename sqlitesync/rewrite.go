@@ -144,21 +144,25 @@ func (s *Syncer) addRange(ctx context.Context, r *compactedRange) error {
 	s.log.Debug("a part of the log is written anew", "first", r.first, "last", r.last, "segments", len(r.segments), "before", r.rows, "after", len(r.changes))
 	s.compaction.segments -= len(r.segments) - 1
 	s.compaction.rows -= r.rows - len(r.changes)
-	return s.sealRange(ctx, r, ownSegment{combined: max(0, len(r.changes)-r.live)})
+	made, err := s.sealRange(r, ownSegment{combined: max(0, len(r.changes)-r.live)})
+	if err != nil {
+		return err
+	}
+	return s.addSegment(ctx, *made)
 }
 
-// sealRange seals a range and puts it into the outbox.
-func (s *Syncer) sealRange(ctx context.Context, r *compactedRange, own ownSegment) error {
+// sealRange seals a range, of which own says what r does not.
+func (s *Syncer) sealRange(r *compactedRange, own ownSegment) (*ownSegment, error) {
 	// Deletes come last, so that a reader does not meet the delete of a row
 	// before the put that came after it.
 	slices.SortStableFunc(r.changes, func(a, b changelog.Change) int { return rank(&a) - rank(&b) })
 	body, err := segment.Encode(&segment.Segment{Author: s.self(), First: r.first, Last: r.last, Batches: r.thin(), Changes: r.changes})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	packed, err := segment.Pack(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	header := crypto.SegmentHeader{
 		Space: s.identity.space, Device: s.identity.device, First: r.first, Last: r.last,
@@ -168,12 +172,12 @@ func (s *Syncer) sealRange(ctx context.Context, r *compactedRange, own ownSegmen
 	own.tail, own.rows, own.baseline = r.tail, len(r.changes), baselineRowsIn(r.changes)
 	epoch, err := s.currentEpoch()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if own.sealed, _, err = crypto.SealSegment(header, packed, epoch, s.keys.entry.Device); err != nil {
-		return err
+		return nil, err
 	}
-	return s.addSegment(ctx, own)
+	return &own, nil
 }
 
 // thin returns the batches that the range must name: those that still have
