@@ -98,6 +98,9 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return err
 	}
 	return s.transact(ctx, func() error {
+		if err := s.relayAgain(ctx); err != nil {
+			return err
+		}
 		if own.baseline > 0 {
 			if err := s.db.Unpublish(ctx); err != nil {
 				return err

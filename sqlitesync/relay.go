@@ -106,6 +106,22 @@ func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
 	return nil
 }
 
+// relayAgain forgets what was relayed: it stands in this device's own log, of which a
+// part is lost and made again without it. It writes.
+func (s *Syncer) relayAgain(ctx context.Context) error {
+	if err := s.loadLost(ctx); err != nil {
+		return err
+	}
+	for device, lost := range s.lost {
+		lost.relayed = 0
+		s.lost[device] = lost
+		if err := lost.save(ctx, s.handle.conn, device); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // relayLost relays what has been lost for long enough.
 func (s *Syncer) relayLost(ctx context.Context) error {
 	members := slices.DeleteFunc(s.roster.Members(), func(m crypto.Member) bool { return m.Role != crypto.Admin })
@@ -192,18 +208,7 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 	if err := s.fold(ctx); err != nil {
 		return err
 	}
-	var layers [][]changelog.Change
-	met := make(map[string]int)
-	err := merge.Live(ctx, s.db, device, first, last, false, func(c changelog.Change) error {
-		row := c.Shape.Rows() + c.Key.Identity()
-		n := met[row]
-		met[row]++
-		if n == len(layers) {
-			layers = append(layers, nil)
-		}
-		layers[n] = append(layers[n], c)
-		return nil
-	})
+	layers, err := merge.Layers(ctx, s.db, device, first, last, false)
 	if err != nil {
 		return err
 	}

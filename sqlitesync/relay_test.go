@@ -82,6 +82,36 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 	}
 }
 
+// What was relayed is lost with the log of who has relayed it.
+func TestWhatWasRelayedIsLostToo(t *testing.T) {
+	t.Parallel()
+	b := newTestDevice(t, itemSchema)
+	b.create(t.TempDir())
+	b.sync()
+	a := newTestDevice(t, itemSchema)
+	a.join(b.folder, b.invite())
+	b.exec("INSERT INTO item VALUES ('kept', 'of b', 1)")
+	settle(a, b)
+	clock := newTestClock(a)
+	code := a.invite()
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	a.sync()
+	must(t, os.Remove(a.lastSegment()))
+	for range 3 {
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+	}
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, code)
+	c.sync()
+	c.waitedLongEnough()
+	c.sync()
+	c.wantValue("1", "SELECT count(*) FROM item")
+}
+
 // waitedLongEnough makes a device go on without what it waits for.
 func (d *testDevice) waitedLongEnough() {
 	for id, w := range d.syncer.waiting {

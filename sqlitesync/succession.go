@@ -68,6 +68,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 			func() error { return s.remember(ctx, record) },
 			func() error { return s.identity.save(ctx, s.handle.conn) },
 			func() error { return s.forgetOwn(ctx) },
+			func() error { return s.relayAgain(ctx) },
 			func() error { return s.db.SetPosition(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
@@ -197,18 +198,8 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 // sendBatchesAgain is sendAgain for as many batches as are good to have in memory.
 func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
 	baseline := slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 })
-	met := make(map[string]int)
-	var batches [][]changelog.Change // a batch has a row once
-	err := merge.Live(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline, func(c changelog.Change) error {
-		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity())
-		n := met[row]
-		if met[row]++; n == len(batches) {
-			batches = append(batches, nil)
-		}
-		batches[n] = append(batches[n], c)
-		return nil
-	})
-	for _, changes := range batches {
+	layers, err := merge.Layers(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline)
+	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)
 		}

@@ -47,6 +47,23 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 	return rows.Err()
 }
 
+// Layers returns what Live calls each with in layers that have no row twice: a
+// batch says one thing of a row.
+func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool) (layers [][]changelog.Change, err error) {
+	met := make(map[string]int)
+	err = Live(ctx, db, device, first, last, baseline, func(c changelog.Change) error {
+		row := c.Shape.Rows() + c.Key.Identity()
+		n := met[row]
+		met[row]++
+		if n == len(layers) {
+			layers = append(layers, nil)
+		}
+		layers[n] = append(layers[n], c)
+		return nil
+	})
+	return layers, err
+}
+
 // Restamp gives changes of rows another stamp: was says for each of them the one
 // by which it is known here. They are otherwise unaltered, and remain as new or old
 // among the changes of their rows as they were, but for changes of the same time.
