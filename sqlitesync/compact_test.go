@@ -141,6 +141,34 @@ func TestARangeIsGoneBeforeItsRun(t *testing.T) {
 	late.wantHealthy()
 }
 
+// A file that can't be removed, because another program has it open, keeps nothing
+// from being published, and no other file from being removed.
+func TestAFileThatStays(t *testing.T) {
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	a.compactNext()
+	a.sync()
+	a.sync()
+	stays := a.segments()[0]
+	must(t, os.Remove(stays))
+	must(t, os.MkdirAll(stays+"/can't be removed", 0o700))
+	clock.pass(graceTime)
+	a.exec("INSERT INTO item VALUES ('3', 'x', 1)")
+	if err := a.trySync(); err == nil {
+		t.Error("nothing is said of a file that can't be removed")
+	}
+	a.wantValue("0", "SELECT count(*) FROM sqlitesync_segments WHERE state = 0")
+	if n := len(a.segments()); n != 3 {
+		t.Errorf("%d segments stand, want a range, what stays, and what is new", n)
+	}
+	must(t, os.RemoveAll(stays))
+	a.sync()
+	a.wantHealthy()
+}
+
 // Much that is published at once is written anew when it has been found.
 func TestManySegmentsAtOnce(t *testing.T) {
 	a := newTestDevice(t, itemSchema)

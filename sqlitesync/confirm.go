@@ -49,10 +49,7 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	for _, name := range listing.Segments {
 		standing[name] = true
 	}
-	if err := s.look(ctx, f, standing, p); err != nil {
-		return err
-	}
-	return s.sweep(ctx, f)
+	return s.look(ctx, f, standing, p)
 }
 
 // strange returns the name of a batch that this device has signed and this

@@ -150,6 +150,9 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 		}
 		published = s.publish(ctx, f)
 	}
+	if published == nil { // now, not before: a device whose every pass has something to say would never get to it
+		p.add(s.sweep(ctx, f, p))
+	}
 	s.lookAtHeads(ctx, f, p)
 	if published == nil { // the head follows the segments that it names
 		published = s.publishHead(ctx, f)

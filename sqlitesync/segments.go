@@ -126,7 +126,7 @@ func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 // have stood beside these for a time of grace. What has overruled a change that
 // a range leaves out may be a change of this device, and must be out first; and
 // nothing goes while something is gone that should stand, such as the range.
-func (s *Syncer) sweep(ctx context.Context, f *folder.Folder) error {
+func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error {
 	if len(s.vanished) > 0 {
 		return nil
 	}
@@ -145,7 +145,8 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder) error {
 			continue
 		}
 		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {
-			return s.publishFault(err, own.name.Last)
+			p.add(s.publishFault(err, own.name.Last)) // it is tried again; what is new does not wait for it
+			continue
 		}
 		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_segments WHERE name = ?", own.name.String()); err != nil {
 			return err
