@@ -370,17 +370,18 @@ func TestStamps(t *testing.T) {
 	for i, test := range []struct {
 		at         string
 		write      string
-		time       int64 // 0: the known time + 1
+		time       int64 // up to 2: the known time and so much
 		birthStays bool
 	}{
-		{"2440587.5", "UPDATE t SET a = ?", 0, true}, // 1970
-		{"0", "UPDATE t SET a = ?", 0, true},         // 4714 BC
-		{"-1e300", "UPDATE t SET a = ?", 0, true},    // no time at all
-		{"9e999", "UPDATE t SET a = ?", 0, true},     // infinite
+		{"2440587.5", "UPDATE t SET a = ?", 2, true}, // found, not noted
+		{"2440587.4", "UPDATE t SET a = ?", 1, true}, // 1969
+		{"0", "UPDATE t SET a = ?", 1, true},         // 4714 BC
+		{"-1e300", "UPDATE t SET a = ?", 1, true},    // no time at all
+		{"9e999", "UPDATE t SET a = ?", 1, true},     // infinite
 		{"julianday('2099-12-31T23:59:59.999')", "UPDATE t SET a = ?", 4102444799999, true},
-		{"julianday('now')", "UPDATE t SET a = ?", 0, true}, // 2099 is no trap
-		{"julianday('now')", "DELETE FROM t WHERE a < ?", 0, false},
-		{"julianday('now')", "INSERT INTO t VALUES (1, ?)", 0, false},
+		{"julianday('now')", "UPDATE t SET a = ?", 1, true}, // 2099 is no trap
+		{"julianday('now')", "DELETE FROM t WHERE a < ?", 1, false},
+		{"julianday('now')", "INSERT INTO t VALUES (1, ?)", 1, false},
 		{"julianday('9999-12-31T23:59:59.999')", "UPDATE t SET a = ?", 253402300799999, true},
 	} {
 		d.exec(test.write, i+100)
@@ -391,8 +392,8 @@ func TestStamps(t *testing.T) {
 		}
 		next := edits[0].Change
 		want := test.time
-		if want == 0 {
-			want = edit.Change.Stamp.Time + 1
+		if want <= 2 {
+			want += edit.Change.Stamp.Time
 		}
 		if next.Stamp.Time != want {
 			t.Errorf("time %d at %s, want %d", next.Stamp.Time, test.at, want)

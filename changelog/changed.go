@@ -15,7 +15,7 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 		return nil, false, nil
 	}
 	shape, err := db.Shape(ctx, edit.Before.Shape)
-	if err != nil || shape.Rows() != table.Put.Rows() {
+	if err != nil {
 		return nil, false, err
 	}
 	row := &edit.Change
@@ -31,7 +31,10 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 		}
 		table.renamed = search.renamed
 	}
-	edit.renamed = table.renamed
+	edit.again, edit.renamed = true, table.renamed
+	if shape.Rows() != table.Put.Rows() { // the others must hear of all of it, by its new name
+		return nil, false, nil
+	}
 	for _, column := range gained {
 		i, _ := slices.BinarySearch(table.Put.Columns, column)
 		if !Equal(row.Values[i], table.Columns[i].Default) {

@@ -20,12 +20,23 @@ type Edit struct {
 	// by the new names of its table, or columns. The change has no values yet.
 	Held bool
 
+	again   bool              // it tells what was known of the row, by other names
 	renamed map[string]string // the new names of columns of the row, by the old ones
 }
 
 // FormerName returns what a column that the edit tells of was called when the
 // row was known last: the same if that is not known.
 func (e *Edit) FormerName(column string) string { return formerName(e.renamed, column) }
+
+// After returns the time of the edit if that of what it was made of is known, and
+// nothing tells when it was made. What was written without being noted is newer
+// than what devices that have not seen it tell of the row again after a migration.
+func (e *Edit) After(known int64) int64 {
+	if e.Origin == Found && !e.again {
+		return known + 2
+	}
+	return known + 1
+}
 
 // Origin says how an edit came to be known.
 type Origin int
@@ -237,7 +248,7 @@ func (db *Database) pending(ctx context.Context, table *Table, p *pendingPage) e
 		if edit.Before != nil {
 			known = edit.Before.Stamp.Time
 		}
-		edit.Change.Stamp = Stamp{max(1, milliseconds(at), known+1), db.Self, p.batch}
+		edit.Change.Stamp = Stamp{max(1, milliseconds(at), edit.After(known)), db.Self, p.batch}
 		if edit.Change.Shape.Kind != Delete {
 			edit.Change.Birth = edit.Change.Stamp
 			if edit.Before.Visible() {
@@ -283,12 +294,12 @@ func (db *Database) edit(ctx context.Context, table *Table, logged, key Key, val
 		}
 	case edit.Before.Visible() || edit.Before == nil && table.Phase == PhaseNew, // it was, or may have been, and is gone
 		origin == Found && edit.Before != nil && edit.Before.State == Deleted: // it has another name now
-		edit.Change = Change{Shape: table.Gone}
+		edit.Change, edit.again = Change{Shape: table.Gone}, !edit.Before.Visible()
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err
 		}
 	case origin == Found && edit.Before != nil && edit.Before.State == Held:
-		edit.Change, edit.Held = Change{Shape: table.Put}, true
+		edit.Change, edit.Held, edit.again = Change{Shape: table.Put}, true, true
 		if edit.Change.Key, err = scannedKey(logged); err != nil {
 			return nil, err
 		}

@@ -558,3 +558,28 @@ func TestATableThatWasMadeAnewWithAnotherColumnForItsKey(t *testing.T) {
 		wantEverywhere("1=one,2=two,3=three,4=four,5=five", "SELECT group_concat(number || '=' || v) FROM (SELECT * FROM t ORDER BY number)", a, b)
 	}
 }
+
+// What was written without being noted beats what another device, which had not seen it, tells of the row again by the new
+// name of its table.
+func TestAnEditThatIsFoundBeatsWhatIsToldAgain(t *testing.T) {
+	t.Parallel()
+	const rename = "ALTER TABLE t RENAME TO t2"
+	const again = "BEGIN IMMEDIATE; CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v, n); INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t; COMMIT"
+	for range 4 { // which id is the greater one decides between changes of one time
+		for _, between := range []bool{false, true} {
+			a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+			a.exec("INSERT INTO t VALUES ('1', 'old', 1), ('2', 'old', 1)")
+			settle(a, b)
+			a.exec(again + "; UPDATE t SET v = 'edited' WHERE id = '1'")
+			if between {
+				a.sync()
+			}
+			a.exec(rename)
+			b.exec(rename)
+			settle(b, a)
+			settle(a, b)
+			wantEverywhere("edited,old", "SELECT group_concat(v) FROM (SELECT v FROM t2 ORDER BY id)", a, b)
+			wantQuiet(t, a, b)
+		}
+	}
+}

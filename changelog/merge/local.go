@@ -231,7 +231,7 @@ func predate(edit *changelog.Edit, shown []changelog.Change) {
 			time = max(time, shown[i].Stamp.Time)
 		}
 	}
-	if c.Stamp.Time = time + 1; c.Birth.Compare(c.Stamp) > 0 {
+	if c.Stamp.Time = edit.After(time); c.Birth.Compare(c.Stamp) > 0 {
 		c.Birth = c.Stamp
 	}
 }
