@@ -33,17 +33,9 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]cry
 	}
 	log, _ := s.roster.Log(id)
 	r := &reading{device: id, log: log, vouched: last, names: listing.Segments}
-	var files []crypto.FileHash
-	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
-		file, hash := s.liveFile(f, r, position, tail)
-		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
-			position, tail = nextFirst(r.names, position), crypto.Tail{}
-			continue
-		}
-		if position, tail = file.Header().Last, file.Tail(); position <= last {
-			files = append(files, hash)
-		}
-	}
+	files := s.liveFiles(f, r, last)
+	// What they have just taken the place of stands beside them: others may have got only that.
+	files = append(files, s.liveFiles(f, r, last)...)
 	slices.SortFunc(files, func(a, b crypto.FileHash) int { return bytes.Compare(a[:], b[:]) })
 	if len(files) == 0 {
 		return []crypto.Cut{{Device: id, Last: last}}, nil
@@ -53,6 +45,28 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]cry
 		cuts = append(cuts, crypto.Cut{Device: id, Last: last, Files: chunk})
 	}
 	return cuts, nil
+}
+
+// liveFiles returns the hashes of the files that make up a log as far as a batch,
+// and takes them from those that are left of the reading.
+func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash) {
+	left := slices.Clone(r.names)
+	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
+		file, hash := s.liveFile(f, r, position, tail)
+		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
+			position, tail = nextFirst(r.names, position), crypto.Tail{}
+			continue
+		}
+		header := file.Header()
+		left = slices.DeleteFunc(left, func(name folder.SegmentName) bool {
+			return name == folder.SegmentName{First: header.First, Last: header.Last, Generation: header.Generation}
+		})
+		if position, tail = header.Last, file.Tail(); position <= last {
+			files = append(files, hash)
+		}
+	}
+	r.names = left
+	return files
 }
 
 // skipReader says how far a device has written its log while it was a reader, and

@@ -150,6 +150,8 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 		e.Hint = "Update the app: the file was written by a newer version."
 	case errors.Is(err, errCut):
 		e.Hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
+	case errors.Is(err, crypto.ErrWrongKey):
+		e.Hint = "An admin's device hands out the key when it syncs next. If none has it, make a device that has merged these changes an admin, even for a moment: it has the key."
 	case errors.Is(err, folder.ErrSlow):
 		e.Hint = hint(err)
 	}

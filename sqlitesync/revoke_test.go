@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -178,7 +179,7 @@ func TestSchedule4NobodyUnmergesAndNobodyRewrites(t *testing.T) {
 			// After b has read them, c goes on, and makes another file of its batch 1.
 			c.exec("INSERT INTO item VALUES ('4', 'late', 1)")
 			c.sync()
-			forge(t, c, b)
+			forge(t, c)
 			mine := "devices/" + c.id().String() + "/*"
 			deliver(t, c.folder, d.folder, mine)
 			if order == "record first" {
@@ -219,7 +220,7 @@ func TestSchedule4NobodyUnmergesAndNobodyRewrites(t *testing.T) {
 
 // forge replaces a batch that the device has published by a compaction of it, with
 // another row, that it has signed and sealed as it should be.
-func forge(t *testing.T, d, reader *testDevice) {
+func forge(t *testing.T, d *testDevice) {
 	t.Helper()
 	path := d.segments()[0]
 	file, err := os.ReadFile(path)
@@ -236,7 +237,6 @@ func forge(t *testing.T, d, reader *testDevice) {
 	sealed, _, err := crypto.SealSegment(header, packed, d.syncer.keys.newest(), d.syncer.keys.entry.Device)
 	must(t, err)
 	must(t, os.WriteFile(strings.TrimSuffix(path, "-0000.seg")+"-0001.seg", sealed, 0o600))
-	_ = reader
 }
 
 // TestSchedule26EpochsOfBranchesMeet: a revokes c while b revokes d; and a device
@@ -391,6 +391,91 @@ func TestTwoAdminsRevokeEachOther(t *testing.T) {
 	if members := a.syncer.roster.Members(); len(members) != 2 || members[1].ID != b.id() {
 		t.Errorf("members %v", members)
 	}
+}
+
+// TestAWriterThatSealedForTheLoserOfTwo: two admins revoke each other, and a writer met the loser's record first. What it
+// has sealed for the loser's epoch the winner can't read, until somebody who has the key may hand it out.
+func TestAWriterThatSealedForTheLoserOfTwo(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, b := newPair(t, itemSchema)
+	w := newTestDevice(t, itemSchema)
+	invite, err := a.syncer.Invite(ctx, &InviteOptions{Role: RoleWriter})
+	must(t, err)
+	w.join(a.folder, invite.Code)
+	settle(a, b, w)
+	for _, d := range []*testDevice{b, w} {
+		d.own()
+	}
+	a.revoke(b)
+	b.revoke(a)
+	b.exec("INSERT INTO item VALUES ('b', 'of the loser', 1)")
+	b.sync()
+	deliver(t, b.folder, w.folder, everyRecord, everySeg, everyHead)
+	w.exec("INSERT INTO item VALUES ('w', 'for its epoch', 1)")
+	w.sync()
+	w.wantValue("2", "SELECT count(*) FROM item") // it has merged what b wrote
+	deliver(t, w.folder, a.folder, everyRecord, everySeg, everyHead)
+	w.close()
+	w.folder = a.folder
+	w.open()
+	for range 2 {
+		_ = a.trySync()
+		w.sync()
+	}
+	wantIs(t, a.trySync(), crypto.ErrWrongKey)
+	for _, problem := range a.syncer.Status().Problems {
+		if e := (*Error)(nil); !errors.As(problem, &e) || !strings.Contains(e.Hint, "admin") {
+			t.Errorf("problem %v, hint %q", problem, e.Hint)
+		}
+	}
+	must(t, a.syncer.SetRole(ctx, w.id(), RoleAdmin))
+	w.sync()
+	w.syncer.owed = time.Now().Add(-time.Hour) // a more senior admin does not do it
+	settle(w, a)
+	a.wantHealthy()
+	a.wantValue("2", "SELECT count(*) FROM item")
+	wantSame(t, []*testDevice{a, w})
+}
+
+// TestARevocationWhileALogIsWrittenAnew: the log of the device stands in the folder twice, in batches and in the range that
+// takes their place. Who has not got the range, or has read half of it, comes to the same as all others.
+func TestARevocationWhileALogIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, b, c, d := devices[0], devices[1], devices[2], devices[3]
+	newTestClock(devices...)
+	settle(devices...)
+	c.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of c', %d)", i, i) })
+	settle(devices...)
+	d.own() // it has read 20 of the batches, and sees nothing of what follows
+	c.writeBatches(60, func(i int) string { return fmt.Sprintf("INSERT OR REPLACE INTO item VALUES ('%d', 'again', %d)", i%30, i) })
+	for range 3 {
+		settle(a, c)
+	}
+	batches, ranges := 0, 0
+	for _, path := range c.segments() {
+		if strings.HasSuffix(path, "-0000.seg") {
+			batches++
+		} else {
+			ranges++
+		}
+	}
+	if batches < 60 || ranges == 0 {
+		t.Fatalf("%d batches and %d ranges stand in the folder", batches, ranges)
+	}
+	// The batches are on their way to d and to a newcomer, of the ranges nothing.
+	a.revoke(c)
+	mine := "devices/" + c.id().String() + "/*-0000.seg"
+	deliver(t, a.folder, d.folder, mine, everyRecord)
+	_ = d.trySync()
+	wantSame(t, []*testDevice{a, d})
+	deliver(t, a.folder, d.folder, everySeg, everyHead)
+	for _, device := range []*testDevice{a, b, d} {
+		device.sync()
+		device.wantHealthy()
+	}
+	wantSame(t, []*testDevice{a, b, d})
 }
 
 // TestUnpublishedBatchesAreSealedAnew: what was sealed before the revocation was
