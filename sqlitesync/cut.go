@@ -3,7 +3,6 @@ package sqlitesync
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,15 +88,11 @@ func (s *Syncer) skipReader(f *folder.Folder, member crypto.Member, cut *crypto.
 // or nil. A zero tail means that what comes before is not known.
 func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) (*crypto.Segment, crypto.FileHash) {
 	for _, name := range following(r.names, position) {
-		data, err := f.ReadSegment(r.device.String(), name, maxSegment)
-		if err != nil {
-			continue
-		}
-		file, err := s.verify(r, data)
+		file, hash, err := s.openHashed(f, r, name)
 		if err != nil || file.Header().First == position+1 && tail != (crypto.Tail{}) && file.Header().Prev != tail {
 			continue
 		}
-		return file, sha256.Sum256(data)
+		return file, hash
 	}
 	return nil, crypto.FileHash{}
 }

@@ -183,22 +183,32 @@ func following(names []folder.SegmentName, position uint64) []folder.SegmentName
 
 // openNamed reads a file whose name says that it is a segment.
 func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+	file, _, err := s.openHashed(f, r, name)
+	return file, err
+}
+
+// openHashed is openNamed that returns the hash of the file, too.
+func (s *Syncer) openHashed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, crypto.FileHash, error) {
 	start, size, err := f.PeekSegment(r.device.String(), name, maxSegment)
 	if err != nil {
-		return nil, err
+		return nil, crypto.FileHash{}, err
 	}
 	peeked, err := s.peek(r, start, size)
 	if err != nil {
-		return nil, err
+		return nil, crypto.FileHash{}, err
 	}
 	if header := peeked.Header(); header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
-		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+		return nil, crypto.FileHash{}, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
 	}
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
 	if err != nil {
-		return nil, err
+		return nil, crypto.FileHash{}, err
 	}
-	return s.verify(r, data)
+	file, err := s.verify(r, data)
+	if err == nil && file.Header() != peeked.Header() {
+		err = fmt.Errorf("%w: it changed while it was read", crypto.ErrDamaged)
+	}
+	return file, sha256.Sum256(data), err
 }
 
 // maxStrays is how many copies of one segment are read in search of a whole one.

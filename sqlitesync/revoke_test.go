@@ -585,6 +585,37 @@ func TestRolesChange(t *testing.T) {
 	wantIs(t, a.trySync(), ErrNotMember)
 }
 
+// TestACutOfMisnamedFiles: a file of the log under the name of a later one does not lead the listing in circles.
+func TestACutOfMisnamedFiles(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for i := range 4 {
+		c.exec("INSERT INTO item VALUES (?, 'of c', 1)", fmt.Sprint(i))
+		settle(devices...)
+	}
+	first, err := os.ReadFile(c.segments()[0])
+	must(t, err)
+	last, err := os.ReadFile(c.lastSegment())
+	must(t, err)
+	must(t, os.WriteFile(c.lastSegment(), first, 0o600))
+	done := make(chan error, 1)
+	go func() { done <- a.syncer.Revoke(context.Background(), c.id()) }()
+	select {
+	case err := <-done:
+		must(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the listing does not end")
+	}
+	must(t, os.WriteFile(c.lastSegment(), last, 0o600))
+	log, _ := a.syncer.roster.Log(c.id())
+	if log.Last != 4 || len(log.Files) != 3 {
+		t.Errorf("cut at %d with %d files, want 4 and 3", log.Last, len(log.Files))
+	}
+	_ = b.trySync()
+	b.wantValue("4", "SELECT count(*) FROM item")
+}
+
 // TestACutOfManyFiles: one record can't list them all, so there are several.
 func TestACutOfManyFiles(t *testing.T) {
 	t.Parallel()
