@@ -200,6 +200,9 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	}
 	fresh = s.refuse(fresh, p)
 	if len(fresh) == 0 {
+		if s.keys.entry.Epoch(s.roster.CurrentEpoch()) == nil { // the KeyStore may have failed when it was handed out
+			return s.adoptEpochs(ctx)
+		}
 		return nil
 	}
 	before := s.roster

@@ -515,6 +515,38 @@ func TestUnpublishedBatchesAreSealedAnew(t *testing.T) {
 	a.wantHealthy()
 }
 
+// TestAnEpochThatCouldNotBeSavedIsSavedLater: a disk that is full for a moment, or a keychain that is locked, must not keep
+// a device from writing for longer.
+func TestAnEpochThatCouldNotBeSavedIsSavedLater(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	working := map[*testDevice]KeyStore{}
+	for _, d := range []*testDevice{a, b} {
+		working[d] = d.syncer.keys.store
+		d.syncer.keys.store = failingKeys{working[d]}
+	}
+	if err := a.syncer.Revoke(ctx, c.id()); err == nil {
+		t.Fatal("nothing was saved")
+	}
+	a.syncer.keys.store = working[a]
+	a.sync()
+	if err := b.trySync(); err == nil {
+		t.Fatal("nothing was saved")
+	}
+	b.syncer.keys.store = working[b]
+	for _, d := range []*testDevice{a, b} {
+		d.exec("INSERT INTO item VALUES (?, 'after', 1)", d.id().String())
+	}
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	for _, d := range []*testDevice{a, b} {
+		d.wantHealthy()
+		d.wantValue("2", "SELECT count(*) FROM item")
+	}
+}
+
 // TestAWithdrawnInviteAdmitsNobody, and starts an epoch.
 func TestAWithdrawnInviteAdmitsNobody(t *testing.T) {
 	t.Parallel()
