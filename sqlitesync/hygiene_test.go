@@ -192,6 +192,8 @@ func hygieneScenario(t *testing.T, temporary string) {
 		}
 	}
 	codes = append(codes, misuseCodes(t, all, a)...)
+	codes = append(codes, decide(t, all, a)...)
+	secrets = append(secrets, secretsOf(t, a)...) // of the epochs that began since
 	for _, code := range codes {
 		secrets = append(secrets, codeSecrets(code)...)
 	}
@@ -493,5 +495,33 @@ func misuseCodes(t *testing.T, all *said, a *testDevice) (codes []string) {
 			wantIs(t, err, ErrCode)
 		}
 	}
+	return codes
+}
+
+// decide makes decisions about members, and returns the codes that it made and used.
+func decide(t *testing.T, all *said, a *testDevice) (codes []string) {
+	ctx := context.Background()
+	for range 2 { // the second one replaces the first
+		code, err := a.syncer.Recovery(ctx)
+		must(t, err)
+		codes = append(codes, code)
+	}
+	d := newTestDevice(t, canarySchema)
+	d.options.DeviceName, d.options.Logger = canaryDevice, a.options.Logger
+	d.options.Existing = ReplaceExisting
+	_, err := Join(ctx, d.db, a.folder, codes[0], &d.options)
+	all.note(err)
+	wantIs(t, err, ErrCode)
+	d.join(a.folder, codes[1])
+	invite, err := a.syncer.Invite(ctx, &InviteOptions{Role: RoleReader})
+	must(t, err)
+	codes = append(codes, invite.Code)
+	all.note(invite, a.trySync(), a.syncer.Withdraw(ctx, invite.ID))
+	all.note(a.syncer.SetRole(ctx, d.id(), RoleWriter), a.syncer.Revoke(ctx, d.id()))
+	d.exec("INSERT INTO canarytable VALUES ('canaryrow revoked', 'canaryrow', x'00', 1)")
+	err = d.trySync()
+	all.note(err)
+	wantIs(t, err, ErrNotMember)
+	all.look(d)
 	return codes
 }

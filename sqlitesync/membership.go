@@ -115,7 +115,8 @@ func (s *Syncer) epoch(id crypto.EpochID) (*crypto.Epoch, error) {
 // pass tries again.
 func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Record) error {
 	if _, err := s.rosterWith(record); err != nil {
-		return err
+		return &Error{Op: "write the roster", Device: s.identity.device, Err: err,
+			Hint: "The space has as many decisions about its members as it can have. Sync goes on; to decide more, found a new space."}
 	}
 	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, record) })
 	if err != nil {
