@@ -449,7 +449,9 @@ func TestARevocationWhileALogIsWrittenAnew(t *testing.T) {
 	c.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of c', %d)", i, i) })
 	settle(devices...)
 	d.own() // it has read 20 of the batches, and sees nothing of what follows
-	c.writeBatches(60, func(i int) string { return fmt.Sprintf("INSERT OR REPLACE INTO item VALUES ('%d', 'again', %d)", i%30, i) })
+	c.writeBatches(60, func(i int) string {
+		return fmt.Sprintf("INSERT OR REPLACE INTO item VALUES ('%d', 'again', %d)", i%30, i)
+	})
 	for range 3 {
 		settle(a, c)
 	}
