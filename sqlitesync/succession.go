@@ -107,9 +107,15 @@ func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, ta
 			return other.name != own.name && own.name.First <= other.name.First && other.name.Last <= own.name.Last
 		})
 	})
+	stand := len(segments)
+	if f != nil {
+		if stand, err = s.stand(f, segments); err != nil {
+			return 0, tail, nil, err
+		}
+	}
 	for i := range segments {
 		own := &segments[i]
-		if own.state == segmentPending || f != nil && s.forked(f, own) {
+		if own.state == segmentPending || i >= stand {
 			unsent = segments[i:]
 			break
 		}
@@ -120,6 +126,27 @@ func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, ta
 		return position, crypto.Tail(stored), nil, err
 	}
 	return batch, tail, unsent, nil
+}
+
+// stand returns how many of the segments the folder has, itself or in a range that
+// ends where one of them does: tails commit to all that is before. What it does not
+// have can be in a range of another branch, and is taken for lost.
+func (s *Syncer) stand(f *folder.Folder, segments []ownSegment) (int, error) {
+	listing, err := f.List(s.identity.device.String())
+	if err != nil {
+		return 0, err
+	}
+	for i, own := range slices.Backward(segments) {
+		for _, name := range listing.Segments {
+			if name.Last != own.name.Last {
+				continue
+			}
+			if file, err := s.openNamed(f, s.ownReading(), name); err == nil && file.Tail() == own.tail {
+				return i + 1, nil
+			}
+		}
+	}
+	return 0, nil
 }
 
 // forked reports whether, in the place of a segment, another one stands in the
@@ -147,7 +174,7 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 	if failed != nil {
 		return failed
 	}
-	if strange == nil && (len(unsent) == 0 || !s.forked(f, &unsent[0])) {
+	if strange == nil && !slices.ContainsFunc(unsent, func(own ownSegment) bool { return s.forked(f, &own) }) {
 		return err
 	}
 	if err := s.succeed(ctx, f); err != nil {

@@ -363,3 +363,38 @@ func TestADatabaseThatWasRestoredWithARangeInTheOutbox(t *testing.T) {
 		})
 	}
 }
+
+// Two clones published the same number into their copies of the folder. One was
+// written anew before the other one saw it.
+func TestTwinsOfWhichOneHasCompacted(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	twin := copyOf(a)
+	clock := newTestClock(a, b, twin)
+	twin.open()
+	old := a.id()
+	keys, err := a.options.Keys.Load(t.Context(), old.String())
+	must(t, err)
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	twin.sync() // into its copy of the folder
+	twin.sync()
+	must(t, os.Remove(a.lastSegment())) // which the sync client gives up for the original's
+	must(t, a.options.Keys.Save(t.Context(), old.String(), keys))
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	a.sync()
+	a.exec("INSERT INTO item VALUES ('3', 'of the original', 1)")
+	a.sync()
+	a.compactNext()
+	quietDown(clock, a)
+	for range 3 {
+		_ = twin.trySync()
+		clock.pass(vanishedTime)
+	}
+	settle(a, b, twin)
+	settle(a, b, twin)
+	wantSame(t, []*testDevice{a, b, twin})
+	b.wantValue("4", "SELECT count(*) FROM item")
+}
