@@ -583,3 +583,28 @@ func TestAnEditThatIsFoundBeatsWhatIsToldAgain(t *testing.T) {
 		}
 	}
 }
+
+// What a row showed under its former name is newer for being told again than what came under the new one before, also if
+// both are of one time.
+func TestWhatARowShowedIsToldAgainBehindIt(t *testing.T) {
+	t.Parallel()
+	const column, key = "ALTER TABLE t RENAME COLUMN v TO w", "ALTER TABLE t RENAME COLUMN id TO key"
+	for range 5 { // which id is the greater one decides between changes of one time
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+		a.exec("INSERT INTO t VALUES ('1', 'old', 1)")
+		settle(a, b)
+		b.exec(column)
+		settle(b, a)
+		tick()
+		a.exec("UPDATE t SET v = 'edited'")
+		settle(a, b)
+		b.exec(key)
+		settle(b, a)
+		a.exec(column)
+		settle(a, b)
+		a.exec(key)
+		settle(a, b)
+		wantEverywhere("edited1", "SELECT w || n FROM t", a, b)
+		wantQuiet(t, a, b)
+	}
+}

@@ -65,9 +65,10 @@ func (m *merger) renameKept(ctx context.Context, table *changelog.Table, was str
 			return err
 		}
 		if len(others) > 0 {
-			w := Combine(append(changes, others...))
-			changes = w.Needed
-			if !w.Exists { // it waits for nothing but Retry, which takes it away
+			// All of it: that what the row showed is older than what came under the new name must not hide when it was written.
+			changes = append(changes, others...)
+			slices.SortFunc(changes, func(a, b changelog.Change) int { return b.Compare(&a) })
+			if w := Combine(changes); !w.Exists { // it waits for nothing but Retry, which takes it away
 				held = hold{}
 			}
 		}
