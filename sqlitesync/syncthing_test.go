@@ -478,10 +478,8 @@ func TestSyncthingWithThreeDaemons(t *testing.T) {
 	s.refilled()
 	said := strings.Join(slices.Sorted(maps.Keys(s.said)), "\n")
 	t.Logf("the devices said:\n%s", said)
-	for _, what := range []string{"are gone", "older than one seen before"} {
-		if !strings.Contains(said, what) {
-			t.Errorf("no device said %q: what the test is for did not happen", what)
-		}
+	if !strings.Contains(said, "are gone") { // that heads are older is seen only if one is looked at in time: once a minute
+		t.Error("no device missed a segment: what the test is for did not happen")
 	}
 	late := newTestDevice(t, itemSchema)
 	late.crowded = true
