@@ -489,6 +489,39 @@ func inviteBody(keys *crypto.InviteKeys) []byte {
 	return binary.BigEndian.AppendUint64(body, 1<<40)
 }
 
+// Somebody fills the roster with records that nobody knows. A pass reads some of them, and one that counts is found by a later one.
+func TestARosterThatIsFilledWithRecords(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	stranger, _ := newPair(t, itemSchema)
+	body := make([]byte, 250<<10)
+	for n := range 50 + maxFresh/len(body) {
+		binary.BigEndian.PutUint64(body, uint64(n))
+		name, file := stranger.recordOf(9, a.syncer.identity.space, body)
+		must(t, os.WriteFile(filepath.Join(a.folder, "roster", name), file, 0o600))
+	}
+	invite, err := b.syncer.Invite(t.Context(), nil)
+	must(t, err)
+	knows := func() bool {
+		return slices.ContainsFunc(a.syncer.roster.Invites(), func(open crypto.OpenInvite) bool { return InviteID(open.Record) == invite.ID })
+	}
+	wantText(t, a.trySync(), "MiB of records")
+	_ = a.trySync()
+	if !knows() {
+		t.Error("an invite is not found among planted records")
+	}
+	c := newTestDevice(t, itemSchema)
+	c.folder = a.folder
+	c.syncer, err = Join(t.Context(), c.db, c.folder, invite.Code, &c.options)
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	for range 3 {
+		_ = a.trySync()
+		_ = c.trySync()
+	}
+	c.wantValue("1", "SELECT count(*) FROM item")
+}
+
 // A member that is no admin, the same member in another space, and someone who
 // is no member, write records. None has an effect, each is named, and what is no
 // part of the space's history is not even kept.

@@ -144,10 +144,16 @@ func readRecords(f *folder.Folder) ([]*crypto.Record, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	var records []*crypto.Record
+	size := 0
 	for _, name := range names {
-		if record, err := readRecord(f, name); err == nil {
-			records = append(records, record)
+		record, err := readRecord(f, name)
+		if err != nil {
+			continue
 		}
+		if size += len(record.File()); size > 2*maxFresh { // a roster of years has a few
+			return nil, fmt.Errorf("%w: it has more than %d MiB of records; someone has filled it", ErrFolder, 2*maxFresh>>20)
+		}
+		records = append(records, record)
 	}
 	return records, nil
 }

@@ -176,19 +176,10 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 		return &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
 	}
 	standing := make(map[string]bool, len(names))
-	var fresh []*crypto.Record
 	for _, name := range names {
 		standing[name] = true
-		if s.records[name] != nil {
-			continue
-		}
-		record, err := readRecord(f, name)
-		if err != nil {
-			p.add(&Error{Op: "read record", Path: "roster/" + name, Err: formatError(err), Hint: hintDamaged})
-			continue
-		}
-		fresh = append(fresh, record)
 	}
+	fresh := s.freshRecords(f, names, p)
 	for name, record := range s.records {
 		if !standing[name] {
 			if err := f.MakeDevice(s.identity.device.String()); err != nil {
@@ -224,6 +215,39 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	s.announceMembers(before)
 	return nil
 }
+
+// freshRecords reads the records that are not known. Who has no key can plant as
+// many as there is room for: a pass reads some, and the next one goes on from
+// there.
+func (s *Syncer) freshRecords(f *folder.Folder, names []string, p *problems) (fresh []*crypto.Record) {
+	size, start := 0, s.nextRecord
+	s.nextRecord = 0
+	for i := range names {
+		at := (start + i) % len(names)
+		name := names[at]
+		if s.records[name] != nil {
+			continue
+		}
+		if size > maxFresh {
+			s.nextRecord = at
+			p.add(&Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: more than %d MiB of records that nobody knows", ErrFolder, maxFresh>>20),
+				Hint: "Someone has filled the folder. They are read bit by bit; remove those that Status names as refused."})
+			break
+		}
+		record, err := readRecord(f, name)
+		if err != nil {
+			p.add(&Error{Op: "read record", Path: "roster/" + name, Err: formatError(err), Hint: hintDamaged})
+			continue
+		}
+		size += len(record.File())
+		fresh = append(fresh, record)
+	}
+	return fresh
+}
+
+// maxFresh bounds the records that a pass has in memory and that are not known, in
+// bytes.
+const maxFresh = 48 << 20
 
 // announceMembers tells who has entered or left since the roster before.
 func (s *Syncer) announceMembers(before *crypto.Roster) {

@@ -74,6 +74,7 @@ type Syncer struct {
 	pruned     time.Time              // when
 	looked     map[DeviceID]time.Time // when each log was last compared with what was read of it
 	lost       map[DeviceID]lostLog   // those whose files are missing in the folder
+	nextRecord int                    // where the next pass begins to read records that are not known
 	work       work
 	compaction compaction
 	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
