@@ -8,12 +8,12 @@ import (
 )
 
 // findMoved looks for tables that were renamed and made anew since the last
-// Capture, or made anew with another name for their key, or copied into a table of
-// another name and dropped: they bear no trigger that tells. A table is taken for
-// one that is gone if it has its key, and of the rows that both have at least half are as they are known to be, or
+// Capture, or copied into a table of another name and dropped: they bear no
+// trigger that tells. A table is taken for one that is gone if it has its key,
+// and of the rows that both have at least half are as they are known to be, or
 // were noted when they were changed.
 func (db *Database) findMoved(ctx context.Context, present map[string]presentTrigger, before map[int64]string) error {
-	gone, there, err := db.goneTables(ctx, present)
+	gone, err := db.goneTables(ctx, present)
 	if err != nil || len(gone) == 0 {
 		return err
 	}
@@ -27,9 +27,6 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 			continue
 		}
 		for _, number := range slices.Sorted(maps.Keys(gone)) {
-			if name := quotedNames(gone[number])[0]; there[name] && name != table.Put.Table {
-				continue
-			}
 			alike, err := db.alike(ctx, table, number, gone[number])
 			if err != nil {
 				return err
@@ -50,16 +47,15 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 	return nil
 }
 
-// goneTables returns the names of the known tables that are not there, or may
-// be there with another name for their key, by number, and the canonical names of
-// those that are there. One that takes part no longer is there: under its name, or,
-// if it was renamed since it took part, with triggers of ours.
-func (db *Database) goneTables(ctx context.Context, present map[string]presentTrigger) (gone map[int64]string, there map[string]bool, err error) {
+// goneTables returns the names of the known tables that are not there, by
+// number. One that takes part no longer is there: under its name, or, if it was
+// renamed since it took part, with triggers of ours.
+func (db *Database) goneTables(ctx context.Context, present map[string]presentTrigger) (map[int64]string, error) {
 	entries, err := listTables(ctx, db.Conn)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	there = make(map[string]bool)
+	there := make(map[string]bool)
 	for _, e := range entries {
 		if e.kind == "table" { // a view can stand for one that was moved
 			there[CanonicalName(e.name)] = true
@@ -72,23 +68,21 @@ func (db *Database) goneTables(ctx context.Context, present map[string]presentTr
 	rows, err := db.Conn.Query(ctx, `SELECT number, name FROM sqlitesync_tables t WHERE name GLOB '"*'
 		AND 'sqlitesync_clock_' || t.number IN (SELECT name FROM sqlite_schema WHERE type = 'table')`)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer rows.Close()
-	gone = make(map[int64]string)
+	gone := make(map[int64]string)
 	for rows.Next() {
 		var number int64
 		var name string
 		if err := rows.Scan(&number, &name); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		bare := quotedNames(name)[0]
-		otherwise := db.byName[bare] != nil && db.byName[bare].tookName(name)
-		if (!there[bare] || otherwise) && !carried[number] {
+		if !there[quotedNames(name)[0]] && !carried[number] {
 			gone[number] = name
 		}
 	}
-	return gone, there, rows.Err()
+	return gone, rows.Err()
 }
 
 // sampleRows is how many rows tell whether a table is one that is gone.
@@ -96,8 +90,9 @@ const sampleRows = 200
 
 // alike reports whether the table could be the one that is gone.
 func (db *Database) alike(ctx context.Context, table *Table, number int64, name string) (bool, error) {
-	if same, err := db.sameKey(ctx, table, number, name); err != nil || !same {
-		return false, err
+	key := quotedNames(name)[1:]
+	if !slices.Equal(key, table.Put.Key) {
+		return false, nil
 	}
 	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, (%[2]s) IN (SELECT %[10]s FROM sqlitesync_log WHERE tbl IN (%[1]d, -%[1]d)), %[3]s
 		FROM sqlitesync_clock_%[1]d c JOIN %[4]s t ON %[5]s WHERE c.state IN (%[6]d, %[7]d, %[8]d) LIMIT %[9]d`,
@@ -131,26 +126,6 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 		}
 	}
 	return common > 0 && 2*explained >= common, rows.Err()
-}
-
-// sameKey reports whether the key of the table could be that of the one that is
-// gone by another name. A key that was an ordinary column is another, and so is one
-// beside which the old key goes on as an ordinary column.
-func (db *Database) sameKey(ctx context.Context, table *Table, number int64, name string) (bool, error) {
-	if !table.tookName(name) {
-		return false, nil
-	}
-	var columns string
-	if err := db.Conn.Get(ctx, "SELECT columns FROM sqlitesync_tables WHERE number = ?", []any{number}, &columns); err != nil {
-		return false, err
-	}
-	before, key := tokenize(columns), quotedNames(name)[1:]
-	for i, column := range table.Put.Key {
-		if column != key[i] && (slices.Contains(before, Quote(column)) || slices.Contains(table.declared, Quote(key[i]))) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // explains reports whether the row could be what was known of it as an image of
