@@ -31,6 +31,7 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 		}
 		table.renamed = search.renamed
 	}
+	table.prove(row, shape)
 	edit.again, edit.renamed = true, table.renamed
 	if shape.Rows() != table.Put.Rows() { // the others must hear of all of it, by its new name
 		return nil, false, nil

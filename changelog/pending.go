@@ -19,6 +19,9 @@ type Edit struct {
 	// Held: nobody wrote the row, which does not show. Others are to hear of it
 	// by the new names of its table, or columns. The change has no values yet.
 	Held bool
+	// Restored is the time of the newest change that gave the edit values which
+	// the table does not show, 0 if none did.
+	Restored int64
 
 	again   bool              // it tells what was known of the row, by other names
 	renamed map[string]string // the new names of columns of the row, by the old ones
@@ -27,6 +30,12 @@ type Edit struct {
 // FormerName returns what a column that the edit tells of was called when the
 // row was known last: the same if that is not known.
 func (e *Edit) FormerName(column string) string { return formerName(e.renamed, column) }
+
+// Again reports whether the edit tells all that was known of a row that shows, by
+// the new name of its table.
+func (e *Edit) Again() bool {
+	return e.again && e.Before.Visible() && e.Change.Shape == e.Table.Put
+}
 
 // After returns the time of the edit if that of what it was made of is known, and
 // nothing tells when it was made. What was written without being noted is newer
@@ -182,7 +191,11 @@ func (db *Database) setOpaque(ctx context.Context, table *Table, state int) erro
 func (db *Database) Pending(ctx context.Context, page LogPage, batch uint64) ([]Edit, error) {
 	p := pendingPage{page: page, batch: batch}
 	for _, table := range db.Tables {
-		if err := db.pending(ctx, table, &p); err != nil {
+		err := db.pending(ctx, table, &p)
+		if err == nil {
+			err = db.saveFormers(ctx, table)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("table %q: %w", table.Name, err)
 		}
 	}

@@ -102,6 +102,9 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 	if err := db.makeClocks(ctx, table, &stale); err != nil {
 		return stale, err
 	}
+	if err := db.loadFormers(ctx, table); err != nil {
+		return stale, err
+	}
 	return stale, db.succeed(ctx, table, &stale, before)
 }
 

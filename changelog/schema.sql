@@ -33,6 +33,15 @@ CREATE TABLE sqlitesync_names (
 	number INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What columns were called before they were renamed, as far as values have proven
+-- it: devices that have not renamed them yet go on to write under these names.
+CREATE TABLE sqlitesync_columns (
+	number INTEGER NOT NULL, -- of the table
+	former TEXT NOT NULL,
+	name   TEXT NOT NULL,
+	PRIMARY KEY (number, former)
+) WITHOUT ROWID;
+
 -- Which columns a known change contains (FORMAT.md, 8.5).
 CREATE TABLE sqlitesync_shapes (
 	number INTEGER PRIMARY KEY,

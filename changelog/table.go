@@ -61,6 +61,10 @@ type Table struct {
 	// how many rows no renaming explained.
 	renamed     map[string]string
 	unexplained int
+	// What its columns were called before, by the old names (sqlitesync_columns),
+	// and whether that is more than is written down.
+	formers map[string]string
+	proven  bool
 }
 
 // Unsynced is a table, or rows of one, that stay on this device.

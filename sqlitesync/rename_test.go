@@ -586,3 +586,91 @@ func TestWhatARowShowedIsToldAgainBehindIt(t *testing.T) {
 		wantQuiet(t, a, b)
 	}
 }
+
+// What another device writes under the former name of a column, as it has not renamed that yet, holds when the key, or the
+// table, is renamed here: all of the row is told again then. What was written later under the new name beats it.
+func TestAnEditUnderTheFormerNameOfAColumnHolds(t *testing.T) {
+	t.Parallel()
+	const column, again = "ALTER TABLE t RENAME COLUMN v TO u", "ALTER TABLE t RENAME COLUMN u TO w"
+	for _, test := range []struct{ name, rename, table string }{
+		{"key", "ALTER TABLE t RENAME COLUMN id TO key", "t"},
+		{"table", "ALTER TABLE t RENAME TO t2", "t2"},
+	} {
+		for _, steps := range [][]string{{column + ";" + again + ";" + test.rename}, {column, again, test.rename}} {
+			t.Run(fmt.Sprint(test.name, " in ", len(steps)), func(t *testing.T) {
+				t.Parallel()
+				want, query := "edited2,old1,edited2,new2", "SELECT group_concat(w || n) FROM (SELECT * FROM "+test.table+" ORDER BY 1)"
+				for range 3 { // which id is the greater one decides between changes of one time
+					a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+					a.exec("INSERT INTO t VALUES ('1', 'old', 1), ('2', 'old', 1), ('3', 'old', 1), ('4', 'old', 1)")
+					settle(a, b)
+					a.exec(column)
+					settle(a, b)
+					a.exec(again)
+					a.exec("UPDATE t SET w = 'new' WHERE id = '3'")
+					settle(a, b)
+					tick()
+					b.exec("UPDATE t SET v = 'edited', n = 2 WHERE id <> '2'")
+					settle(b, a)
+					a.exec("UPDATE t SET w = 'new' WHERE id = '4'")
+					settle(a, b)
+					a.reopen()
+					a.exec(test.rename)
+					settle(a, b)
+					a.wantValue(want, query)
+					for _, step := range steps {
+						b.exec(step)
+						settle(b, a)
+					}
+					wantEverywhere(want, query, a, b)
+					wantQuiet(t, a, b)
+				}
+			})
+		}
+	}
+}
+
+// What comes for a column that was dropped does not show in one that was added, although rows with NULL in both could be of
+// a table that has renamed it.
+func TestADroppedColumnIsNoFormerName(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+	a.exec("INSERT INTO t VALUES ('1', NULL, 1)")
+	settle(a, b)
+	a.exec("ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN w; ALTER TABLE t ADD COLUMN x; UPDATE t SET x = 1")
+	settle(a, b)
+	tick()
+	b.exec("UPDATE t SET v = 'edited', n = 2")
+	settle(b, a)
+	a.exec("ALTER TABLE t RENAME TO t2")
+	settle(a, b)
+	a.wantValue("-2", "SELECT coalesce(w, '-') || n FROM t2")
+}
+
+// So it does of a row that is held.
+func TestAnEditOfAHeldRowUnderTheFormerNameOfAColumnHolds(t *testing.T) {
+	t.Parallel()
+	const column, rename = "ALTER TABLE t RENAME COLUMN v TO w", "ALTER TABLE t RENAME TO t2"
+	for range 3 { // which id is the greater one decides between changes of one time
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, slug)")
+		a.exec("CREATE UNIQUE INDEX i ON t (slug)")
+		b.exec("INSERT INTO t VALUES ('1', 'old', 1)")
+		settle(a, b)
+		tick()
+		b.exec("INSERT INTO t VALUES ('2', 'other', 1)")
+		settle(b, a)
+		a.wantValue("2", "SELECT group_concat(id) FROM t")
+		a.exec(column)
+		settle(a, b)
+		tick()
+		b.exec("UPDATE t SET v = 'edited' WHERE id = '1'; UPDATE t SET v = 'kept' WHERE id = '2'")
+		settle(b, a)
+		a.exec("DROP INDEX i; " + rename)
+		settle(a, b)
+		a.wantValue("1edited,2kept", "SELECT group_concat(id || w) FROM (SELECT * FROM t2 ORDER BY id)")
+		b.exec(column + ";" + rename)
+		settle(b, a)
+		wantEverywhere("1edited,2kept", "SELECT group_concat(id || w) FROM (SELECT * FROM t2 ORDER BY id)", a, b)
+		wantQuiet(t, a, b)
+	}
+}

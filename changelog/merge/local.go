@@ -123,7 +123,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 		return err
 	}
 	w := Combine(append(versions, edit.Change))
-	if w.Newest().Compare(&edit.Change) != 0 {
+	if w.Newest().Compare(&edit.Change) != 0 || edit.Restored > 0 {
 		return m.overrule(ctx, edit.Table, w, edit.Before)
 	}
 	unseen, err := m.unseen(ctx, edit, versions)
@@ -167,7 +167,8 @@ func (m *merger) asShown(ctx context.Context, edit *changelog.Edit, w Winner) (v
 	return v, err
 }
 
-// overrule shows the winner in the place of what a migration made of a row.
+// overrule shows the winner in the place of what a migration made of a row, or
+// left of it.
 func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
 	m.result.Rows[table.Name]++
 	if !w.Exists {
@@ -221,7 +222,7 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 // predate dates an edit just behind what the row showed. What it tells of
 // renamed columns only is behind what these had.
 func predate(edit *changelog.Edit, shown []changelog.Change) {
-	c, time := &edit.Change, int64(0)
+	c, time := &edit.Change, edit.Restored
 	for i := range shown {
 		source := func(column string) bool {
 			former := edit.FormerName(column)

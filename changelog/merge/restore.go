@@ -22,6 +22,8 @@ func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		switch {
 		case edit.Held:
 			told, err = m.restoreHeld(ctx, edit)
+		case edit.Again() && edit.Before.State == changelog.Combined:
+			err = m.restoreAgain(ctx, edit)
 		case len(edit.Table.References) > 0 && edit.Before != nil && edit.Before.State == changelog.Combined && edit.Change.Shape == edit.Table.Put:
 			err = m.restoreReferences(ctx, edit)
 		}
@@ -59,6 +61,9 @@ func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bo
 	var columns []string
 	for _, column := range edit.Table.Put.Columns {
 		value, contained := w.Values[column]
+		if former, source := formerly(edit, versions, column); source != nil {
+			value, contained = former, true
+		}
 		if !contained {
 			value, contained = w.Values[edit.Table.FormerName(column)]
 		}
@@ -68,6 +73,56 @@ func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bo
 	}
 	c.Shape, c.Birth = changelog.NewShape(changelog.Full, c.Shape.Table, c.Shape.Key, columns), w.Birth()
 	return true, nil
+}
+
+// restoreAgain gives the edit of a row that is told again what others, who have
+// not renamed its columns yet, have written since under the former names of
+// these. The edit is dated behind all that is known of the row: with the older
+// values that show here it would beat what they wrote, also when they migrate.
+func (m *merger) restoreAgain(ctx context.Context, edit *changelog.Edit) error {
+	if len(edit.Table.References) > 0 {
+		if err := m.restoreReferences(ctx, edit); err != nil {
+			return err
+		}
+	}
+	versions, err := m.versions(ctx, edit.Table, edit.Before)
+	if err != nil {
+		return err
+	}
+	values := slices.Clone(edit.Change.Values)
+	for i, column := range edit.Table.Put.Columns {
+		value, source := formerly(edit, versions, column)
+		if source != nil && !changelog.Equal(value, values[i]) {
+			values[i], edit.Restored = value, max(edit.Restored, source.Stamp.Time)
+		}
+	}
+	edit.Change.Values = values
+	return nil
+}
+
+// formerly returns the value that the newest of the versions, newest first, that
+// were known of the row before the edit gives a column, and that version, if it
+// does so by a former name of the column.
+func formerly(edit *changelog.Edit, versions []changelog.Change, column string) (changelog.Value, *changelog.Change) {
+	names := edit.Table.FormerNames(column)
+	if names == nil {
+		return nil, nil
+	}
+	for i := range versions {
+		c := &versions[i]
+		if c.Stamp.Compare(edit.Before.Stamp) > 0 {
+			continue // it came under the name that the row has now
+		}
+		if c.Shape.Kind == changelog.Delete || contains(c.Shape, column) {
+			return nil, nil
+		}
+		for _, name := range names {
+			if at, found := slices.BinarySearch(c.Shape.Columns, name); found {
+				return c.Values[at], c
+			}
+		}
+	}
+	return nil, nil
 }
 
 // restoreReferences gives the edit of a row that shows no parent, or a default
