@@ -62,7 +62,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	counter++
+	counter = max(counter, s.standingCounter(f)) + 1
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		return saveNumber(ctx, s.handle.conn, "head_counter", counter)
 	})
@@ -97,6 +97,21 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 		}
 	}
 	return save(ctx, s.handle.conn, "head", string(said)) // only now: what was not written is written again
+}
+
+// standingCounter returns the number of this device's head in the folder, 0 if
+// there is none. A database that was restored knows a smaller one, and no number
+// may stand for two heads.
+func (s *Syncer) standingCounter(f *folder.Folder) uint64 {
+	data, err := f.ReadHead(s.identity.device.String(), maxHead)
+	if err != nil {
+		return 0
+	}
+	file, err := crypto.ParseHead(data)
+	if err != nil || file.Header().Device != s.identity.device || file.Verify(s.keys.entry.Device.Public().SigningKey()) != nil {
+		return 0
+	}
+	return file.Header().Counter
 }
 
 // composeHead returns the head without its time, and the newest own batch in it.

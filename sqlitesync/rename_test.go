@@ -427,26 +427,6 @@ func TestAColumnThatNobodyHasSetIsNotToldAgain(t *testing.T) {
 	}
 }
 
-// Nor does it when the app saves another column of the row.
-func TestAColumnThatNobodyHasSetIsNotSaved(t *testing.T) {
-	t.Parallel()
-	const column = "ALTER TABLE t RENAME COLUMN v TO w"
-	a, b := newPair(t, "CREATE TABLE p (id TEXT PRIMARY KEY NOT NULL); CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n, p REFERENCES p ON DELETE SET NULL)")
-	a.exec(column)
-	b.exec("INSERT INTO t VALUES ('1', 'x', 1, NULL), ('2', 'y', 1, NULL), ('3', 'z', 1, NULL)")
-	settle(a, b)
-	a.exec("UPDATE t SET n = 2 WHERE id < '3'; UPDATE t SET w = 'new' WHERE id = '2'")
-	settle(a, b)
-	a.exec("UPDATE t SET n = 3 WHERE id = '1'")
-	settle(a, b)
-	a.wantValue("-3 new2 -1", "SELECT group_concat(coalesce(w, '-') || n, ' ') FROM t")
-	b.wantValue("x3 y2 z1", "SELECT group_concat(v || n, ' ') FROM t")
-	b.exec(column)
-	settle(b, a)
-	wantEverywhere("x3 new2 z1", "SELECT group_concat(w || n, ' ') FROM t", a, b)
-	wantQuiet(t, a, b)
-}
-
 // What came for columns that a table does not have yet, it did not show: a column that is renamed is dated behind the value
 // that it had, not behind those.
 func TestARenamedColumnIsDatedBehindItsOwnValue(t *testing.T) {

@@ -192,8 +192,8 @@ func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner,
 // Predate dates what migrations made of rows just behind what these rows
 // showed: what is known of a row and was not shown, because the table did not
 // have its columns yet, or because the row is deleted, is an edit of a person
-// that the migration has not seen. Of columns that nobody has set yet no edit
-// says anything. It is called after [changelog.Database.Pending], before the
+// that the migration has not seen. Of columns that nobody has set yet it says
+// nothing; an edit that was noted does, for a REPLACE can have made the row anew. It is called after [changelog.Database.Pending], before the
 // edits are encoded.
 func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit) error {
 	m := newMerger(db)
@@ -205,15 +205,13 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		switch {
 		case edit.Before.State == changelog.Deleted && edit.Origin == changelog.Migrated: // what people have deleted it does not bring back
 			predate(edit, nil)
-		case edit.Before.State == changelog.Combined:
+		case edit.Before.State == changelog.Combined && edit.Origin != changelog.Noted:
 			versions, err := m.shownVersions(ctx, edit)
 			if err != nil {
 				return err
 			}
 			leaveOut(edit, Combine(versions))
-			if edit.Origin != changelog.Noted {
-				predate(edit, versions)
-			}
+			predate(edit, versions)
 		}
 	}
 	return nil
