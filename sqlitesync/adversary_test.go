@@ -503,7 +503,7 @@ func TestARosterThatIsFilledWithRecords(t *testing.T) {
 	invite, err := b.syncer.Invite(t.Context(), nil)
 	must(t, err)
 	knows := func() bool {
-		return slices.ContainsFunc(a.syncer.roster.Invites(), func(open crypto.OpenInvite) bool { return InviteID(open.Record) == invite.ID })
+		return slices.ContainsFunc(a.syncer.roster.Invites(), func(open crypto.OpenInvite) bool { return open.Record == invite.ID })
 	}
 	wantText(t, a.trySync(), "MiB of records")
 	_ = a.trySync()
