@@ -243,7 +243,7 @@ func (s *Syncer) open(ctx context.Context) error {
 		return err
 	}
 	if copied {
-		if err := s.succeed(ctx, nil); err != nil {
+		if err := s.succeedAtOpen(ctx); err != nil {
 			return err
 		}
 	}

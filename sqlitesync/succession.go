@@ -94,6 +94,22 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	return nil
 }
 
+// succeedAtOpen is succeed for a database that is being opened. The records that
+// stand in the folder are read before, if it is there: epochs that were handed to
+// this device since the copy was made are for its old keys.
+func (s *Syncer) succeedAtOpen(ctx context.Context) error {
+	f, err := s.openFolder()
+	if err != nil {
+		return s.succeed(ctx, nil)
+	}
+	defer f.Close()
+	var p problems
+	if s.checkFolder(ctx, f, &p) != nil || s.exchangeRecords(ctx, f, &p) != nil {
+		return s.succeed(ctx, nil) // the passes tell of it
+	}
+	return s.succeed(ctx, f)
+}
+
 // common returns the newest batch of this device that the folder and the database
 // have in common, as far as can be seen, the tail after it, and the batches that
 // come after it here.
