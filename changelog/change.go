@@ -144,6 +144,10 @@ func (c *Change) image(scratch []byte) Image {
 	return Image(sum[:16])
 }
 
+// Restamp replaces a stamp, wherever it stands in the change, and reports whether
+// it did.
+func (c *Change) Restamp(was, now Stamp) (found bool) { return restamp(was, now, &c.Stamp, &c.Birth) }
+
 // Compare orders two changes of one row: by stamp, and by image when the
 // stamps are equal. It returns 0 only for one and the same change.
 func (c *Change) Compare(d *Change) int {

@@ -267,8 +267,10 @@ func setClocksText(table *Table, n int, common string, ownBirth bool) string {
 
 // Restamp replaces a stamp, wherever it stands in the clock, and reports whether
 // it did.
-func (c *Clock) Restamp(was, now Stamp) (found bool) {
-	for _, stamp := range []*Stamp{&c.Stamp, &c.Birth} {
+func (c *Clock) Restamp(was, now Stamp) (found bool) { return restamp(was, now, &c.Stamp, &c.Birth) }
+
+func restamp(was, now Stamp, stamps ...*Stamp) (found bool) {
+	for _, stamp := range stamps {
 		if *stamp == was {
 			*stamp, found = now, true
 		}

@@ -22,7 +22,7 @@ func (s *Syncer) adopt(ctx context.Context, f *folder.Folder, listing folder.Lis
 	if err != nil {
 		return err
 	}
-	known, err := s.ownSegments(ctx, "NULL", "true", 0)
+	known, err := s.ownSegments(ctx, "true")
 	if err != nil {
 		return err
 	}

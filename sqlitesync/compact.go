@@ -52,7 +52,7 @@ type compaction struct {
 // compact writes runs of this device's log anew if it has grown enough since
 // the last time. What it made is to be published.
 func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
-	live, err := s.ownSegments(ctx, "NULL", "replaced IS NULL", 0)
+	live, err := s.ownSegments(ctx, "replaced IS NULL")
 	if err != nil {
 		return err
 	}

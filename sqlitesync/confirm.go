@@ -75,7 +75,7 @@ func (s *Syncer) strange(ctx context.Context, f *folder.Folder, listing folder.L
 // whose bytes are still here is done with if it stands there whole, and goes out
 // again if it does not stand there.
 func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder.SegmentName]bool, p *problems) error {
-	live, err := s.ownSegments(ctx, "NULL", fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending), 0)
+	live, err := s.ownSegments(ctx, fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending))
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
 	if s.owed.IsZero() {
 		s.owed = time.Now()
 	}
-	if time.Since(s.owed) < s.dutyTurn() {
+	if time.Since(s.owed) < time.Duration(s.seniors())*dutyWait {
 		return nil
 	}
 	for _, invite := range duty.Expire {
@@ -134,18 +134,18 @@ func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
 	return s.closeBranches(ctx, f)
 }
 
-// dutyTurn returns how long this device waits for more senior ones.
-func (s *Syncer) dutyTurn() time.Duration {
-	var wait time.Duration
+// seniors returns how many admins are more senior than this device. What all admins
+// would do at the same time, each does a turn later than those before it.
+func (s *Syncer) seniors() (n int) {
 	for _, member := range s.roster.Members() {
 		if member.ID == s.identity.device {
 			break
 		}
 		if member.Role == crypto.Admin {
-			wait += dutyWait
+			n++
 		}
 	}
-	return wait
+	return n
 }
 
 // closeBranches writes joins until every member can read everything, as far as

@@ -29,7 +29,7 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 	for _, name := range listing.Segments {
 		standing[name] = true
 	}
-	own, err := e.ownSegments(ctx, "NULL", fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending), 0)
+	own, err := e.ownSegments(ctx, fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending))
 	if err != nil {
 		e.add(Finding{Code: FindingOwnMissing, Err: err, Text: "What this device has published can't be read."})
 		return

@@ -103,15 +103,27 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 // there is none. A database that was restored knows a smaller one, and no number
 // may stand for two heads.
 func (s *Syncer) standingCounter(f *folder.Folder) uint64 {
-	data, err := f.ReadHead(s.identity.device.String(), maxHead)
+	file, err := s.openHead(f, s.identity.device, s.keys.entry.Device.Public())
 	if err != nil {
 		return 0
 	}
-	file, err := crypto.ParseHead(data)
-	if err != nil || file.Header().Device != s.identity.device || file.Verify(s.keys.entry.Device.Public().SigningKey()) != nil {
-		return 0
-	}
 	return file.Header().Counter
+}
+
+// openHead reads the head of a device and makes sure that the device signed it.
+func (s *Syncer) openHead(f *folder.Folder, device DeviceID, keys crypto.PublicKeys) (*crypto.Head, error) {
+	data, err := f.ReadHead(device.String(), maxHead)
+	if err != nil {
+		return nil, err
+	}
+	file, err := crypto.ParseHead(data)
+	if err != nil {
+		return nil, formatError(err)
+	}
+	if header := file.Header(); header.Space != s.identity.space || header.Device != device {
+		return nil, fmt.Errorf("%w: it is the head of another device or space", crypto.ErrSignature)
+	}
+	return file, file.Verify(keys.SigningKey())
 }
 
 // composeHead returns the head without its time, and the newest own batch in it.
@@ -150,21 +162,11 @@ func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 // one already seen, is not the only one with its number, or claims to have read
 // what this device has not written.
 func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.Member) (*head, error) {
-	data, err := f.ReadHead(member.ID.String(), maxHead)
+	file, err := s.openHead(f, member.ID, member.Keys)
 	if err != nil {
 		return nil, err
-	}
-	file, err := crypto.ParseHead(data)
-	if err != nil {
-		return nil, formatError(err)
 	}
 	header := file.Header()
-	if header.Space != s.identity.space || header.Device != member.ID {
-		return nil, fmt.Errorf("%w: it is the head of another device or space", crypto.ErrSignature)
-	}
-	if err := file.Verify(member.Keys.SigningKey()); err != nil {
-		return nil, err
-	}
 	if err := s.checkCounter(ctx, header); err != nil {
 		return nil, err
 	}

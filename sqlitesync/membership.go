@@ -125,10 +125,17 @@ func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Rec
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
-		return s.publishFault(err, 0)
+	return s.publishRecord(f, record)
+}
+
+// publishRecord writes a record into the folder, through this device's directory,
+// in which it takes shape.
+func (s *Syncer) publishRecord(f *folder.Folder, record *crypto.Record) error {
+	err := f.MakeDevice(s.identity.device.String())
+	if err == nil {
+		err = f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File())
 	}
-	if err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File()); err != nil {
+	if err != nil {
 		return s.publishFault(err, 0)
 	}
 	return nil
@@ -182,11 +189,8 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	fresh := s.freshRecords(f, names, p)
 	for name, record := range s.records {
 		if !standing[name] {
-			if err := f.MakeDevice(s.identity.device.String()); err != nil {
-				return s.publishFault(err, 0)
-			}
-			if err := f.PublishRecord(s.identity.device.String(), name, record.File()); err != nil {
-				return s.publishFault(err, 0)
+			if err := s.publishRecord(f, record); err != nil {
+				return err
 			}
 		}
 	}

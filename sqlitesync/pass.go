@@ -269,8 +269,7 @@ func (s *Syncer) export(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	var pending bool
-	err := s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_segments WHERE state = 0)", nil, &pending)
+	pending, err := s.pendingSegments(ctx)
 	if err != nil || !pending {
 		return err
 	}

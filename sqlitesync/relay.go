@@ -3,7 +3,6 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -124,12 +123,10 @@ func (s *Syncer) relayAgain(ctx context.Context) error {
 
 // relayLost relays what has been lost for long enough.
 func (s *Syncer) relayLost(ctx context.Context) error {
-	members := slices.DeleteFunc(s.roster.Members(), func(m crypto.Member) bool { return m.Role != crypto.Admin })
-	turn := slices.IndexFunc(members, func(m crypto.Member) bool { return m.ID == s.identity.device })
-	if turn < 0 {
+	if self, member := s.roster.Member(s.identity.device); !member || self.Role != crypto.Admin {
 		return nil
 	}
-	wait := lostTime + time.Duration(turn)*relayTurn
+	wait := lostTime + time.Duration(s.seniors())*relayTurn
 	for device, lost := range s.lost {
 		if lost.relayed >= s.seen[changelog.DeviceID(device)] || s.options.wall().Sub(lost.since) < wait {
 			continue
@@ -191,11 +188,11 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
 				return err
 			}
 		}
-		lost := s.lost[device]
-		lost.relayed = position
-		if _, is := s.lost[device]; !is {
+		lost, is := s.lost[device]
+		if !is {
 			return nil
 		}
+		lost.relayed = position
 		s.lost[device] = lost
 		return lost.save(ctx, s.handle.conn, device)
 	})

@@ -92,18 +92,14 @@ func (s *Syncer) resealFrom(ctx context.Context, first uint64, epoch *crypto.Epo
 
 // openOwn opens a segment that this device has sealed.
 func (s *Syncer) openOwn(sealed []byte) (crypto.SegmentHeader, []byte, error) {
-	file, err := crypto.ParseSegment(sealed)
+	file, err := s.verify(s.ownReading(), sealed)
 	if err != nil {
 		return crypto.SegmentHeader{}, nil, err
 	}
-	header := file.Header()
-	if err := file.Verify(s.keys.entry.Device.Public().SigningKey()); err != nil {
-		return header, nil, err
-	}
-	epoch := s.keys.entry.Epoch(header.Epoch)
-	if epoch == nil {
-		return header, nil, crypto.ErrWrongKey
+	epoch, err := s.epoch(file.Header().Epoch)
+	if err != nil {
+		return crypto.SegmentHeader{}, nil, err
 	}
 	packed, err := file.Open(epoch, maxPacked)
-	return header, packed, err
+	return file.Header(), packed, err
 }

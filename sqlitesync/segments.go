@@ -54,12 +54,23 @@ func (s *Syncer) addSegment(ctx context.Context, own ownSegment) error {
 // outbox returns what is to be published, oldest first, up to a size that is
 // good to have in memory.
 func (s *Syncer) outbox(ctx context.Context) ([]ownSegment, error) {
-	return s.ownSegments(ctx, "sealed", fmt.Sprintf("state = %d", segmentPending), maxBody)
+	return s.selectSegments(ctx, "sealed", fmt.Sprintf("state = %d", segmentPending), maxBody)
 }
 
-// ownSegments returns this device's segments that meet a condition, in the order
-// of their batches, until they have so many bytes (0: all).
-func (s *Syncer) ownSegments(ctx context.Context, sealed, condition string, limit int) ([]ownSegment, error) {
+// pendingSegments reports whether there is something to be published.
+func (s *Syncer) pendingSegments(ctx context.Context) (pending bool, err error) {
+	err = s.handle.conn.Get(ctx, fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM sqlitesync_segments WHERE state = %d)", segmentPending), nil, &pending)
+	return pending, err
+}
+
+// ownSegments returns this device's segments that meet a condition, without their
+// bytes, in the order of their batches.
+func (s *Syncer) ownSegments(ctx context.Context, condition string) ([]ownSegment, error) {
+	return s.selectSegments(ctx, "NULL", condition, 0)
+}
+
+// selectSegments returns segments until they have so many bytes (0: all).
+func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, limit int) ([]ownSegment, error) {
 	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, unit, lost, coalesce(replaced, 0), "+sealed+
 		" FROM sqlitesync_segments WHERE "+condition+" ORDER BY name")
 	if err != nil {
@@ -130,11 +141,10 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 	if len(s.vanished) > 0 {
 		return nil
 	}
-	pending, err := s.ownSegments(ctx, "NULL", fmt.Sprintf("state = %d", segmentPending), 0)
-	if err != nil || len(pending) > 0 {
+	if pending, err := s.pendingSegments(ctx); err != nil || pending {
 		return err
 	}
-	replaced, err := s.ownSegments(ctx, "NULL", "replaced IS NOT NULL", 0)
+	replaced, err := s.ownSegments(ctx, "replaced IS NOT NULL")
 	if err != nil {
 		return err
 	}

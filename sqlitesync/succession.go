@@ -114,7 +114,7 @@ func (s *Syncer) succeedAtOpen(ctx context.Context) error {
 // have in common, as far as can be seen, the tail after it, and the batches that
 // come after it here.
 func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, tail crypto.Tail, unsent []ownSegment, err error) {
-	all, err := s.ownSegments(ctx, "NULL", "replaced IS NULL", 0)
+	all, err := s.ownSegments(ctx, "replaced IS NULL")
 	if err != nil {
 		return 0, tail, nil, err
 	}

@@ -23,24 +23,36 @@ func (m *merger) kept(ctx context.Context, shape *changelog.Shape, row string) (
 
 // keptAs is kept for the rows of a table of this name.
 func (m *merger) keptAs(ctx context.Context, name, row string) ([]changelog.Change, error) {
-	rows, err := m.db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept WHERE tbl = ? AND row = ? ORDER BY n", name, []byte(row))
+	var changes []changelog.Change
+	err := eachKept(ctx, m.db.Conn, func(c *changelog.Change) error {
+		changes = append(changes, *c)
+		return nil
+	}, "WHERE tbl = ? AND row = ? ORDER BY n", name, []byte(row))
+	return changes, err
+}
+
+// eachKept calls fn with kept changes, which a part of a query chooses.
+func eachKept(ctx context.Context, c *changelog.Conn, fn func(*changelog.Change) error, which string, args ...any) error {
+	rows, err := c.Query(ctx, "SELECT tbl, change FROM sqlitesync_kept "+which, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var changes []changelog.Change
 	for rows.Next() {
+		var name string
 		var encoded []byte
-		if err := rows.Scan(&encoded); err != nil {
-			return nil, err
+		if err := rows.Scan(&name, &encoded); err != nil {
+			return err
 		}
 		change, err := changelog.ParseChange(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("kept row of table %s: %w", name, err)
+			return fmt.Errorf("kept row of table %s: %w", name, err)
 		}
-		changes = append(changes, *change)
+		if err := fn(change); err != nil {
+			return err
+		}
 	}
-	return changes, rows.Err()
+	return rows.Err()
 }
 
 // keep replaces what is kept of a row. A row that does not exist is not held.

@@ -24,27 +24,12 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 	if err := db.Live(ctx, device, first, last, once); err != nil {
 		return err
 	}
-	rows, err := db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept ORDER BY tbl, row, n")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var encoded []byte
-		if err := rows.Scan(&encoded); err != nil {
-			return err
-		}
-		c, err := changelog.ParseChange(encoded)
-		if err != nil {
-			return err
-		}
+	return eachKept(ctx, db.Conn, func(c *changelog.Change) error {
 		if c.Stamp.Device == device && first <= c.Stamp.Batch && c.Stamp.Batch <= last || baseline && c.Stamp.Baseline() {
-			if err := once(*c); err != nil {
-				return err
-			}
+			return once(*c)
 		}
-	}
-	return rows.Err()
+		return nil
+	}, "ORDER BY tbl, row, n")
 }
 
 // Layers returns what Live calls each with in layers that have no row twice: a
@@ -100,14 +85,8 @@ func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row 
 	}
 	for n := range kept {
 		c := &kept[n]
-		if c.Stamp != was && c.Birth != was {
+		if !c.Restamp(was, change.Stamp) {
 			continue
-		}
-		if c.Stamp == was {
-			c.Stamp = change.Stamp
-		}
-		if c.Birth == was {
-			c.Birth = change.Stamp
 		}
 		_, err := m.db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET change = ? WHERE tbl = ? AND row = ? AND n = ?",
 			changelog.AppendChange(nil, c), change.Shape.Rows(), []byte(row), n)

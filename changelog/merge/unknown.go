@@ -2,7 +2,6 @@ package merge
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -16,35 +15,23 @@ const maxUnknown = 10_000
 // mostly because its app is older than that of other devices. The tables of db
 // must have been read. It writes nothing.
 func Unknown(ctx context.Context, db *changelog.Database) (map[string][]string, error) {
-	rows, err := db.Conn.Query(ctx, "SELECT change FROM sqlitesync_kept LIMIT ?", maxUnknown)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	unknown := make(map[string][]string)
-	for rows.Next() {
-		var encoded []byte
-		if err := rows.Scan(&encoded); err != nil {
-			return nil, err
-		}
-		change, err := changelog.ParseChange(encoded)
-		if err != nil {
-			return nil, fmt.Errorf("kept change: %w", err)
-		}
+	err := eachKept(ctx, db.Conn, func(change *changelog.Change) error {
 		table := db.Table(change.Shape.Table)
 		if table == nil || change.Shape.Kind == changelog.Delete {
-			continue
+			return nil
 		}
 		for _, column := range change.Shape.Columns {
 			if !table.Put.Contains(column) && !slices.Contains(unknown[table.Name], column) {
 				unknown[table.Name] = append(unknown[table.Name], column)
 			}
 		}
-	}
+		return nil
+	}, "LIMIT ?", maxUnknown)
 	for _, columns := range unknown {
 		slices.Sort(columns)
 	}
-	return unknown, rows.Err()
+	return unknown, err
 }
 
 // CountHeldByTable returns, by the names of tables in lower case, how many rows
