@@ -46,7 +46,7 @@ func (db *Database) Baseline(ctx context.Context, table *Table, after Key, limit
 	if err != nil || len(clocks) == 0 {
 		return nil, err
 	}
-	return clocks[len(clocks)-1].Key, db.SetClocks(ctx, table, clocks)
+	return clocks[len(clocks)-1].Key, db.SetClocks(ctx, table, clocks, Digest{})
 }
 
 // Unsent returns up to limit rows in state Unsent whose key is above after

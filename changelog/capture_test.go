@@ -479,7 +479,7 @@ func TestBaseline(t *testing.T) {
 				}
 				seen[row.Key.Identity()] = true
 			}
-			if err := d.db.Record(ctx, table, rows, changelog.Shown); err != nil {
+			if err := d.db.Record(ctx, table, rows, changelog.Shown, changelog.Digest{}); err != nil {
 				return err
 			}
 			after = rows[len(rows)-1].Key

@@ -131,8 +131,8 @@ func Placeholders(n, width int) string {
 	return strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
 }
 
-// ForgetRow takes away what is known of a row. It writes.
-func (db *Database) ForgetRow(ctx context.Context, table *Table, key Key) error {
+// ForgetRow takes away what is known of a row by its clock. It writes.
+func (db *Database) ForgetRow(ctx context.Context, table *Table, clock *Clock) error {
 	query := table.Statement("forget", 1, func() string {
 		terms := make([]string, len(table.Key))
 		for i := range terms {
@@ -140,8 +140,10 @@ func (db *Database) ForgetRow(ctx context.Context, table *Table, key Key) error 
 		}
 		return fmt.Sprintf("DELETE FROM sqlitesync_clock_%d WHERE %s", table.Number, strings.Join(terms, " AND "))
 	})
-	_, err := db.Conn.Exec(ctx, query, key...)
-	return err
+	if _, err := db.Conn.Exec(ctx, query, clock.Key...); err != nil {
+		return err
+	}
+	return db.Redigest(ctx, table.Put.Rows(), clock.Digest(), Digest{})
 }
 
 // Clocks returns the clocks of those of the keys that have one, by [Table.Identity].
@@ -180,10 +182,17 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 	return found, err
 }
 
-// SetClocks writes clocks over those that are there. Binding a parameter costs
-// a tenth of a microsecond, so what neighbours have in common stands in the text
-// of the statement; it takes few values.
-func (db *Database) SetClocks(ctx context.Context, table *Table, clocks []Clock) error {
+// SetClocks writes clocks over those that are there, whose digest is was. Binding
+// a parameter costs a tenth of a microsecond, so what neighbours have in common
+// stands in the text of the statement; it takes few values.
+func (db *Database) SetClocks(ctx context.Context, table *Table, clocks []Clock, was Digest) error {
+	var is Digest
+	for i := range clocks {
+		is = is.Plus(clocks[i].Digest())
+	}
+	if err := db.Redigest(ctx, table.Put.Rows(), was, is); err != nil {
+		return err
+	}
 	for len(clocks) > 0 {
 		n := 1
 		for n < len(clocks) && clocks[n].common() == clocks[0].common() {

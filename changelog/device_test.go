@@ -114,7 +114,7 @@ func (d *device) pending() (edits []changelog.Edit) {
 			return err
 		}
 		for _, edit := range edits {
-			if err := d.db.Record(ctx, edit.Table, []changelog.Change{edit.Change}, changelog.Shown); err != nil {
+			if err := d.db.Record(ctx, edit.Table, []changelog.Change{edit.Change}, changelog.Shown, edit.Before.Digest()); err != nil {
 				return err
 			}
 		}

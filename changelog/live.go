@@ -107,6 +107,9 @@ func (db *Database) Unpublish(ctx context.Context) error {
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			continue
 		}
+		if err := db.DoubtDigest(ctx, table.Put.Rows()); err != nil {
+			return err
+		}
 		if err := db.SetPhase(ctx, table, PhaseUnsent); err != nil {
 			return err
 		}

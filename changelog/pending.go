@@ -336,8 +336,8 @@ func (db *Database) ClearLog(ctx context.Context, page LogPage) error {
 }
 
 // Record writes the clocks of changes that the tables show, or do not show
-// because they are deletes.
-func (db *Database) Record(ctx context.Context, table *Table, changes []Change, state State) error {
+// because they are deletes, over those whose digest was was.
+func (db *Database) Record(ctx context.Context, table *Table, changes []Change, state State, was Digest) error {
 	clocks := make([]Clock, len(changes))
 	for i := range changes {
 		c := &changes[i]
@@ -353,7 +353,7 @@ func (db *Database) Record(ctx context.Context, table *Table, changes []Change, 
 			clocks[i].Shape = number
 		}
 	}
-	return db.SetClocks(ctx, table, clocks)
+	return db.SetClocks(ctx, table, clocks, was)
 }
 
 // milliseconds turns a Julian day into milliseconds since 1970.

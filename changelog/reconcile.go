@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func (db *Database) Forget(ctx context.Context) error {
 		}
 		forgotten, err := result.RowsAffected()
 		if err == nil && forgotten > 0 {
-			err = db.SetIncomplete(ctx, table, true)
+			err = errors.Join(db.SetIncomplete(ctx, table, true), db.DoubtDigest(ctx, table.Put.Rows()))
 		}
 		if err == nil { // should Reconcile be broken off, rows that go from now on were not lost by the migration
 			_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 0 WHERE number = ?", table.Number)

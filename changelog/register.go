@@ -84,6 +84,9 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 		if err := db.rename(ctx, table.Number, rows); err != nil {
 			return stale, err
 		}
+		if err := db.setApart(ctx, rows); err != nil {
+			return stale, err
+		}
 	}
 	var columns string
 	err = db.Conn.Get(ctx, "SELECT number, phase, incomplete, rebuilt, written, removed, renamed, columns FROM sqlitesync_tables WHERE name = ?", []any{rows},
@@ -93,7 +96,9 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 		err = db.Conn.Get(ctx, "INSERT INTO sqlitesync_tables (name, columns) VALUES (?, ?) RETURNING number",
 			[]any{rows, strings.Join(table.declared, ",")}, &table.Number)
 	case err == nil:
-		stale.compare(columns)
+		if stale.compare(columns); stale.Lost {
+			err = db.setApart(ctx, rows)
+		}
 		stale.Renamed = stale.Renamed || stale.Was != ""
 	}
 	if err != nil {
@@ -184,7 +189,10 @@ func (db *Database) copyClocks(ctx context.Context, table *Table, namesake int64
 		FROM sqlitesync_clock_%[3]d WHERE state IN (%[4]d, %[5]d, %[6]d)
 		ON CONFLICT DO UPDATE SET time = excluded.time, device = excluded.device, batch = excluded.batch WHERE excluded.time >= time`,
 		table.Number, KeyColumns("", table), namesake, Deleted, Shown, Combined, table.PutNumber, len(Image{})), fresh)
-	return err
+	if err != nil {
+		return err
+	}
+	return db.DoubtDigest(ctx, table.Put.Rows())
 }
 
 // makeClocks makes the clock table, and the columns of the log that the key of
@@ -215,11 +223,17 @@ func (db *Database) makeClocks(ctx context.Context, table *Table, stale *Stale) 
 		if err := db.Conn.Script(ctx, script); err != nil {
 			return err
 		}
+		if err := db.DoubtDigest(ctx, table.Put.Rows()); err != nil {
+			return err
+		}
 		return db.SetIncomplete(ctx, table, true)
 	}
 	// None yet, or of an earlier table that had a key of more or fewer columns.
 	script := fmt.Sprintf("DROP TABLE IF EXISTS sqlitesync_clock_%d;\n%s", table.Number, definition)
 	if err := db.Conn.Script(ctx, script); err != nil {
+		return err
+	}
+	if err := db.DoubtDigest(ctx, table.Put.Rows()); err != nil { // changes of it may be kept already
 		return err
 	}
 	return db.SetPhase(ctx, table, PhaseNew)

@@ -48,6 +48,14 @@ CREATE TABLE sqlitesync_shapes (
 	shape  BLOB NOT NULL UNIQUE
 );
 
+-- For the rows of each name in sqlitesync_tables, the sum of what is known of
+-- them (Digest), NULL if it is to be computed anew. None: nothing is known.
+CREATE TABLE sqlitesync_digests (
+	tbl    TEXT PRIMARY KEY,
+	digest BLOB,
+	apart  INTEGER NOT NULL DEFAULT 0  -- others know something else by right: the table, or a column, had another name
+) WITHOUT ROWID;
+
 -- The devices known here, and how far their logs have been merged. Device 0
 -- is nobody, the author of baseline rows.
 CREATE TABLE sqlitesync_devices (

@@ -79,7 +79,7 @@ func (s *Syncer) enqueueBaseline(ctx context.Context, table *changelog.Table, af
 	last := rows[len(rows)-1].Key
 	s.worked(0, len(rows))
 	return last, s.enqueueRows(ctx, rows, func(sent []changelog.Change) error {
-		return s.db.Record(ctx, table, sent, changelog.Shown)
+		return s.db.Record(ctx, table, sent, changelog.Shown, changelog.Digest{})
 	})
 }
 

@@ -37,8 +37,11 @@ type ClockOff struct {
 	By time.Duration
 }
 
-// clockReading is what the head of another device says about its clock.
+// clockReading is the head of another device, and what it says about its clock.
 type clockReading struct {
+	head  *head // nil: none was read yet
+	level bool  // it had read just what this device has
+
 	position uint64    // how far the device's log was merged when its head was looked for
 	looked   time.Time // when
 	said     time.Time // by the device's clock; zero: it has no head
@@ -74,8 +77,8 @@ func (t *told) save(ctx context.Context, c *changelog.Conn) error {
 
 // lookAtHeads reads the heads of the devices from which something new came in,
 // and once in a while those of all that have written. It says whose clocks are
-// off, and which heads are false. One that is damaged says nothing: heads are
-// replaced in place, and sync clients deliver files in pieces.
+// off, who knows something else, and which heads are false. One that is damaged
+// says nothing: heads are replaced in place, and sync clients deliver files in pieces.
 func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) {
 	if s.clocks == nil {
 		s.clocks = make(map[DeviceID]clockReading)
@@ -87,15 +90,15 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 	for _, member := range s.roster.Members() {
 		position, before := s.seen[changelog.DeviceID(member.ID)], s.clocks[member.ID]
 		members[member.ID] = true
-		late := time.Since(before.looked) > headInterval
-		if member.ID == s.identity.device || position == 0 || position == before.position && !late && !before.suspect {
+		late := time.Since(before.looked) > headInterval || s.options.Manual && !before.level
+		if member.ID == s.identity.device || position == before.position && !late && !before.suspect {
 			continue
 		}
-		reading := clockReading{position: position, looked: time.Now()}
+		reading := clockReading{head: before.head, position: position, looked: time.Now()}
 		content, err := s.readHead(ctx, f, member)
 		switch {
 		case err == nil:
-			reading.said = time.UnixMilli(content.Time)
+			reading.head, reading.said = content, time.UnixMilli(content.Time)
 			if s.told.batch > 0 && content.Seen[s.identity.device.String()] >= s.told.batch {
 				reading.answers = s.told.time
 			}
@@ -115,6 +118,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 		}
 	}
 	s.state.update(func(st *Status) { st.Clocks = off })
+	p.add(s.lookForDivergence(ctx))
 }
 
 // clocksOff decides whose clocks are off, by this device's clock and what others

@@ -45,9 +45,12 @@ const (
 	// again what the space has. What was written stands in the view
 	// sqlitesync_undone.
 	EventUndone
+	// EventDiverged: Device knows something else of Tables than this device, although
+	// both have read the same; see [Status].Diverged.
+	EventDiverged
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "progress", "refused", "undone"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "progress", "refused", "undone", "diverged"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -60,13 +63,13 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	Time   time.Time
-	Tables []string // EventApplied, EventUndone: the tables that changed, sorted
+	Tables []string // EventApplied, EventUndone: the tables that changed, EventDiverged: those that differ, sorted
 	Rows   int      // EventPublished, EventApplied, EventUndone: how many changes
 	Count  int      // EventConflict: how many
 	// Collisions says, of an EventConflict, how many of Count are two rows that
 	// were given one key; see [Conflict].Hint.
 	Collisions int
-	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded, EventRefused: whose
+	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded, EventRefused, EventDiverged: whose
 	Err        error    // EventProblem
 	Progress   Progress // EventProgress
 	// Missed is how many events this reader lost before this one because it

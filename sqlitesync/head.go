@@ -29,6 +29,7 @@ type head struct {
 	Segments []headSegment     `json:"segments"`
 	Seen     map[string]uint64 `json:"seen"`
 	Roster   string            `json:"roster"`
+	Digests  map[string]string `json:"digests,omitempty"`
 }
 
 type headSegment struct {
@@ -129,7 +130,7 @@ func (s *Syncer) openHead(f *folder.Folder, device DeviceID, keys crypto.PublicK
 // composeHead returns the head without its time, and the newest own batch in it.
 func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 	rosterHash := s.roster.Hash()
-	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Seen: make(map[string]uint64), Roster: hex.EncodeToString(rosterHash[:])}
+	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Roster: hex.EncodeToString(rosterHash[:])}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
 		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)
 	if err != nil {
@@ -146,16 +147,8 @@ func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 	if err := rows.Err(); err != nil {
 		return nil, 0, err
 	}
-	seen, err := s.db.Seen(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	for id, batch := range seen {
-		content.Seen[id.String()] = batch
-	}
-	own, _, err := s.db.Position(ctx, s.self())
-	content.Seen[s.identity.device.String()] = own
-	return content, own, err
+	content.Seen, content.Digests, err = s.knowledge(ctx)
+	return content, content.Seen[s.identity.device.String()], err
 }
 
 // readHead reads the head of another device. It refuses one that is older than

@@ -428,6 +428,7 @@ func TestASyncerMayBeUsedFromSeveralGoroutines(t *testing.T) {
 	b.open()
 	a.syncer.Resume()
 	b.syncer.Resume()
+	a.crowded, b.crowded = true, true // by each other's background work
 	settle(a, b, a)
 	wantSame(t, []*testDevice{a, b})
 }

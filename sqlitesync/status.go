@@ -52,6 +52,10 @@ type Status struct {
 	// had not seen each other. A device is listed until it has written its
 	// head anew.
 	Clocks []ClockOff
+	// Diverged lists the tables of which another device knows something else than
+	// this one, although both have read the same. It is an error of this program,
+	// or somebody has written to its tables; see [Syncer.Verify].
+	Diverged []Divergence
 	// Waiting lists what is known to be missing.
 	Waiting []Waiting
 	// Refused lists membership records that have no effect, 100 at most.
@@ -125,7 +129,7 @@ func (st *state) snapshot() Status {
 	defer st.mu.Unlock()
 	c := st.status
 	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
-	c.Refused = slices.Clone(c.Refused)
+	c.Refused, c.Diverged = slices.Clone(c.Refused), slices.Clone(c.Diverged)
 	c.Warnings, c.Clocks = slices.Clone(c.Warnings), slices.Clone(c.Clocks)
 	switch {
 	case st.isPause:

@@ -25,6 +25,9 @@ func (run *stressRun) lose(d *stressDevice) {
 		must(run.t, os.Remove(path))
 		gone[path] = data
 		run.note(d, "lose %s", name)
+		for _, other := range run.devices { // what stood there under former names is made again for none of them
+			other.differs = other.differs || d.version > 0
+		}
 	}
 	_ = d.trySync()
 	run.clock.pass(vanishedTime)

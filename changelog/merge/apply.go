@@ -230,10 +230,10 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 		}
 	}
 	// Before the others are written: it decides which of two rows is newer.
-	if err := m.db.Record(ctx, table, same, changelog.Shown); err != nil {
+	if err := m.db.Record(ctx, table, same, changelog.Shown, digestOf(table, clocks, same)); err != nil {
 		return err
 	}
-	if err := m.write(ctx, table, simple); err != nil {
+	if err := m.write(ctx, table, simple, clocks); err != nil {
 		return err
 	}
 	for i := range others {
@@ -256,6 +256,20 @@ func (m *merger) overrules(table *changelog.Table, change *changelog.Change, clo
 		return false
 	}
 	return change.Shape.Kind == changelog.Delete || change.Shape.Equal(table.Put)
+}
+
+// digestOf returns the digest of those of the clocks that are of the rows of
+// changes.
+func digestOf(table *changelog.Table, clocks map[string]changelog.Clock, changes []changelog.Change) (sum changelog.Digest) {
+	if len(clocks) == 0 {
+		return sum
+	}
+	for i := range changes {
+		if clock, known := clocks[table.Identity(changes[i].Key)]; known {
+			sum = sum.Plus(clock.Digest())
+		}
+	}
+	return sum
 }
 
 // recordLoser records that the row's present version lost against change.
@@ -281,9 +295,9 @@ func (m *merger) shown(ctx context.Context, table *changelog.Table, clock *chang
 }
 
 // write puts changes of one shape, table.Put or a delete, into the table, over
-// what is there, and writes their clocks. A row that the schema refuses goes
-// through Combine, which holds it.
-func (m *merger) write(ctx context.Context, table *changelog.Table, changes []changelog.Change) error {
+// what is there, and writes their clocks over those given. A row that the schema
+// refuses goes through Combine, which holds it.
+func (m *merger) write(ctx context.Context, table *changelog.Table, changes []changelog.Change, clocks map[string]changelog.Clock) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -305,7 +319,7 @@ func (m *merger) write(ctx context.Context, table *changelog.Table, changes []ch
 		return err
 	}
 	m.result.Rows[table.Name] += len(accepted)
-	if err := m.db.Record(ctx, table, accepted, changelog.Shown); err != nil {
+	if err := m.db.Record(ctx, table, accepted, changelog.Shown, digestOf(table, clocks, accepted)); err != nil {
 		return err
 	}
 	for i := range refused {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -208,6 +209,38 @@ func (d *device) check(err error) {
 func (d *device) transact(fn func(context.Context) error) {
 	d.t.Helper()
 	d.check(d.conn.Transact(context.Background(), changelog.Ordinary, func() error { return fn(context.Background()) }))
+	if d.db == nil {
+		return
+	}
+	wrong, err := merge.WrongDigests(context.Background(), d.db)
+	d.check(err)
+	if len(wrong) > 0 {
+		d.t.Fatalf("the digests of %q are not those of what is known", wrong)
+	}
+}
+
+// digests returns the digests of the tables that are there.
+func (d *device) digests() (digests map[string]changelog.Digest) {
+	d.t.Helper()
+	d.transact(func(ctx context.Context) (err error) {
+		digests, err = merge.Digests(ctx, d.db)
+		return err
+	})
+	maps.DeleteFunc(digests, func(rows string, _ changelog.Digest) bool {
+		return !slices.ContainsFunc(d.db.Tables, func(table *changelog.Table) bool { return table.Put.Rows() == rows })
+	})
+	return digests
+}
+
+// compareDigests holds devices that have merged the same against one another.
+func compareDigests(t testing.TB, a, b *device) {
+	t.Helper()
+	others := b.digests()
+	for rows, digest := range a.digests() {
+		if other, there := others[rows]; there && other != digest {
+			t.Errorf("of rows %s devices %.1s and %.1s know different things", rows, a.id[:], b.id[:])
+		}
+	}
 }
 
 // try runs a statement of the app.
@@ -325,7 +358,7 @@ func (d *device) baseline() *changelog.Batch {
 			if err != nil {
 				return err
 			}
-			if err := d.db.Record(ctx, table, unsent, changelog.Shown); err != nil {
+			if err := d.db.Record(ctx, table, unsent, changelog.Shown, changelog.Digest{}); err != nil {
 				return err
 			}
 			changes = append(changes, unsent...)

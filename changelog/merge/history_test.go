@@ -692,6 +692,9 @@ func (h *history) finish() {
 			}
 		}
 	}
+	for _, m := range h.members[1:] {
+		compareDigests(h.t, h.members[0].device, m.device)
+	}
 	for i, m := range h.members {
 		m.integrity()
 		if i == 0 { // it takes long

@@ -60,12 +60,21 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 	if held.reason != "" && !Combine(changes).Exists {
 		held = hold{}
 	}
+	was, err := m.keptDigest(ctx, "WHERE tbl = ? AND row = ? AND n = 0", shape.Rows(), []byte(row))
+	if err != nil {
+		return err
+	}
 	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", shape.Rows(), []byte(row)); err != nil {
 		return err
 	}
+	is := neededDigest(changes)
+	if err := m.db.Redigest(ctx, shape.Rows(), was, is); err != nil {
+		return err
+	}
+	digest := is.Bytes()
 	for n := range changes {
-		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, reason, rival, shown) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), held.reason, held.rival, held.shown)
+		_, err := m.db.Conn.Exec(ctx, "INSERT INTO sqlitesync_kept (tbl, row, n, change, digest, reason, rival, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			shape.Rows(), []byte(row), n, changelog.AppendChange(nil, &changes[n]), digest, held.reason, held.rival, held.shown)
 		if err != nil {
 			return err
 		}
@@ -74,7 +83,7 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 				return err
 			}
 		}
-		held = hold{}
+		held, digest = hold{}, nil
 	}
 	return nil
 }

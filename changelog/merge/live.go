@@ -64,8 +64,9 @@ func Restamp(ctx context.Context, db *changelog.Database, changes []changelog.Ch
 			if err != nil {
 				return err
 			}
+			before := clock.Digest()
 			if clock != nil && clock.Restamp(was[i], change.Stamp) {
-				if err := db.SetClocks(ctx, table, []changelog.Clock{*clock}); err != nil {
+				if err := db.SetClocks(ctx, table, []changelog.Clock{*clock}, before); err != nil {
 					return err
 				}
 			}
@@ -83,6 +84,7 @@ func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row 
 	if err != nil {
 		return err
 	}
+	before := neededDigest(kept)
 	for n := range kept {
 		c := &kept[n]
 		if !c.Restamp(was, change.Stamp) {
@@ -94,5 +96,11 @@ func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row 
 			return err
 		}
 	}
-	return nil
+	digest := neededDigest(kept)
+	_, err = m.db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET digest = ? WHERE tbl = ? AND row = ? AND n = 0",
+		digest.Bytes(), change.Shape.Rows(), []byte(row))
+	if err != nil {
+		return err
+	}
+	return m.db.Redigest(ctx, change.Shape.Rows(), before, digest)
 }

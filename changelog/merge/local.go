@@ -72,6 +72,7 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 		// Edits of one table stand together.
 		table := edits[0].Table
 		var simple []changelog.Change
+		var was changelog.Digest
 		n := 0
 		for ; n < len(edits) && edits[n].Table == table; n++ {
 			edit := &edits[n]
@@ -85,14 +86,14 @@ func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
 			}
 			whole := edit.Change.Shape.Kind != changelog.Partial
 			if whole && (before == nil || before.State == changelog.Shown || before.State == changelog.Unsent) {
-				simple = append(simple, edit.Change)
+				simple, was = append(simple, edit.Change), was.Plus(before.Digest())
 				continue
 			}
 			if err := m.edit(ctx, edit); err != nil {
 				return err
 			}
 		}
-		if err := m.db.Record(ctx, table, simple, changelog.Shown); err != nil {
+		if err := m.db.Record(ctx, table, simple, changelog.Shown, was); err != nil {
 			return err
 		}
 		edits = edits[n:]

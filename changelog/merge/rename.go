@@ -22,6 +22,13 @@ func Rename(ctx context.Context, db *changelog.Database, stale []changelog.Stale
 			}
 		}
 	}
+	for _, s := range renamed {
+		for _, rows := range []string{s.Was, s.Table.Put.Rows()} {
+			if err := db.DoubtDigest(ctx, rows); err != nil {
+				return err
+			}
+		}
+	}
 	m := newMerger(db)
 	for _, s := range renamed {
 		if err := m.renameKept(ctx, s.Table, between(s.Table)); err != nil {

@@ -18,7 +18,7 @@ func (m *merger) row(ctx context.Context, table *changelog.Table, change *change
 			continue
 		}
 		if before.State == changelog.Unsent { // another device has published the same baseline row
-			return m.db.Record(ctx, table, versions, changelog.Shown)
+			return m.db.Record(ctx, table, versions, changelog.Shown, before.Digest())
 		}
 		return nil
 	}
@@ -158,7 +158,7 @@ func (m *merger) record(ctx context.Context, table *changelog.Table, w Winner, b
 			return err
 		}
 	}
-	return m.db.SetClocks(ctx, table, []changelog.Clock{clock})
+	return m.db.SetClocks(ctx, table, []changelog.Clock{clock}, before.Digest())
 }
 
 // noteUnsent hands a baseline row on to be published if it is still needed: its

@@ -10,6 +10,7 @@ CREATE TABLE sqlitesync_kept (
 	row    BLOB NOT NULL,
 	n      INTEGER NOT NULL,
 	change BLOB NOT NULL,
+	digest BLOB,              -- of all that is needed of the row, with the newest
 	reason TEXT NOT NULL,
 	rival  BLOB,
 	shown  INTEGER NOT NULL,

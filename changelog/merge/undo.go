@@ -66,7 +66,7 @@ func (m *merger) undo(ctx context.Context, edit *changelog.Edit) error {
 		}
 		return m.record(ctx, table, w, before, held.reason == "", view{held: held})
 	}
-	if err := m.db.ForgetRow(ctx, table, before.Key); err != nil {
+	if err := m.db.ForgetRow(ctx, table, before); err != nil {
 		return err
 	}
 	return m.db.SetIncomplete(ctx, table, true)

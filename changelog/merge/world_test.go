@@ -649,4 +649,7 @@ func (h *worldRun) compareAll() {
 			}
 		}
 	}
+	for _, m := range h.members[1:] {
+		compareDigests(h.t, h.members[0].device, m.device)
+	}
 }

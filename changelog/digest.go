@@ -1,0 +1,189 @@
+package changelog
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Digest stands for a set of changes, whatever their order: the sum modulo 2^128
+// of a hash of each (Bellare and Micciancio's AdHash, "A New Paradigm for
+// Collision-free Hashing", 1997). The zero Digest is that of no change. It shows
+// that two devices know different things, by accident; it is no proof against a
+// device that lies.
+//
+// What is known of a table is the changes of its rows that newer ones do not
+// contain, which are the same on all devices that have read the same logs.
+type Digest struct{ high, low uint64 }
+
+// Plus returns the digest of the changes of d and those of e.
+func (d Digest) Plus(e Digest) Digest {
+	low, carry := bits.Add64(d.low, e.low, 0)
+	high, _ := bits.Add64(d.high, e.high, carry)
+	return Digest{high, low}
+}
+
+// Minus returns the digest of the changes of d without those of e.
+func (d Digest) Minus(e Digest) Digest {
+	low, borrow := bits.Sub64(d.low, e.low, 0)
+	high, _ := bits.Sub64(d.high, e.high, borrow)
+	return Digest{high, low}
+}
+
+// Bytes returns the 16 bytes of d, the most significant one first.
+func (d Digest) Bytes() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.high), d.low)
+}
+
+// String returns d as 32 hexadecimal digits.
+func (d Digest) String() string { return hex.EncodeToString(d.Bytes()) }
+
+// DecodeDigest reads what Bytes has returned.
+func DecodeDigest(b []byte) (Digest, error) {
+	if len(b) != 16 {
+		return Digest{}, fmt.Errorf("a digest of %d bytes", len(b))
+	}
+	return Digest{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+// ParseDigest reads what String has returned.
+func ParseDigest(text string) (Digest, error) {
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		return Digest{}, errors.New("a digest that is not hexadecimal")
+	}
+	return DecodeDigest(b)
+}
+
+// Digest returns that of this one change.
+func (c *Change) Digest() Digest { return digest(c.Stamp, c.Image()) }
+
+// Digest returns that of the change that the clock tells of. The changes of a
+// row that is held or combined are kept by package merge, which adds theirs; a
+// row that no other device has heard of counts for nothing. A nil Clock is that
+// of a row that is not known.
+func (c *Clock) Digest() Digest {
+	if c == nil || c.State != Shown && c.State != Deleted {
+		return Digest{}
+	}
+	return digest(c.Stamp, c.Image)
+}
+
+// digest is the first 16 bytes of a SHA-256. The image names the table, the row
+// and the values.
+func digest(stamp Stamp, image Image) Digest {
+	var space [80]byte
+	b := append(space[:0], "sqlitesync/digest/v1"...)
+	b = binary.BigEndian.AppendUint64(b, uint64(stamp.Time))
+	b = append(b, stamp.Device[:]...)
+	b = binary.BigEndian.AppendUint64(b, stamp.Batch)
+	b = append(b, image[:]...)
+	sum := sha256.Sum256(b)
+	return Digest{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
+}
+
+// Redigest takes changes out of the digest of the rows with this name
+// ([Shape.Rows]), and adds others. It writes.
+func (db *Database) Redigest(ctx context.Context, rows string, out, in Digest) error {
+	if out == in {
+		return nil
+	}
+	var before []byte
+	switch err := db.Conn.Get(ctx, "SELECT digest FROM sqlitesync_digests WHERE tbl = ?", []any{rows}, &before); {
+	case errors.Is(err, sql.ErrNoRows):
+		return db.SetDigest(ctx, rows, in.Minus(out))
+	case err != nil:
+		return err
+	case before == nil: // it is computed when it is asked for
+		return nil
+	}
+	sum, err := DecodeDigest(before)
+	if err != nil {
+		return err
+	}
+	return db.SetDigest(ctx, rows, sum.Minus(out).Plus(in))
+}
+
+// DoubtDigest makes the digest of the rows with this name be computed anew when
+// it is asked for: they were written in another way than one by one. It writes.
+func (db *Database) DoubtDigest(ctx context.Context, rows string) error {
+	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl) VALUES (?) ON CONFLICT DO UPDATE SET digest = NULL", rows)
+	return err
+}
+
+// SetDigest records a digest that was computed anew. It writes.
+func (db *Database) SetDigest(ctx context.Context, rows string, digest Digest) error {
+	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, digest) VALUES (?, ?) ON CONFLICT DO UPDATE SET digest = excluded.digest",
+		rows, digest.Bytes())
+	return err
+}
+
+// setApart records that what is known of the rows with this name is not what
+// other devices know. It writes.
+func (db *Database) setApart(ctx context.Context, rows string) error {
+	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, apart) VALUES (?, 1) ON CONFLICT DO UPDATE SET apart = 1", rows)
+	return err
+}
+
+// Digests returns the digests that are up to date, by the names of the rows, and
+// lists the names of those in doubt. Those that are not to be compared with what
+// other devices have are left out.
+func (db *Database) Digests(ctx context.Context) (known map[string]Digest, doubted []string, err error) {
+	rows, err := db.Conn.Query(ctx, "SELECT tbl, digest FROM sqlitesync_digests WHERE NOT apart")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	known = make(map[string]Digest)
+	for rows.Next() {
+		var name string
+		var sum []byte
+		if err := rows.Scan(&name, &sum); err != nil {
+			return nil, nil, err
+		}
+		if sum == nil {
+			doubted = append(doubted, name)
+			continue
+		}
+		if known[name], err = DecodeDigest(sum); err != nil {
+			return nil, nil, err
+		}
+	}
+	return known, doubted, rows.Err()
+}
+
+// ClockDigest computes the digest of what clocks tell of the rows with this name.
+// It reads all of them.
+func (db *Database) ClockDigest(ctx context.Context, rows string) (sum Digest, err error) {
+	var number int64
+	err = db.Conn.Get(ctx, `SELECT number FROM sqlitesync_tables WHERE name = ?
+		AND 'sqlitesync_clock_' || number IN (SELECT name FROM sqlite_schema WHERE type = 'table')`, []any{rows}, &number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return sum, nil
+	}
+	if err != nil {
+		return sum, err
+	}
+	clocks, err := db.Conn.Query(ctx, fmt.Sprintf("SELECT time, device, batch, image FROM sqlitesync_clock_%d WHERE state IN (%d, %d)", number, Shown, Deleted))
+	if err != nil {
+		return sum, err
+	}
+	defer clocks.Close()
+	for clocks.Next() {
+		var time, device, batch int64
+		var image []byte
+		if err := clocks.Scan(&time, &device, &batch, &image); err != nil {
+			return sum, err
+		}
+		if len(image) != len(Image{}) {
+			return sum, fmt.Errorf("clock has an image of %d bytes", len(image))
+		}
+		sum = sum.Plus(digest(Stamp{time, db.devices[device], uint64(batch)}, Image(image)))
+	}
+	return sum, clocks.Err()
+}

@@ -1,0 +1,132 @@
+package sqlitesync
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/merge"
+)
+
+// Devices that have read the same logs know the same, or one of them, or this
+// program, is wrong. Every head carries digests of what its device knows beside
+// the vector of what it has read, so that this is noticed in the field.
+
+// Divergence is a table of which another device knows something else than this
+// one, although both have read the same. [Syncer.Verify], called on both, names
+// the rows.
+type Divergence struct {
+	Device DeviceID
+	Table  string
+	Since  time.Time // when it was noticed
+}
+
+// maxDigests bounds how many tables a head has digests of.
+const maxDigests = 4096
+
+// knowledge returns what this device has read and written, and the digests of what
+// it knows, both as heads carry them. Tables of which it knows not all that stands
+// in the logs are left out.
+func (s *Syncer) knowledge(ctx context.Context) (seen map[string]uint64, digests map[string]string, err error) {
+	vector, err := s.db.Seen(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return nil, nil, err
+	}
+	seen = map[string]uint64{s.identity.device.String(): own}
+	for id, batch := range vector {
+		seen[id.String()] = batch
+	}
+	known, err := merge.Digests(ctx, s.db)
+	if err != nil {
+		return nil, nil, err
+	}
+	digests = make(map[string]string)
+	for _, table := range s.db.Tables {
+		rows := table.Put.Rows()
+		if digest, there := known[rows]; there && s.knowsAll(table) && len(digests) < maxDigests {
+			digests[rows] = digest.String()
+		}
+	}
+	return seen, digests, nil
+}
+
+// knowsAll reports whether the clocks of a table tell of all that was read of it.
+func (s *Syncer) knowsAll(table *changelog.Table) bool {
+	stale := func(stale changelog.Stale) bool { return stale.Table == table }
+	return !table.Incomplete && table.Unwritable == "" && table.Phase != changelog.PhaseNew && !slices.ContainsFunc(s.db.Stale, stale)
+}
+
+// lookForDivergence compares what other devices said they know, when they said
+// that they had read just what this one has, with what this one knows.
+func (s *Syncer) lookForDivergence(ctx context.Context) error {
+	seen, digests, err := s.knowledge(ctx)
+	if err != nil {
+		return err
+	}
+	var diverged []Divergence
+	before := s.Status().Diverged
+	for _, device := range slices.SortedFunc(maps.Keys(s.clocks), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+		reading := s.clocks[device]
+		reading.level = reading.head != nil && sameVector(reading.head.Seen, seen)
+		s.clocks[device] = reading
+		if !reading.level {
+			// What it said before stands until it has something else to say.
+			for _, d := range before {
+				if d.Device == device {
+					diverged = append(diverged, d)
+				}
+			}
+			continue
+		}
+		for _, table := range s.db.Tables {
+			rows := table.Put.Rows()
+			if theirs, there := reading.head.Digests[rows]; there && digests[rows] != "" && digests[rows] != theirs {
+				diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: time.Now()})
+			}
+		}
+	}
+	s.tellDivergence(before, diverged)
+	return nil
+}
+
+// sameVector reports whether two devices have read the same. That nothing was read
+// of a device need not be said.
+func sameVector(a, b map[string]uint64) bool {
+	within := func(a, b map[string]uint64) bool {
+		for device, batch := range a {
+			if b[device] != batch {
+				return false
+			}
+		}
+		return true
+	}
+	return within(a, b) && within(b, a)
+}
+
+// tellDivergence makes what has diverged the state of things, and tells what is
+// new about it.
+func (s *Syncer) tellDivergence(before, diverged []Divergence) {
+	tables := make(map[DeviceID][]string)
+	for i := range diverged {
+		d := &diverged[i]
+		at := slices.IndexFunc(before, func(b Divergence) bool { return b.Device == d.Device && b.Table == d.Table })
+		if at >= 0 {
+			d.Since = before[at].Since
+			continue
+		}
+		s.log.Error("two devices know different things although they have read the same", "device", d.Device, "table", d.Table)
+		tables[d.Device] = append(tables[d.Device], d.Table)
+	}
+	s.state.update(func(st *Status) { st.Diverged = diverged })
+	for device, names := range tables {
+		slices.Sort(names)
+		s.events.send(Event{Kind: EventDiverged, Device: device, Tables: names})
+	}
+}
