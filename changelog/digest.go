@@ -123,11 +123,16 @@ func (db *Database) SetDigest(ctx context.Context, rows string, digest Digest) e
 	return err
 }
 
-// setApart records that what is known of the rows with this name is not what
-// other devices know. It writes.
-func (db *Database) setApart(ctx context.Context, rows string) error {
-	_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, apart) VALUES (?, 1) ON CONFLICT DO UPDATE SET apart = 1", rows)
-	return err
+// SetApart records that what is known of the rows of tables is not what other
+// devices know, by right. It writes.
+func (db *Database) SetApart(ctx context.Context, tables ...*Table) error {
+	for _, table := range tables {
+		_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, apart) VALUES (?, 1) ON CONFLICT DO UPDATE SET apart = 1", table.Put.Rows())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Digests returns the digests that are up to date, by the names of the rows, and

@@ -84,7 +84,7 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 		if err := db.rename(ctx, table.Number, rows); err != nil {
 			return stale, err
 		}
-		if err := db.setApart(ctx, rows); err != nil {
+		if err := db.SetApart(ctx, table); err != nil {
 			return stale, err
 		}
 	}
@@ -97,7 +97,7 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 			[]any{rows, strings.Join(table.declared, ",")}, &table.Number)
 	case err == nil:
 		if stale.compare(columns); stale.Lost {
-			err = db.setApart(ctx, rows)
+			err = db.SetApart(ctx, table)
 		}
 		stale.Renamed = stale.Renamed || stale.Was != ""
 	}

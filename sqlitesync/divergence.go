@@ -43,6 +43,11 @@ func (s *Syncer) knowledge(ctx context.Context) (seen map[string]uint64, digests
 	for id, batch := range vector {
 		seen[id.String()] = batch
 	}
+	if !s.looking {
+		if err := merge.ComputeDigests(ctx, s.db); err != nil {
+			return nil, nil, err
+		}
+	}
 	known, err := merge.Digests(ctx, s.db)
 	if err != nil {
 		return nil, nil, err

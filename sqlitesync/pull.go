@@ -189,6 +189,11 @@ func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
 // apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	err := s.mergeGroup(ctx, next, witness, nil, func() error {
+		if r.rewound { // the same numbers stand for two contents, and both are known here
+			if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
+				return err
+			}
+		}
 		if next.last < r.known {
 			return nil // it is being read again
 		}

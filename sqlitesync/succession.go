@@ -220,6 +220,11 @@ func (s *Syncer) forgetOwn(ctx context.Context) error {
 // sendAgain puts what the device old has made in its unsent batches into the
 // outbox, as changes that this one has made. It writes.
 func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
+	if len(unsent) > 0 { // who has read a copy's batches of these numbers knows both
+		if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 }) {
 		if err := s.db.Unpublish(ctx); err != nil {
 			return err

@@ -9,23 +9,33 @@ import (
 
 // Digests returns the digest of what is known of the rows of each table, by
 // [changelog.Shape.Rows]: of rows that are shown, held or deleted, also of
-// tables that are not there. It writes, so it is called inside a transaction.
+// tables that are not there. It only reads.
 func Digests(ctx context.Context, db *changelog.Database) (map[string]changelog.Digest, error) {
 	digests, doubted, err := db.Digests(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, rows := range doubted {
-		digest, err := computeDigest(ctx, db, rows)
+		if digests[rows], err = computeDigest(ctx, db, rows); err != nil {
+			return nil, err
+		}
+	}
+	return digests, nil
+}
+
+// ComputeDigests computes the digests that are in doubt. It writes.
+func ComputeDigests(ctx context.Context, db *changelog.Database) error {
+	_, doubted, err := db.Digests(ctx)
+	for _, rows := range doubted {
+		var digest changelog.Digest
+		if err == nil {
+			digest, err = computeDigest(ctx, db, rows)
+		}
 		if err == nil {
 			err = db.SetDigest(ctx, rows, digest)
 		}
-		if err != nil {
-			return nil, err
-		}
-		digests[rows] = digest
 	}
-	return digests, nil
+	return err
 }
 
 // computeDigest reads all that is known of the rows of a table.
