@@ -1,5 +1,5 @@
-// A module of its own, so that programs that import sqlitesync do not depend on
-// migration tools. Its tests run with: go -C testdata/migrations test ./...
+// A module of its own, because atlas requires much that programs which import
+// sqlitesync should not hear of. Its tests run with: go -C testdata/migrations test ./...
 module github.com/sqlitesync/go/testdata/migrations
 
 go 1.26.0
