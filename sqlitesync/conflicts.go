@@ -21,8 +21,8 @@ type Version struct {
 	Time time.Time
 	// Deleted: this side deleted the row.
 	Deleted bool
-	// Values holds the columns by name in lower case: nil, int64, float64,
-	// string or []byte. It is nil for a delete.
+	// Values holds the columns, but for those of the key, by name in lower case:
+	// nil, int64, float64, string or []byte. It is nil for a delete.
 	Values map[string]any
 }
 

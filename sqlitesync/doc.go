@@ -21,6 +21,80 @@
 // note which rows change, whatever program in whatever language writes them.
 // [Syncer.Events] tells when rows of other devices came in.
 //
+// # Step by step
+//
+// One: tables that can be synced. Each has a declared key that no two devices
+// hand out for two things:
+//
+//	CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL)
+//
+//	db.Exec("INSERT INTO note VALUES (?, ?)", sqlitesync.NewKey(), "Buy bread")
+//
+// That is the one thing to decide well; SCHEMA.md beside this file says how, also
+// for unique columns, foreign keys, counters and lists.
+//
+// Two: the app makes its tables, or migrates them, and then opens sync, at each
+// start. Each device does so by itself: what travels is rows, never SQL. The
+// table in which a migration tool notes how far it has come must stay at home, or
+// one device would take another's migrations for its own:
+//
+//	options := &sqlitesync.Options{Exclude: []string{"goose_db_version"}}
+//	s, err := sqlitesync.Open(ctx, db, folder, options)
+//
+// Three: the person says where the folder is, any that Dropbox, Syncthing or
+// their like carries (FOLDERS.md says what to set in each), and whether it is
+// the first device. On the first one [Create]; on the others [Join], with a code
+// that [Syncer.Invite] makes on a device that is in, and that the person types:
+//
+//	invite, err := s.Invite(ctx, nil) // there: show invite.Code
+//
+//	s, err := sqlitesync.Join(ctx, db, folder, code, options) // here
+//	switch {
+//	case errors.Is(err, sqlitesync.ErrCode): // mistyped, used or too old: ask again
+//	case errors.Is(err, sqlitesync.ErrFolder): // not there (yet)
+//	case errors.Is(err, sqlitesync.ErrNotEmpty): // it has rows of its own: ask what to do
+//	}
+//
+// Never create a space because a folder is empty: it may not be downloaded yet.
+// Create refuses a folder in which it sees a space, and that is all it can see.
+//
+// Four: the app runs. It goes on using db. When rows of others come in, it reads
+// again what it shows:
+//
+//	for event := range s.Events(ctx) {
+//		switch {
+//		case event.Kind == sqlitesync.EventApplied, event.Missed > 0:
+//			ui.Reload(event.Tables)
+//		default:
+//			ui.ShowState(s.Status())
+//		}
+//	}
+//
+// A form that a person has open is not written back whole when it is saved, but
+// only what they changed: else it overrules what came in meanwhile.
+//
+// Five: something is overruled. Two devices wrote one row before they heard of
+// each other; the later edit shows, and the other one is kept. Show it:
+//
+//	for conflict, err := range s.Conflicts(ctx) {
+//		// conflict.Winner.Values and conflict.Loser.Values
+//		err = s.Resolve(ctx, conflict.ID, sqlitesync.TakeLoser) // or KeepWinner, TakeValues(…)
+//	}
+//
+// Six: a new version of the app. Migrations run on each device when it is updated,
+// and devices of both versions go on with each other meanwhile. If a migration
+// fills rows, run it through [Syncer.Migrate].
+//
+// Seven: the day after. [Syncer.Recovery] makes a code for the safe, [Syncer.Revoke]
+// ends a device that was stolen, [Syncer.Devices] says which has read what.
+//
+// Eight: tests of the app. Two databases and one temporary directory for a folder
+// are two devices; with [Options].Manual data moves only in [Syncer.Sync], so that
+// nothing has to be waited for. See the example of the package.
+//
+// Whole programs stand in the directory examples: quickstart, notes (goose, sqlc,
+// two versions of a schema), dashboard (a page that refreshes itself).
+//
 // # Words
 //
 // A space is a group of devices that share one database's content through one
@@ -83,7 +157,8 @@
 // row is called on all devices, so it should not be counted up: two devices
 // would give one number to two rows (such collisions are told apart in the
 // conflicts, but better avoided). UUIDs in a TEXT or BLOB column are right;
-// [NewKey] makes them.
+// [NewKey] makes them. SCHEMA.md beside this file has more on keys, constraints and
+// what wins.
 // Tables that can't be synced, and why, are listed in [Status].Unsynced: those
 // without a declared key, views, virtual tables, tables whose unique index has
 // a collation of the app's own, and tables with triggers that SQLite can't
