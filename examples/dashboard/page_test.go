@@ -5,31 +5,36 @@ import (
 	"flag"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 var pictures = flag.String("pictures", "", "a directory for pictures of the pages")
 
-// staged serves a laptop's page and a phone's until the test ends.
-func staged(t *testing.T) *stage {
+// staged serves a laptop's page and a phone's until stop is called or the test
+// ends.
+func staged(t *testing.T) (s *stage, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := newStage(ctx)
 	must(t, err)
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		must(t, <-served)
+	})
+	t.Cleanup(func() {
+		stop()
 		must(t, s.close())
 	})
-	return s
+	return s, stop
 }
 
 // In a real browser: what is written on one page appears on the other by itself.
 func TestTwoPages(t *testing.T) {
 	browser := startBrowser(t)
-	s := staged(t)
+	s, stop := staged(t)
 	laptop, phone := browser.open(s.laptop.address()), browser.open(s.phone.address())
 	if where := laptop.eval("location.search"); where != "" {
 		t.Errorf("the address still shows its key: %q", where)
@@ -87,6 +92,13 @@ func TestTwoPages(t *testing.T) {
 		if nameless := tab.nameless(); len(nameless) > 0 {
 			t.Errorf("a screen reader has no name for %v", nameless)
 		}
+	}
+
+	// The program ends, and what somebody was writing is still there.
+	stop()
+	phone.until(`document.getElementById("news").textContent.startsWith("The program behind this page does not answer.")`)
+	if text := phone.eval(`document.getElementById("note").value`); text != "half a thou" {
+		t.Errorf("what somebody was writing is now %q", text)
 	}
 }
 

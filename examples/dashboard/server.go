@@ -49,17 +49,22 @@ func (s *server) serve(ctx context.Context) error {
 		// Ends the streams of events too, for which Shutdown would wait.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	defer context.AfterFunc(ctx, func() {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if web.Shutdown(wait) != nil {
 			_ = web.Close()
 		}
-	})()
-	if err := web.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	})
+	err := web.Serve(s.listener)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-ended // until the last answer is out
+		return nil
 	}
-	return nil
+	stop()
+	return err
 }
 
 func (s *server) routes() http.Handler {
@@ -125,19 +130,19 @@ func (s *server) show(w http.ResponseWriter, r *http.Request) {
 func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	events := s.sync.Events(r.Context())
 	w.Header().Set("Content-Type", "text/event-stream")
-	send := func(name string) bool {
-		_, err := fmt.Fprintf(w, "event: %s\ndata:\n\n", name)
+	send := func(text string) bool {
+		_, err := fmt.Fprint(w, text, "\n\n")
 		return err == nil && http.NewResponseController(w).Flush() == nil
 	}
-	if !send("open") {
+	if !send(": from here on") {
 		return
 	}
 	for event := range events {
-		name := "state" // nothing but how sync stands
+		text := "event: state\ndata:" // nothing but how sync stands
 		if event.Kind == sqlitesync.EventApplied || event.Missed > 0 {
-			name = "rows"
+			text = "event: rows\ndata:"
 		}
-		if !send(name) {
+		if !send(text) {
 			return
 		}
 	}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -277,6 +281,44 @@ func TestConflict(t *testing.T) {
 	}
 	if strings.Contains(laptop.ask("GET", "/", nil, nil).Body.String(), "which is kept") {
 		t.Error("the page still shows the conflict")
+	}
+}
+
+// One's own dashboard: the program prints an address, which works until it is
+// stopped, and a second device needs a code.
+func TestOwn(t *testing.T) {
+	folder := t.TempDir()
+	args := func(more ...string) []string {
+		dir := t.TempDir()
+		return append([]string{"-quiet", "-port", "0", "-folder", folder, "-db", filepath.Join(dir, "new", "life.db"), "-keys", filepath.Join(dir, "keys")}, more...)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	read, write := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, write, args("-name", "laptop")) }()
+	var address string
+	for lines := bufio.NewScanner(read); address == "" && lines.Scan(); {
+		if text := strings.TrimSpace(lines.Text()); strings.HasPrefix(text, "http://127.0.0.1:") {
+			address = text
+		}
+	}
+	go io.Copy(io.Discard, read)
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	answer, err := (&http.Client{Jar: jar}).Get(address)
+	must(t, err)
+	page, err := io.ReadAll(answer.Body)
+	must(t, errors.Join(err, answer.Body.Close()))
+	if answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "laptop") {
+		t.Errorf("%s answers %s: %s", address, answer.Status, page)
+	}
+	if err := run(ctx, io.Discard, args()); err == nil || !strings.Contains(err.Error(), "-join CODE") {
+		t.Errorf("a second device without a code: %v", err)
+	}
+	cancel()
+	must(t, <-ended)
+	if _, err := http.Get(address); err == nil {
+		t.Error("the page is still there")
 	}
 }
 

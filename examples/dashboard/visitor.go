@@ -65,7 +65,7 @@ func (v *visitor) listen(ctx context.Context) (*bufio.Scanner, error) {
 		return nil, err
 	}
 	lines := bufio.NewScanner(response.Body)
-	if !lines.Scan() || lines.Text() != "event: open" {
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), ":") {
 		return nil, fmt.Errorf("the stream of events begins with %q", lines.Text())
 	}
 	return lines, nil

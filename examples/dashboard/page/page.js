@@ -5,6 +5,8 @@
 const news = document.getElementById("news");
 const main = document.querySelector("main");
 
+const silent = "The program behind this page does not answer. ";
+
 // What the server said of each section, to see what it says otherwise.
 const said = new Map([...main.querySelectorAll("section")].map((section) => [section.id, section.outerHTML]));
 
@@ -57,9 +59,13 @@ function show(html, fromElsewhere) {
 let asked = 0;
 async function refresh(fromElsewhere) {
 	const mine = ++asked;
-	const answer = await fetch("/");
-	const html = await answer.text();
-	if (answer.ok && mine === asked) show(html, fromElsewhere);
+	try {
+		const answer = await fetch("/");
+		const html = await answer.text();
+		if (answer.ok && mine === asked) show(html, fromElsewhere);
+	} catch {
+		// The stream says so, too, and is opened again.
+	}
 }
 
 document.addEventListener("submit", async (event) => {
@@ -79,11 +85,21 @@ document.addEventListener("submit", async (event) => {
 		if (mine === asked) show(html, false);
 		else refresh(false);
 	} catch {
-		news.textContent = "The program behind this page does not answer. Is it still running?";
+		news.textContent = silent + "What you wrote is still here; send it again later.";
 	}
 });
 
 const stream = new EventSource("/events");
-stream.addEventListener("open", () => refresh(false));
+stream.addEventListener("open", () => {
+	if (news.textContent.startsWith(silent)) news.textContent = "";
+	refresh(false);
+});
 stream.addEventListener("rows", () => refresh(true));
 stream.addEventListener("state", () => refresh(false));
+stream.addEventListener("error", () => {
+	const over = stream.readyState === EventSource.CLOSED;
+	news.textContent = silent + (over ? "If it was started anew, open the address that it has printed." : "Trying again …");
+});
+
+// A page that was in the background over midnight shows yesterday.
+document.addEventListener("visibilitychange", () => document.hidden || refresh(false));
