@@ -1,13 +1,12 @@
 // Command notes is a small notes app whose notes are the same on all of a
 // person's devices, also while these run different versions of it.
 //
-//	go run ./examples/notes                  # plays two devices in a temporary directory
+//	go run ./examples/notes     # plays two devices in a temporary directory
 //
-//	go build ./examples/notes                # then, in earnest:
-//	./notes -folder ~/Dropbox/notes add Buy bread
-//	./notes -folder ~/Dropbox/notes list
-//	./notes -folder ~/Dropbox/notes invite   # shows a code; on another device:
-//	./notes -folder ~/Dropbox/notes join CODE
+//	go run ./examples/notes -folder ~/Dropbox/notes add Buy bread
+//	go run ./examples/notes -folder ~/Dropbox/notes list
+//	go run ./examples/notes -folder ~/Dropbox/notes invite   # shows a code; on another device:
+//	go run ./examples/notes -folder ~/Dropbox/notes join CODE
 //
 // Its tables are made by migrations of goose, its queries by sqlc, and neither
 // knows of sync: see app.go for all that does.
