@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// findMoved looks for tables that were renamed and made anew since the last
-// Capture, or copied into a table of another name and dropped: they bear no
-// trigger that tells. A table is taken for one that is gone if it has its key,
-// and of the rows that both have at least half are as they are known to be, or
+// findMoved looks for tables that were renamed, or given another name for their
+// key, and made anew since the last Capture, or copied into a table of another name
+// and dropped: they bear no trigger that tells. A table is taken for one that is
+// gone if it could have its key, and has at least half of the rows that nobody
+// deleted: as they are known to be, or, if it has most of their columns, as they
 // were noted when they were changed.
 func (db *Database) findMoved(ctx context.Context, present map[string]presentTrigger, before map[int64]string) error {
 	gone, err := db.goneTables(ctx, present)
@@ -47,9 +48,9 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 	return nil
 }
 
-// goneTables returns the names of the known tables that are not there, by
-// number. One that takes part no longer is there: under its name, or, if it was
-// renamed since it took part, with triggers of ours.
+// goneTables returns the names of the known tables that are not there, or have
+// another key there, by number. One that takes part no longer is there: under its
+// name, or, if it was renamed since it took part, with triggers of ours.
 func (db *Database) goneTables(ctx context.Context, present map[string]presentTrigger) (map[int64]string, error) {
 	entries, err := listTables(ctx, db.Conn)
 	if err != nil {
@@ -78,7 +79,10 @@ func (db *Database) goneTables(ctx context.Context, present map[string]presentTr
 		if err := rows.Scan(&number, &name); err != nil {
 			return nil, err
 		}
-		if !there[quotedNames(name)[0]] && !carried[number] {
+		bare := quotedNames(name)[0]
+		table := db.byName[bare]
+		rekeyed := table != nil && table.tookName(name)
+		if (!there[bare] || rekeyed) && !carried[number] {
 			gone[number] = name
 		}
 	}
@@ -90,14 +94,14 @@ const sampleRows = 200
 
 // alike reports whether the table could be the one that is gone.
 func (db *Database) alike(ctx context.Context, table *Table, number int64, name string) (bool, error) {
-	key := quotedNames(name)[1:]
-	if !slices.Equal(key, table.Put.Key) {
-		return false, nil
+	if same, err := db.sameKey(ctx, table, number, name); err != nil || !same {
+		return false, err
 	}
-	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, (%[2]s) IN (SELECT %[10]s FROM sqlitesync_log WHERE tbl IN (%[1]d, -%[1]d)), %[3]s
-		FROM sqlitesync_clock_%[1]d c JOIN %[4]s t ON %[5]s WHERE c.state IN (%[6]d, %[7]d, %[8]d) LIMIT %[9]d`,
-		number, KeyColumns("c.", table), list(Bare("t.", table.Key), Bare("t.", table.Columns)), Quote(table.Name), MatchKey(table, "t.", "c."),
-		Shown, Combined, Unsent, sampleRows, KeyColumns("", table)))
+	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, l.entry IS NOT NULL, %s
+		FROM sqlitesync_clock_%d c LEFT JOIN %s t ON %s LEFT JOIN (%s) l ON %s
+		WHERE c.state IN (%d, %d, %d) AND (l.entry IS NULL OR l.entry > 0) LIMIT %d`,
+		list(Bare("t.", table.Key), Bare("t.", table.Columns)), number, Quote(table.Name), MatchKey(table, "t.", "c."),
+		lastEntries(table, number), JoinKey(table, "c.", "l."), Shown, Combined, Unsent, sampleRows))
 	if err != nil {
 		return false, err
 	}
@@ -107,7 +111,7 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 	var noted bool
 	var row []Value
 	dest := append([]any{&shapeNumber, &image, &noted}, pointers(&row, len(table.Key)+len(table.Columns))...)
-	common, explained := 0, 0
+	known, explained := 0, 0
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return false, err
@@ -120,12 +124,39 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 		if err != nil {
 			return false, err
 		}
-		common++
-		if noted || table.explains(table.fullPut(values), shape, Image(image)) {
+		known++
+		there := table.fullPut(values)
+		if !containsNull(there.Key) && (noted && table.keeps(shape) || table.explains(there, shape, Image(image))) {
 			explained++
 		}
 	}
-	return common > 0 && 2*explained >= common, rows.Err()
+	return known > 0 && 2*explained >= known, rows.Err()
+}
+
+// sameKey reports whether the key of the table could be that of the one that is
+// gone, by the same name or by another one. A key that was an ordinary column is
+// another, and so is one beside which the old key goes on as an ordinary column.
+func (db *Database) sameKey(ctx context.Context, table *Table, number int64, name string) (bool, error) {
+	bare, key := quotedNames(name)[0], quotedNames(name)[1:]
+	if !table.tookName(name) || bare != table.Put.Table && db.byName[bare] != nil {
+		return false, nil
+	}
+	var columns string
+	if err := db.Conn.Get(ctx, "SELECT columns FROM sqlitesync_tables WHERE number = ?", []any{number}, &columns); err != nil {
+		return false, err
+	}
+	before := tokenize(columns)
+	for i, column := range table.Put.Key {
+		if column != key[i] && (slices.Contains(before, Quote(column)) || slices.Contains(table.declared, Quote(key[i]))) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// keeps reports whether the table has most of the columns of shape.
+func (t *Table) keeps(shape *Shape) bool {
+	return 2*len(apart(shape.Columns, t.Put.Columns)) <= len(shape.Columns)
 }
 
 // explains reports whether the row could be what was known of it as an image of
@@ -134,7 +165,7 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 func (t *Table) explains(row *Change, shape *Shape, image Image) bool {
 	lost, gained := apart(shape.Columns, t.Put.Columns), apart(t.Put.Columns, shape.Columns)
 	if len(lost) > len(gained) {
-		return 2*len(lost) <= len(shape.Columns)
+		return t.keeps(shape)
 	}
 	search := renaming{shape: shape, image: image, tries: maxTries, renamed: make(map[string]string)}
 	return search.find(row, lost, gained)

@@ -148,14 +148,8 @@ func (db *Database) Forget(ctx context.Context) error {
 			continue
 		}
 		table := stale.Table
-		var named []string
-		for i := range table.Key {
-			named = append(named, fmt.Sprintf("k%d IS NOT NULL", i)) // NOT IN is never true beside a NULL
-		}
-		last := fmt.Sprintf("SELECT max(id), tbl AS entry, %s FROM sqlitesync_log WHERE tbl IN (%d, %d) AND %s GROUP BY %s",
-			KeyColumns("", table), table.Number, -table.Number, strings.Join(named, " AND "), groupKey(table))
 		result, err := db.Conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s AND (%s) NOT IN (SELECT %s FROM (%s) WHERE entry < 0)",
-			gone(table), KeyColumns("c.", table), KeyColumns("", table), last))
+			gone(table), KeyColumns("c.", table), KeyColumns("", table), lastEntries(table, table.Number)))
 		if err != nil {
 			return err
 		}
@@ -171,6 +165,17 @@ func (db *Database) Forget(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lastEntries selects, as entry, the last entry of each row in the log of the table
+// with this number, which has the key of table: it is below 0 if the row was deleted.
+func lastEntries(table *Table, number int64) string {
+	var named []string
+	for i := range table.Key {
+		named = append(named, fmt.Sprintf("k%d IS NOT NULL", i)) // NOT IN is never true beside a NULL
+	}
+	return fmt.Sprintf("SELECT max(id), tbl AS entry, %s FROM sqlitesync_log WHERE tbl IN (%d, %d) AND %s GROUP BY %s",
+		KeyColumns("", table), number, -number, strings.Join(named, " AND "), groupKey(table))
 }
 
 // gone selects the clocks, as c, of the rows that are known and not there.

@@ -497,6 +497,28 @@ func TestAHeldRowShowsWhenItsTableIsRenamed(t *testing.T) {
 	wantQuiet(t, devices...)
 }
 
+// A table that is made anew with another name for its key is known again: what was written to it before stays what it was.
+func TestATableIsMadeAnewWithAnotherNameForItsKey(t *testing.T) {
+	t.Parallel()
+	const again = "; BEGIN IMMEDIATE; CREATE TABLE n (key TEXT PRIMARY KEY NOT NULL, v, slug UNIQUE); INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t; COMMIT"
+	for _, script := range []string{again, "; ALTER TABLE t RENAME COLUMN id TO key" + again} {
+		for _, edited := range []string{"1", "2", "3"} { // how many of the rows
+			a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, slug UNIQUE)")
+			a.exec("INSERT INTO t VALUES ('1', 'old', 1), ('2', 'old', 2), ('3', 'old', 3), ('gone', 'g', 4)")
+			settle(a, b)
+			b.exec(strings.TrimPrefix(script, "; "))
+			settle(b, a)
+			tick()
+			a.exec("UPDATE t SET v = 'edited' WHERE id <= '" + edited + "'; DELETE FROM t WHERE id = 'gone'" + script)
+			settle(a, b)
+			settle(a, b)
+			want := strings.Replace("1=old,2=old,3=old", "old", "edited", int(edited[0]-'0'))
+			wantEverywhere(want, "SELECT group_concat(key || '=' || v) FROM (SELECT * FROM t ORDER BY key)", a, b)
+			wantQuiet(t, a, b)
+		}
+	}
+}
+
 // One that is made anew with another column for its key is another table, although the keys have the same values: that a row
 // of the old key was deleted says nothing of one with the new key.
 func TestATableThatWasMadeAnewWithAnotherColumnForItsKey(t *testing.T) {

@@ -123,9 +123,6 @@ func (run *stressRun) migrate(d *stressDevice) {
 	if m == renameDiary || m == renameKey {
 		run.include(d)
 	}
-	if m == renameKey || m == rebuildDiary { // between two passes both together make another table of it (LIMITS.md)
-		run.sync(d)
-	}
 	wrapped := run.IntN(2) == 0
 	script := run.migration(d, m, wrapped)
 	run.note(d, "Migrate %t: %s", wrapped, script)
