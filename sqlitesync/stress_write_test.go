@@ -166,7 +166,7 @@ func (run *stressRun) keepDiary(d *stressDevice) {
 	// What is written without being noted is found later, and no newer than what migrations of other devices say of the same
 	// rows; what is deleted so comes back if the table is made anew.
 	unnoted := d.left && run.ahead(rebuildDiary) || (d.left || d.rebuilt) && run.ahead(renameDiary, renameBody, renameKey, addMood)
-	if len(own) == 0 || unnoted {
+	if len(own) == 0 || unnoted || d.behind > 0 {
 		kind = 0
 	}
 	exec := d.db.Exec
@@ -186,7 +186,7 @@ func (run *stressRun) keepDiary(d *stressDevice) {
 		id := fmt.Sprintf("%d-%d", d.n, d.made)
 		d.made++
 		write("INSERT INTO DIARY (ID, BODY, slug) VALUES (?, ?, ?)", id, body, id)
-		d.diary[id] = stressPage{body, id}
+		d.diary[id], d.unsent[id] = stressPage{body, id}, true
 		return
 	case 2: // all at once
 		for _, id := range own {
@@ -205,7 +205,7 @@ func (run *stressRun) keepDiary(d *stressDevice) {
 		write("BEGIN; UPDATE DIARY SET slug = ?1 WHERE ID = ?2; UPDATE DIARY SET slug = ?4 WHERE ID = ?3; UPDATE DIARY SET slug = ?5 WHERE ID = ?2; COMMIT",
 			"free", id, two, page.slug, d.diary[two].slug)
 		d.diary[id], d.diary[two] = stressPage{page.body, d.diary[two].slug}, stressPage{d.diary[two].body, page.slug}
-	case d.rebuilt:
+	case d.rebuilt, kind > 5 && d.backup != nil && d.backup.unsent[id]:
 	case kind == 6:
 		write("DELETE FROM DIARY WHERE ID = ?", id)
 		delete(d.diary, id)
@@ -214,6 +214,6 @@ func (run *stressRun) keepDiary(d *stressDevice) {
 		d.made++
 		write("REPLACE INTO DIARY (ID, BODY, slug) VALUES (?, ?, ?)", other, body, page.slug)
 		delete(d.diary, id)
-		d.diary[other] = stressPage{body, page.slug}
+		d.diary[other], d.unsent[other] = stressPage{body, page.slug}, true
 	}
 }

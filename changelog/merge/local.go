@@ -124,7 +124,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 		return err
 	}
 	w := Combine(append(versions, edit.Change))
-	if w.Newest().Compare(&edit.Change) != 0 || edit.Restored > 0 {
+	if w.Newest().Compare(&edit.Change) != 0 || edit.Restored > 0 && edit.Origin != changelog.Noted {
 		return m.overrule(ctx, edit.Table, w, edit.Before)
 	}
 	unseen, err := m.unseen(ctx, edit, versions)
@@ -135,6 +135,9 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 		if err := m.recordConflict(ctx, &edit.Change, &unseen[i]); err != nil {
 			return err
 		}
+	}
+	if edit.Restored > 0 {
+		return m.overrule(ctx, edit.Table, w, edit.Before)
 	}
 	v, err := m.asShown(ctx, edit, w)
 	if err != nil {

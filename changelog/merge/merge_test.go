@@ -339,23 +339,34 @@ func TestColumnsThatOldAppsDoNotKnow(t *testing.T) {
 	}
 }
 
-// An edit between the app's migration and the moment when the engine sees it overrules a value that its author could not see.
+// An edit between the app's migration and the moment when the engine sees it leaves a value alone that its author could not
+// see, or overrules it, which is recorded.
 func TestEditBeforeKeptValuesShow(t *testing.T) {
-	a := newDevice(t, "a", "CREATE TABLE t (id INTEGER PRIMARY KEY, a, c)")
-	a.at(10, "INSERT INTO t VALUES (1, 'a', 'precious')")
-	b := newDevice(t, "b", "CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
-	b.deliver(a.fold())
-	b.exec("ALTER TABLE t ADD COLUMN c")
-	b.at(20, "UPDATE t SET a = 'b'")
-	folded, _ := b.schemaChanged()
-	if folded == nil {
-		t.Fatal("nothing was folded")
+	for _, test := range []struct {
+		edit, want string
+		lost       int
+	}{
+		{"UPDATE t SET a = 'b'", `1 "b" "precious"`, 0},
+		{"UPDATE t SET a = 'b', c = 'mine'", `1 "b" "mine"`, 1},
+	} {
+		a := newDevice(t, "a", "CREATE TABLE t (id INTEGER PRIMARY KEY, a, c)")
+		a.at(10, "INSERT INTO t VALUES (1, 'a', 'precious')")
+		b := newDevice(t, "b", "CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+		b.deliver(a.fold())
+		b.exec("ALTER TABLE t ADD COLUMN c")
+		b.at(20, test.edit)
+		folded, _ := b.schemaChanged()
+		if folded == nil {
+			t.Fatal("nothing was folded")
+		}
+		conflicts := b.conflicts()
+		if len(conflicts) != test.lost || test.lost > 0 && !slices.Contains(conflicts[0].Loser.Values, changelog.Value("precious")) {
+			t.Errorf("%s: recorded %+v, want %d lost", test.edit, conflicts, test.lost)
+		}
+		b.expect("SELECT * FROM t", test.want)
+		a.deliver(folded)
+		a.expect("SELECT * FROM t", test.want)
 	}
-	if conflicts := b.conflicts(); len(conflicts) != 1 || !slices.Contains(conflicts[0].Loser.Values, changelog.Value("precious")) {
-		t.Errorf("recorded %+v, want the loss of a value", conflicts)
-	}
-	a.deliver(folded)
-	a.expect("SELECT * FROM t", b.rows("SELECT * FROM t")...)
 }
 
 // A column that was dropped here is no part of what is known of a row: nothing is invented in its place.

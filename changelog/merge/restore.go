@@ -27,6 +27,9 @@ func Restore(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		case len(edit.Table.References) > 0 && edit.Before != nil && edit.Before.State == changelog.Combined && edit.Change.Shape == edit.Table.Put:
 			err = m.restoreReferences(ctx, edit)
 		}
+		if err == nil && edit.Origin == changelog.Noted && edit.Before != nil && edit.Before.State == changelog.Combined {
+			err = m.leaveUnshown(ctx, edit)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -147,6 +150,76 @@ func (m *merger) restoreReferences(ctx context.Context, edit *changelog.Edit) er
 		}
 	}
 	return nil
+}
+
+// leaveUnshown takes the columns from a put of a whole row that have come to the
+// table since it showed the row, and that the app has left as they came, if more is
+// known of them than it showed.
+func (m *merger) leaveUnshown(ctx context.Context, edit *changelog.Edit) error {
+	c, table := &edit.Change, edit.Table
+	if c.Shape != table.Put || edit.Before.Shape == table.PutNumber {
+		return nil
+	}
+	had, err := m.db.Shape(ctx, edit.Before.Shape)
+	if err != nil {
+		return err
+	}
+	versions, err := m.versions(ctx, table, edit.Before)
+	if err != nil {
+		return err
+	}
+	var columns []string
+	var values []changelog.Value
+	for i, column := range c.Shape.Columns {
+		known := newestWith(versions, column)
+		if !contains(had, column) && known != nil && known.Stamp.Compare(cameFrom(edit, had, versions, i)) > 0 {
+			edit.Restored = max(edit.Restored, known.Stamp.Time)
+			continue
+		}
+		columns, values = append(columns, column), append(values, c.Values[i])
+	}
+	if len(columns) < len(c.Shape.Columns) {
+		c.Shape, c.Values = changelog.NewShape(changelog.Full, c.Shape.Table, c.Shape.Key, columns), values
+	}
+	return nil
+}
+
+// cameFrom returns the stamp of what a column that the table did not have before
+// showed when it came: the value of one that is gone, if it has that, or its default,
+// if all that are gone were as empty. If it has another value, that is the stamp of
+// the edit.
+func cameFrom(edit *changelog.Edit, had *changelog.Shape, versions []changelog.Change, i int) (stamp changelog.Stamp) {
+	value, renamed := edit.Change.Values[i], false
+	added := changelog.Equal(value, edit.Table.Columns[i].Default)
+	for _, former := range had.Columns {
+		c := newestWith(versions, former)
+		if c == nil || contains(edit.Table.Put, former) {
+			continue
+		}
+		at, _ := slices.BinarySearch(c.Shape.Columns, former)
+		if !changelog.Equal(value, c.Values[at]) {
+			added = false
+			continue
+		}
+		renamed = true
+		if c.Stamp.Compare(stamp) > 0 {
+			stamp = c.Stamp
+		}
+	}
+	if !renamed && !added {
+		return edit.Change.Stamp
+	}
+	return stamp
+}
+
+// newestWith returns the newest of the versions, newest first, that contains a
+// column, nil if none does.
+func newestWith(versions []changelog.Change, column string) *changelog.Change {
+	at := slices.IndexFunc(versions, func(c changelog.Change) bool { return contains(c.Shape, column) })
+	if at < 0 {
+		return nil
+	}
+	return &versions[at]
 }
 
 // lacking returns the references whose parents a row shows without.
