@@ -24,12 +24,12 @@ func (db *Database) changed(ctx context.Context, table *Table, edit *Edit) (colu
 		if len(lost) == 0 || table.unexplained > maxUnexplained {
 			return nil, false, nil
 		}
-		search := renaming{shape: shape, image: edit.Before.Image, tries: maxTries, renamed: make(map[string]string)}
-		if !search.find(row, lost, gained) {
+		renamed, found := findRenamed(row, shape, edit.Before.Image)
+		if !found {
 			table.unexplained++
 			return nil, false, nil
 		}
-		table.renamed = search.renamed
+		table.renamed = renamed
 	}
 	table.prove(row, shape)
 	edit.again, edit.renamed = true, table.renamed
@@ -74,8 +74,19 @@ type renaming struct {
 	renamed map[string]string // from their old names to their new ones
 }
 
+// findRenamed looks for what became of the columns of shape that a row does not
+// have any more, such that it is still as it was.
+func findRenamed(row *Change, shape *Shape, image Image) (renamed map[string]string, found bool) {
+	search := renaming{shape: shape, image: image, tries: maxTries, renamed: make(map[string]string)}
+	found = search.find(row, apart(shape.Columns, row.Shape.Columns), apart(row.Shape.Columns, shape.Columns))
+	return search.renamed, found
+}
+
 // find looks for each of the lost columns among those gained.
 func (r *renaming) find(row *Change, lost, gained []string) bool {
+	if len(lost) > len(gained) { // none of the ways ends, so none would count as a try
+		return false
+	}
 	if len(lost) == 0 {
 		r.tries--
 		return row.was(r.shape, r.image, r.renamed)
