@@ -1,6 +1,7 @@
 package changelog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 	if err != nil || len(gone) == 0 {
 		return err
 	}
+	var moves []move
 	for _, table := range db.Tables {
 		var known bool
 		err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_tables WHERE name = ?)", []any{table.Put.Rows()}, &known)
@@ -28,24 +30,39 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 			continue
 		}
 		for _, number := range slices.Sorted(maps.Keys(gone)) {
-			alike, err := db.alike(ctx, table, number, gone[number])
+			m := move{table: table, number: number}
+			alike, err := db.alike(ctx, &m, gone[number])
 			if err != nil {
 				return err
 			}
-			if !alike {
-				continue
+			if alike {
+				moves = append(moves, m)
 			}
-			if err := db.vacateName(ctx, table, number, gone[number], before); err != nil {
-				return err
-			}
-			delete(gone, number)
-			if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE number = ?", number); err != nil {
-				return err
-			}
-			break
+		}
+	}
+	slices.SortStableFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(b.same, a.same), cmp.Compare(b.noted, a.noted)) })
+	for _, m := range moves {
+		if gone[m.number] == "" || before[m.table.Number] != "" {
+			continue // it was another one
+		}
+		if err := db.vacateName(ctx, m.table, m.number, gone[m.number], before); err != nil {
+			return err
+		}
+		delete(gone, m.number)
+		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE number = ?", m.number); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// move is a table that could be the one with this number, which is gone: how many
+// of the rows that were looked at are as they are known to be, and how many could
+// be what they were noted to have become.
+type move struct {
+	table       *Table
+	number      int64
+	same, noted int
 }
 
 // goneTables returns the names of the known tables that are not there, or have
@@ -92,16 +109,18 @@ func (db *Database) goneTables(ctx context.Context, present map[string]presentTr
 // sampleRows is how many rows tell whether a table is one that is gone.
 const sampleRows = 200
 
-// alike reports whether the table could be the one that is gone.
-func (db *Database) alike(ctx context.Context, table *Table, number int64, name string) (bool, error) {
-	if same, err := db.sameKey(ctx, table, number, name); err != nil || !same {
+// alike counts the rows that tell whether the table could be the one that is gone,
+// and reports whether it could.
+func (db *Database) alike(ctx context.Context, m *move, name string) (bool, error) {
+	table := m.table
+	if same, err := db.sameKey(ctx, table, m.number, name); err != nil || !same {
 		return false, err
 	}
 	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, l.entry IS NOT NULL, %s
 		FROM sqlitesync_clock_%d c LEFT JOIN %s t ON %s LEFT JOIN (%s) l ON %s
 		WHERE c.state IN (%d, %d, %d) AND (l.entry IS NULL OR l.entry > 0) LIMIT %d`,
-		list(Bare("t.", table.Key), Bare("t.", table.Columns)), number, Quote(table.Name), MatchKey(table, "t.", "c."),
-		lastEntries(table, number), JoinKey(table, "c.", "l."), Shown, Combined, Unsent, sampleRows))
+		list(Bare("t.", table.Key), Bare("t.", table.Columns)), m.number, Quote(table.Name), MatchKey(table, "t.", "c."),
+		lastEntries(table, m.number), JoinKey(table, "c.", "l."), Shown, Combined, Unsent, sampleRows))
 	if err != nil {
 		return false, err
 	}
@@ -111,7 +130,7 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 	var noted bool
 	var row []Value
 	dest := append([]any{&shapeNumber, &image, &noted}, pointers(&row, len(table.Key)+len(table.Columns))...)
-	known, explained := 0, 0
+	known := 0
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return false, err
@@ -126,11 +145,16 @@ func (db *Database) alike(ctx context.Context, table *Table, number int64, name 
 		}
 		known++
 		there := table.fullPut(values)
-		if !containsNull(there.Key) && (noted && table.keeps(shape) || table.explains(there, shape, Image(image))) {
-			explained++
+		lost, gained := apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)
+		switch _, same := findRenamed(there, shape, Image(image)); {
+		case containsNull(there.Key): // it is missing
+		case same:
+			m.same++
+		case 2*len(lost) <= len(shape.Columns) && (noted || len(lost) > len(gained)): // of columns that are gone nothing can be verified
+			m.noted++
 		}
 	}
-	return known > 0 && 2*explained >= known, rows.Err()
+	return known > 0 && 2*(m.same+m.noted) >= known, rows.Err()
 }
 
 // sameKey reports whether the key of the table could be that of the one that is
@@ -152,21 +176,4 @@ func (db *Database) sameKey(ctx context.Context, table *Table, number int64, nam
 		}
 	}
 	return true, nil
-}
-
-// keeps reports whether the table has most of the columns of shape.
-func (t *Table) keeps(shape *Shape) bool {
-	return 2*len(apart(shape.Columns, t.Put.Columns)) <= len(shape.Columns)
-}
-
-// explains reports whether the row could be what was known of it as an image of
-// this shape. Of an image that had columns which are gone since nothing can be
-// verified: then it is enough that most of its columns are still there.
-func (t *Table) explains(row *Change, shape *Shape, image Image) bool {
-	lost, gained := apart(shape.Columns, t.Put.Columns), apart(t.Put.Columns, shape.Columns)
-	if len(lost) > len(gained) {
-		return t.keeps(shape)
-	}
-	search := renaming{shape: shape, image: image, tries: maxTries, renamed: make(map[string]string)}
-	return search.find(row, lost, gained)
 }
