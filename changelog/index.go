@@ -90,7 +90,10 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 		return "", "", err
 	}
 	for i, row := range found {
-		if row.collation != "BINARY" && row.collation != "NOCASE" && row.collation != "RTRIM" {
+		// As the app wrote it; SQLite takes it in any case.
+		if upper := strings.ToUpper(row.collation); upper == "BINARY" || upper == "NOCASE" || upper == "RTRIM" {
+			row.collation = upper
+		} else {
 			return fmt.Sprintf("its unique index %q has the collation %s", row.index, row.collation),
 				"use one of SQLite's own collations, or exclude the table", nil
 		}
