@@ -306,6 +306,16 @@ type Selection struct {
 	Strict  bool // a table in Tables that can't take part is an error
 }
 
+// Takes reports whether the selection leaves a table of this name to sync.
+func (s Selection) Takes(name string) bool {
+	return !includes(s.Exclude, name) && (s.Tables == nil || includes(s.Tables, name))
+}
+
+func includes(names []string, name string) bool {
+	name = CanonicalName(name)
+	return slices.ContainsFunc(names, func(other string) bool { return CanonicalName(other) == name })
+}
+
 // ErrSchema is wrapped by errors about tables that can't take part.
 var ErrSchema = errors.New("table can't be synced")
 
@@ -395,8 +405,7 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 	}
 	for _, e := range entries {
 		canonical := CanonicalName(e.name)
-		excluded := slices.ContainsFunc(selection.Exclude, func(name string) bool { return CanonicalName(name) == canonical })
-		if excluded || selection.Tables != nil && !asked[canonical] {
+		if includes(selection.Exclude, e.name) || selection.Tables != nil && !asked[canonical] {
 			others[canonical] = true
 			continue
 		}

@@ -126,7 +126,7 @@ func wordByte(c byte) bool {
 // declaredName returns the name that a token of a CREATE TABLE stands for. There
 // SQLite takes 'a' for a name too.
 func declaredName(token string) string {
-	if strings.HasPrefix(token, "'") {
+	if strings.HasPrefix(token, "'") && len(token) > 1 {
 		return strings.ReplaceAll(token[1:len(token)-1], "''", "'")
 	}
 	return unquote(token)

@@ -71,6 +71,11 @@ func (s *Syncer) captureNow(ctx context.Context) error {
 	if err := merge.Guard(ctx, s.db, s.guarded); err != nil {
 		return err
 	}
+	definitions, err := s.db.Definitions(ctx)
+	if err != nil {
+		return err
+	}
+	s.tables = headTables(definitions)
 	s.warnings = append(s.warnings, s.referenceWarnings()...)
 	synced := make(map[string]bool)
 	for _, table := range s.db.Tables {

@@ -30,6 +30,7 @@ type head struct {
 	Seen     map[string]uint64 `json:"seen"`
 	Roster   string            `json:"roster"`
 	Digests  map[string]string `json:"digests,omitempty"`
+	Tables   []headTable       `json:"tables,omitempty"`
 }
 
 type headSegment struct {
@@ -130,7 +131,7 @@ func (s *Syncer) openHead(f *folder.Folder, device DeviceID, keys crypto.PublicK
 // composeHead returns the head without its time, and the newest own batch in it.
 func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
 	rosterHash := s.roster.Hash()
-	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Roster: hex.EncodeToString(rosterHash[:])}
+	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Roster: hex.EncodeToString(rosterHash[:]), Tables: s.tables}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
 		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)
 	if err != nil {
@@ -167,13 +168,9 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	if err != nil {
 		return nil, err
 	}
-	plain, err := file.Open(epoch, maxHead)
+	content, err := decryptHead(file, epoch)
 	if err != nil {
 		return nil, err
-	}
-	content := new(head)
-	if err := json.Unmarshal(plain, content); err != nil {
-		return nil, fmt.Errorf("%w: not a JSON object with the members of a head", crypto.ErrDamaged) // JSON's error quotes
 	}
 	own, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
@@ -183,6 +180,18 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errFalseHead, read, own)
 	}
 	return content, s.rememberCounter(ctx, header)
+}
+
+func decryptHead(file *crypto.Head, epoch *crypto.Epoch) (*head, error) {
+	plain, err := file.Open(epoch, maxHead)
+	if err != nil {
+		return nil, err
+	}
+	content := new(head)
+	if err := json.Unmarshal(plain, content); err != nil {
+		return nil, fmt.Errorf("%w: not a JSON object with the members of a head", crypto.ErrDamaged) // JSON's error quotes
+	}
+	return content, nil
 }
 
 // checkCounter compares the number of a head, and the hash of its payload, with

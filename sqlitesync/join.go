@@ -46,6 +46,11 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	} else if err == nil && marker.Space != a.space.String() {
 		return fmt.Errorf("%w: the code is for another folder", ErrCode)
 	}
+	if s.options.MakeTables {
+		if err := s.makeTablesOf(ctx, f, a); err != nil {
+			return err
+		}
+	}
 	replaced, err := s.existing(ctx, a.role)
 	if err != nil {
 		return err

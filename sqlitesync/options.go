@@ -27,6 +27,12 @@ type Options struct {
 	// Existing says what Join does with rows that the database has already.
 	// Default: RefuseExisting.
 	Existing Existing
+	// MakeTables makes Join make the tables that the space has and the database
+	// lacks, as the devices of the space that may write have declared them, for
+	// programs that make none of their own: see [Syncer.MakeTables]. If a table's
+	// definition is refused, Join does nothing, and the error is [ErrSchema]; tables
+	// that were made stay if Join fails later. Default: false.
+	MakeTables bool
 	// ForeignKeys says, at Create, whether the apps of this space enforce
 	// foreign keys, and so whether merges look at them. It is written into the
 	// space for ever. Default: as they are on the handle given to Create.

@@ -44,6 +44,7 @@ type Syncer struct {
 	identity   identity
 	keys       *keyring
 	db         *changelog.Database
+	tables     []headTable               // how those that take part are declared, for the head
 	records    map[string]*crypto.Record // every record seen, by hash
 	roster     *crypto.Roster
 	owed       time.Time       // since when a record is due from an admin's device; zero: none is
@@ -97,7 +98,7 @@ func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (
 // one of its devices, or with the code from [Syncer.Recovery], and reads what the
 // space has. The tables must exist:
 // the app makes them, as on every device; changes to tables that are not here
-// yet are kept until they are. The database is switched to WAL mode for good.
+// yet are kept until they are. Where there is no app, see [Options.MakeTables]. The database is switched to WAL mode for good.
 // ctx bounds the call only; what was read until then stays, and [Open] goes on.
 // What is wrong with single files of the folder is no error here: it stands in
 // [Status].Problems. As with Create, an error from writing into the folder

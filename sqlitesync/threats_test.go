@@ -26,7 +26,7 @@ var adversaries = []string{
 var decoders = map[string]string{
 	"segment header": "FuzzSegment", "payload, packed": "FuzzUnpack", "payload": "FuzzDecode", "record": "FuzzRecord",
 	"invite file": "FuzzInviteFile", "code": "FuzzCode", "head": "FuzzHead", "marker": "FuzzMarker",
-	"key entry": "FuzzKeyEntry", "segment name": "FuzzParseSegmentName",
+	"table definition": "FuzzDefinition", "key entry": "FuzzKeyEntry", "segment name": "FuzzParseSegmentName",
 }
 
 func TestEveryClaimOfTheThreatModelHasATest(t *testing.T) {
