@@ -153,7 +153,9 @@ func (s *Syncer) lacking(ctx context.Context, heads []*head) (map[string][]chang
 	for _, content := range heads {
 		for _, table := range content.Tables {
 			d := changelog.Definition{Table: table.Name, SQL: table.SQL, Indexes: table.Indexes}
-			known := func(other changelog.Definition) bool { return other.SQL == d.SQL && slices.Equal(other.Indexes, d.Indexes) }
+			known := func(other changelog.Definition) bool {
+				return other.SQL == d.SQL && slices.Equal(other.Indexes, d.Indexes)
+			}
 			if !present[d.Table] && s.selection().Takes(d.Table) && !slices.ContainsFunc(lacking[d.Table], known) {
 				lacking[d.Table] = append(lacking[d.Table], d)
 			}

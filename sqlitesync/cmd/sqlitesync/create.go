@@ -63,6 +63,9 @@ func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.
 	if err := a.mustBeNew(ctx, path); err != nil {
 		return err
 	}
+	if err := mustExist(path, "Let the app make it, with its tables."); err != nil {
+		return err
+	}
 	s, err := a.start(path, folder, "creating", func(db *sql.DB) (*sqlitesync.Syncer, error) {
 		if err := enforceLike(ctx, db, opts); err != nil {
 			return nil, err

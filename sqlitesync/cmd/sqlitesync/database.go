@@ -71,11 +71,16 @@ func enforceLike(ctx context.Context, db *sql.DB, opts *sqlitesync.Options) erro
 	return err
 }
 
-// start opens the handle of a database that exists, and the Syncer on it.
-func (a *app) start(path, folder, doing string, open func(*sql.DB) (*sqlitesync.Syncer, error)) (*session, error) {
+// mustExist makes sure that there is a database.
+func mustExist(path, hint string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) { // OpenDB would make one
-		return nil, &failure{fmt.Errorf("there is no database %s", path), "Let the app make it, with its tables: only rows travel.", exitFailed}
+		return &failure{fmt.Errorf("there is no database %s", path), hint, exitFailed}
 	}
+	return nil
+}
+
+// start opens the handle of a database, and the Syncer on it.
+func (a *app) start(path, folder, doing string, open func(*sql.DB) (*sqlitesync.Syncer, error)) (*session, error) {
 	db, err := sqlitesync.OpenDB(path)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ meaning. An error is an object {"error", "hint", "exit_code"} on the standard er
 
 create, join, sync; conflicts take and keep; devices revoke, role and relay; invites withdraw:
     published, merged (changes of this pass), held, conflicts (in all), unsynced (table, reason, hint), warnings
+make-tables: the same, and made (names of tables). restore: the same, and tables (table, rows: how many)
 invite: id, code, role, expires. recovery: code. uninstall: device, keys (the file that stays)
 invites: invites (id, role, expires)
 status: state (idle or failing), running (another program syncs it), device, folder, to_publish (changes), to_merge

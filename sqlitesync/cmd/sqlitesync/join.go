@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 
 func (a *app) joinCommand() *cobra.Command {
 	var e entry
-	var merge, replace bool
+	var merge, replace, makeTables bool
 	cmd := &cobra.Command{
 		Use:     "join DB FOLDER [CODE]",
 		GroupID: groupSetUp,
@@ -27,7 +28,8 @@ func (a *app) joinCommand() *cobra.Command {
 what the space has.
 
 The tables must exist: the app makes them, as on every device. Rows of tables that are missing are kept until they are
-there. Without CODE it asks for it, or reads it from the standard input: a code on the command line can be seen by
+there. Where there is no app, --make-tables makes them, and the database if it is missing, as the other devices have
+declared them: tables and indexes, nothing else. Without CODE it asks for it, or reads it from the standard input: a code on the command line can be seen by
 other users of this machine, and stays in the shell's history.
 
 If the database has rows of its own, say what shall become of them.`,
@@ -35,6 +37,7 @@ If the database has rows of its own, say what shall become of them.`,
 		Args:    usage(cobra.RangeArgs(2, 3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts := a.options(&e)
+			opts.MakeTables = makeTables
 			switch {
 			case merge && replace:
 				return usageErrorf("say --merge or --replace, not both")
@@ -48,6 +51,7 @@ If the database has rows of its own, say what shall become of them.`,
 	}
 	e.flags(cmd)
 	cmd.Flags().BoolVar(&merge, "merge", false, "keep rows that are here already, and add them to the space")
+	cmd.Flags().BoolVar(&makeTables, "make-tables", false, "make the tables that are missing, and the database")
 	cmd.Flags().BoolVar(&replace, "replace", false, "remove rows that are here already, after a copy of the database was written beside it")
 	return cmd
 }
@@ -57,23 +61,17 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 	if err := a.mustBeNew(ctx, path); err != nil {
 		return err
 	}
-	code, err := a.code(args[2:])
+	if !opts.MakeTables {
+		if err := mustExist(path, "Let the app make it, with its tables; where there is no app, say --make-tables."); err != nil {
+			return err
+		}
+	}
+	code, err := a.code(args[2:], "Code", "join needs a code: from 'sqlitesync invite DB' on a device that is in")
 	if err != nil {
 		return err
 	}
-	s, err := a.start(path, folder, "joining", func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Join(ctx, db, folder, code, opts) })
-	if errors.Is(err, sqlitesync.ErrNotEmpty) {
-		text, _, _ := strings.Cut(sentence(err), ";") // behind it stands what a program would do
-		_, hint, exit := explain(err)
-		return &failure{errors.New(text), hint, exit}
-	}
+	s, err := a.enter(ctx, path, folder, code, "joining", opts)
 	if err != nil {
-		return err
-	}
-	if err := s.close(); err != nil {
-		return err
-	}
-	if s, err = a.open(ctx, path, true); err != nil { // now with the rules of the space
 		return err
 	}
 	return a.finish(ctx, s, func(t tally) error {
@@ -95,13 +93,61 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 	})
 }
 
+// enter enters a space, and opens the database with the rules of the space. If
+// that fails, a database that was made for it is removed again.
+func (a *app) enter(ctx context.Context, path, folder, code, doing string, opts *sqlitesync.Options) (*session, error) {
+	_, err := os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	s, err := a.start(path, folder, doing, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Join(ctx, db, folder, code, opts) })
+	if err != nil {
+		if fresh {
+			a.removeUnused(ctx, path)
+		}
+		return nil, entryFailure(err, opts)
+	}
+	if err := s.close(); err != nil {
+		return nil, err
+	}
+	return a.open(ctx, path, true)
+}
+
+// entryFailure says what those who use the command can do, where the error says
+// what a program would.
+func entryFailure(err error, opts *sqlitesync.Options) error {
+	_, hint, exit := explain(err)
+	switch {
+	case errors.Is(err, sqlitesync.ErrNotEmpty):
+	case errors.Is(err, sqlitesync.ErrSchema) && opts.MakeTables:
+		hint = "Leave the table out with --exclude, or make it yourself first and use 'sqlitesync join DB FOLDER --make-tables'."
+	default:
+		return err
+	}
+	text, _, _ := strings.Cut(sentence(err), ";")
+	return &failure{errors.New(text), hint, exit}
+}
+
+// removeUnused removes a database that was just made, if it has certainly not
+// entered a space: else its device is known there.
+func (a *app) removeUnused(ctx context.Context, path string) {
+	view, err := sqlitesync.Look(context.WithoutCancel(ctx), path, "", a.keyStore())
+	if err == nil {
+		_ = view.Close()
+	}
+	if !errors.Is(err, sqlitesync.ErrNotSetUp) {
+		return
+	}
+	for _, suffix := range []string{"", "-wal", "-shm", "-sqlitesync.lock"} {
+		_ = os.Remove(path + suffix) // what is left is empty
+	}
+}
+
 // code returns the code that was given, or asks for it.
-func (a *app) code(given []string) (code string, err error) {
+func (a *app) code(given []string, question, missing string) (code string, err error) {
 	if len(given) > 0 {
 		return given[0], nil
 	}
 	if file, ok := a.in.(*os.File); ok && a.inTerminal {
-		fmt.Fprint(a.errs, "Code (it is not shown): ")
+		fmt.Fprintf(a.errs, "%s (it is not shown): ", question)
 		var typed []byte
 		typed, err = term.ReadPassword(int(file.Fd()))
 		code = string(typed)
@@ -113,7 +159,7 @@ func (a *app) code(given []string) (code string, err error) {
 		}
 	}
 	if err == nil && strings.TrimSpace(code) == "" {
-		return "", usageErrorf("join needs a code: from 'sqlitesync invite DB' on a device that is in")
+		return "", usageError{errors.New(missing)}
 	}
 	return code, err
 }

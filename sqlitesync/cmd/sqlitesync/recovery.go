@@ -13,7 +13,8 @@ func (a *app) recoveryCommand() *cobra.Command {
 		GroupID: groupSetUp,
 		Short:   "Make the recovery code, for the day on which all devices are lost",
 		Long: `Makes the space's recovery code, in place of one made before, which works no longer. With the folder and this code, given
-to join, a new device enters as an admin when all others are lost. It works for ever.
+to restore, or to join where the app makes its tables itself, a new device enters as an admin when all others are lost.
+It works for ever.
 
 Whoever has it and the folder can read everything: write it on paper, and keep that where you keep such things. It is
 shown once.`,
@@ -43,7 +44,7 @@ func (a *app) recovery(ctx context.Context, path string) error {
 		return err
 	}
 	a.printf("Write it down: it is shown once. A recovery code made before works no longer.")
-	a.printf("To enter with it, on a new device:")
-	a.printf("    sqlitesync join DB FOLDER")
+	a.printf("To get everything back with it, on a new device:")
+	a.printf("    sqlitesync restore FOLDER NEWDB")
 	return nil
 }

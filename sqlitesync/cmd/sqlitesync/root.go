@@ -26,8 +26,8 @@ On the first device:   sqlitesync create notes.db ~/Dropbox/notes
 On each other one:     sqlitesync join notes.db ~/Dropbox/notes
 Then, on each:         sqlitesync watch notes.db
 
-The tables must have a primary key, and must exist on each device: only rows travel. Keep the database itself outside
-the folder.`
+The tables must have a primary key. The app makes them on each device; where there is no app, say join --make-tables.
+Keep the database itself outside the folder. When all devices are lost: sqlitesync restore FOLDER NEWDB.`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -52,7 +52,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupLook, Title: "Looking, also while something else syncs:"},
 	)
 	root.AddCommand(
-		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.recoveryCommand(), a.uninstallCommand(),
+		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.makeTablesCommand(), a.recoveryCommand(), a.restoreCommand(), a.uninstallCommand(),
 		a.syncCommand(), a.watchCommand(),
 		a.statusCommand(), a.devicesCommand(), a.invitesCommand(), a.conflictsCommand(), a.heldCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
 	)
