@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"time"
@@ -78,6 +79,20 @@ func (s *Syncer) devices(ctx context.Context) ([]Device, error) {
 		devices = append(devices, device)
 	}
 	return devices, nil
+}
+
+// Rename gives this device another name for people: 1 to 100 bytes of UTF-8. The
+// others hear of it with its next head, and the database remembers it, until it is
+// opened with another [Options].DeviceName. A device names itself; nobody can
+// rename another one.
+func (s *Syncer) Rename(ctx context.Context, name string) error {
+	return s.turn(ctx, "rename", func(ctx context.Context) error {
+		if name == "" || len(name) > maxName || name != printable(name) {
+			return fmt.Errorf("a name has 1 to %d bytes of UTF-8 that can be shown", maxName)
+		}
+		s.options.DeviceName = name
+		return s.rememberNamed(ctx, true)
+	})
 }
 
 // addHead fills in what a device says of itself.

@@ -19,7 +19,8 @@ type Options struct {
 	// Exclude names tables that stay on this device. A name that no table has
 	// is no error: the table may come later. Default: none.
 	Exclude []string
-	// DeviceName is shown to people on the other devices. Default: the host name.
+	// DeviceName is shown to people on the other devices. Default: the name that
+	// [Syncer.Rename] has given, else the host name.
 	DeviceName string
 	// Keys keeps this device's secret keys. Default: [FileKeys] in the
 	// directory sqlitesync of the user's configuration directory.
@@ -57,6 +58,8 @@ type Options struct {
 	// wall is the clock that heads, and the days of [keepDays], go by. Default:
 	// [time.Now].
 	wall func() time.Time
+	// unnamed: DeviceName is the default.
+	unnamed bool
 	// steps comes between the engine and the folder's disk, see
 	// [folder.Folder.Interpose]. Tests set it, to fail single steps. Default: nil.
 	steps func(step string, perform func() error) error
@@ -116,7 +119,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	case len(c.DeviceName) > maxName:
 		return nil, fmt.Errorf("options: DeviceName is longer than %d bytes", maxName)
 	}
-	if c.DeviceName == "" {
+	if c.unnamed = c.DeviceName == ""; c.unnamed {
 		if c.DeviceName, _ = os.Hostname(); c.DeviceName == "" {
 			c.DeviceName = "unnamed"
 		}

@@ -17,15 +17,40 @@ type remembered struct {
 	Tables  []string `json:"tables"`
 	Exclude []string `json:"exclude"`
 	Name    string   `json:"name"`
+	Renamed bool     `json:"renamed,omitempty"` // the name is a person's choice
 }
 
-// rememberOptions remembers the tables and the name.
+// rememberOptions remembers the tables and the name. A name that a person has
+// chosen stays where the options name none.
 func (s *Syncer) rememberOptions(ctx context.Context) error {
-	text, err := json.Marshal(remembered{Tables: s.options.Tables, Exclude: s.options.Exclude, Name: s.options.DeviceName})
+	before, err := recall(ctx, s.handle.conn)
+	if err != nil {
+		return err
+	}
+	if before.Renamed && s.options.unnamed {
+		s.options.DeviceName = before.Name
+	}
+	return s.rememberNamed(ctx, before.Renamed && before.Name == s.options.DeviceName)
+}
+
+func (s *Syncer) rememberNamed(ctx context.Context, renamed bool) error {
+	text, err := json.Marshal(remembered{s.options.Tables, s.options.Exclude, s.options.DeviceName, renamed})
 	if err != nil {
 		return err
 	}
 	return saveNew(ctx, s.handle.conn, "opened", string(text))
+}
+
+// recall returns what rememberOptions has saved, the zero value if it never has.
+func recall(ctx context.Context, c *changelog.Conn) (r remembered, err error) {
+	text, err := load(ctx, c, "opened")
+	if err != nil || text == "" {
+		return r, err
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, fmt.Errorf("setting opened: %w", err)
+	}
+	return r, nil
 }
 
 // rememberFolder remembers the folder, once it was seen to hold the space: one
@@ -52,13 +77,9 @@ func loadRemembered(ctx context.Context, c *changelog.Conn) (folderPath string, 
 	if folderPath, err = load(ctx, c, "folder"); err != nil {
 		return "", Options{}, err
 	}
-	text, err := load(ctx, c, "opened")
-	if err != nil || text == "" {
-		return folderPath, Options{}, err
-	}
-	var r remembered
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return "", Options{}, fmt.Errorf("setting opened: %w", err)
+	r, err := recall(ctx, c)
+	if err != nil {
+		return "", Options{}, err
 	}
 	return folderPath, Options{Tables: r.Tables, Exclude: r.Exclude, DeviceName: r.Name}, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sqlitesync/go/sqlitesync"
 )
 
-// deviceVerbs returns the verbs that decide about one device.
+// deviceVerbs returns the verbs that are about one device.
 func (a *app) deviceVerbs() []*cobra.Command {
 	revoke := &cobra.Command{
 		Use:   "revoke DB DEVICE",
@@ -50,7 +50,15 @@ for good, so that devices which enter later have it too. Admins' devices do so b
 			return a.decide(cmd.Context(), args, "Relayed what is here of device %s, %s.", func(ctx context.Context, s *session, d *sqlitesync.Device) error { return s.Relay(ctx, d.ID) })
 		},
 	}
-	verbs := []*cobra.Command{revoke, role, relay}
+	rename := &cobra.Command{
+		Use:     "rename DB NAME",
+		Short:   "Say what this device is called on the others",
+		Long:    "Gives this device, the one of the database, another name for people. The others show it once they have got its head. A device names itself: rename another one there.",
+		Example: "  sqlitesync devices rename notes.db 'the old laptop'",
+		Args:    usage(cobra.ExactArgs(2)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.rename(cmd.Context(), args[0], args[1]) },
+	}
+	verbs := []*cobra.Command{rename, revoke, role, relay}
 	for _, verb := range verbs {
 		a.folderFlag(verb)
 	}
@@ -76,6 +84,23 @@ func (a *app) decide(ctx context.Context, args []string, sentence string, fn fun
 			return a.printJSON(passReport(t, s.Status()))
 		}
 		a.printf(sentence, device.ID.Short(), nameOf(device))
+		return nil
+	})
+}
+
+func (a *app) rename(ctx context.Context, path, name string) error {
+	s, err := a.open(ctx, path, true)
+	if err != nil {
+		return err
+	}
+	if err := s.Rename(ctx, name); err != nil {
+		return errors.Join(err, s.close())
+	}
+	return a.finish(ctx, s, func(t tally) error {
+		if a.json {
+			return a.printJSON(passReport(t, s.Status()))
+		}
+		a.printf("This device is called %s now.", name)
 		return nil
 	})
 }

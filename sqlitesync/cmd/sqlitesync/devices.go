@@ -12,7 +12,7 @@ func (a *app) devicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "devices DB",
 		GroupID: groupLook,
-		Short:   "List the devices of the space; revoke them, and give them roles",
+		Short:   "List the devices of the space; rename, revoke them, and give them roles",
 		Long: `Lists the members of the space: what each calls itself, what it may do, when it was last heard of, how much of it
 stands in this database, and how much of this one it said that it has. It works while something else syncs the database.`,
 		Example: "  sqlitesync devices notes.db",

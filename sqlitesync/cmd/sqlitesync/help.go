@@ -33,7 +33,7 @@ const jsonHelp = `With --json each verb prints one JSON document, watch and expo
 underscores, times in UTC as RFC 3339 has them, devices by their full id. Fields may be added, and none changes its
 meaning. An error is an object {"error", "hint", "exit_code"} on the standard error stream.
 
-create, join, sync; conflicts take and keep; devices revoke, role and relay; invites withdraw:
+create, join, sync; conflicts take and keep; devices rename, revoke, role and relay; invites withdraw:
     published, merged (changes of this pass), held, conflicts (in all), unsynced (table, reason, hint), warnings
 make-tables: the same, and made (names of tables). restore: the same, and tables (table, rows: how many)
 invite: id, code, role, expires. recovery: code. uninstall: device, keys (the file that stays)
@@ -46,6 +46,8 @@ devices: devices (id, name, role, self, admitted, last_seen, merged: its batches
 conflicts: conflicts, and show one of them (id, found, table, key, columns, collision, winner and loser: device, time,
     deleted, values)
 held: held (table, key, reason, device, time, shown: but without its parent)
+history: table, key, shown, held (why, or ""), edited (since the last pass), changes (device, name, time, deleted, values,
+    winner, conflict: in which it lost)
 export: table, row
 inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind,
     table, key, device, time, batch, values)
