@@ -33,17 +33,19 @@ var errInPieces = errors.New("it holds a part of a large value")
 // makes them again, as the next generation, if they do not come back. Devices
 // that have not read them would wait for them.
 func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *problems) error {
-	now, before := s.options.wall(), s.vanished
-	s.vanished = make(map[folder.SegmentName]time.Time, len(vanished))
+	now := s.options.wall()
+	s.vanished = len(vanished) > 0
 	var stay []ownSegment
 	var reason error
 	made := 0
 	for _, own := range vanished {
-		since, known := before[own.name]
-		if !known {
+		since := time.UnixMilli(own.vanished)
+		if own.vanished == 0 { // written down, for the program may end before it is made again
 			since = now
+			if err := s.setVanished(ctx, own.name, now.UnixMilli()); err != nil {
+				return err
+			}
 		}
-		s.vanished[own.name] = since
 		switch {
 		case own.lost >= maxLost:
 			stay, reason = append(stay, own), errors.New("they were made again, and deleted again")
@@ -58,13 +60,20 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 				continue
 			}
 			made++
-			delete(s.vanished, own.name)
 		}
 	}
+	s.vanished = len(vanished) > made
 	if len(stay) > 0 {
 		p.add(s.vanishedFault(stay, reason))
 	}
 	return nil
+}
+
+// setVanished notes since when a segment is gone from the folder, or, with nil,
+// that it is not.
+func (s *Syncer) setVanished(ctx context.Context, name folder.SegmentName, since any) error {
+	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET vanished = ? WHERE name = ?", since, name.String())
+	return err
 }
 
 func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {

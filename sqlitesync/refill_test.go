@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -120,5 +121,37 @@ func TestTheAppWritesWhileASegmentIsMadeAgain(t *testing.T) {
 	must(t, a.syncer.collectWithoutLock(t.Context(), &r, false))
 	if len(r.changes) != 1 {
 		t.Errorf("%d changes", len(r.changes))
+	}
+}
+
+// A program that runs now and then, such as sqlitesync sync, makes it again too.
+func TestWhatVanishedIsMadeAgainByALaterRun(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	clock := newTestClock(a)
+	a.create(t.TempDir())
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.sync()
+	a.sync() // it has found what it has published
+	file, away := a.lastSegment(), filepath.Join(t.TempDir(), "away")
+	for range 2 { // when it has come back it counts as missed anew
+		must(t, os.Rename(file, away))
+		a.reopen()
+		_ = a.trySync()
+		wantText(t, a.problem(), "are gone")
+		must(t, os.Rename(away, file))
+		a.sync()
+		clock.pass(vanishedTime)
+	}
+	must(t, os.Rename(file, away))
+	a.reopen()
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	a.reopen()
+	_ = a.trySync()
+	a.sync()
+	a.wantHealthy()
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments stand", n)
 	}
 }

@@ -25,6 +25,7 @@ type ownSegment struct {
 	combined int    // how many count although newer changes of their rows are known
 	unit     uint64 // the first of the batches that share values in pieces with it, or 0
 	lost     int    // how often it was gone from the folder, and made again
+	vanished int64  // since when it is gone from the folder, in milliseconds since 1970; 0: it is not
 	replaced int64  // when a compacted range took its place, in milliseconds since 1970; 0: it did not
 	sealed   []byte // in the outbox only
 }
@@ -71,7 +72,7 @@ func (s *Syncer) ownSegments(ctx context.Context, condition string) ([]ownSegmen
 
 // selectSegments returns segments until they have so many bytes (0: all).
 func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, limit int) ([]ownSegment, error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, unit, lost, coalesce(replaced, 0), "+sealed+
+	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, unit, lost, coalesce(vanished, 0), coalesce(replaced, 0), "+sealed+
 		" FROM sqlitesync_segments WHERE "+condition+" ORDER BY name")
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, l
 		var name string
 		var tail []byte
 		var unit int64
-		err := rows.Scan(&name, &own.state, &own.hash, &tail, &own.rows, &own.size, &own.baseline, &own.combined, &unit, &own.lost, &own.replaced, &own.sealed)
+		err := rows.Scan(&name, &own.state, &own.hash, &tail, &own.rows, &own.size, &own.baseline, &own.combined, &unit, &own.lost, &own.vanished, &own.replaced, &own.sealed)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +139,7 @@ func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 // a range leaves out may be a change of this device, and must be out first; and
 // nothing goes while something is gone that should stand, such as the range.
 func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error {
-	if len(s.vanished) > 0 {
+	if s.vanished {
 		return nil
 	}
 	if pending, err := s.pendingSegments(ctx); err != nil || pending {

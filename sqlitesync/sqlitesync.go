@@ -78,7 +78,7 @@ type Syncer struct {
 	nextRecord int                    // where the next pass begins to read records that are not known
 	work       work
 	compaction compaction
-	vanished   map[folder.SegmentName]time.Time // own segments that are gone from the folder, since when
+	vanished   bool // own segments are gone from the folder
 
 	state state // what Status returns, behind its own mutex
 }
