@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
@@ -37,7 +38,11 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	if name != nil {
 		return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
 	}
-	if !listing.Head {
+	spoilt, err := s.headSpoilt(ctx, f)
+	if err != nil {
+		return err
+	}
+	if !listing.Head || spoilt {
 		if err := save(ctx, s.handle.conn, "head", ""); err != nil {
 			return err
 		}
@@ -50,6 +55,18 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 		standing[name] = true
 	}
 	return s.look(ctx, f, standing, p)
+}
+
+// headSpoilt reports whether this device's head is not what it has published last,
+// so that it is to be written anew. It looks once in a while only: nothing but
+// people, and devices that enter, wait for a head.
+func (s *Syncer) headSpoilt(ctx context.Context, f *folder.Folder) (bool, error) {
+	if time.Since(s.headLooked) < headInterval {
+		return false, nil
+	}
+	s.headLooked = time.Now()
+	counter, err := loadNumber(ctx, s.handle.conn, "head_counter")
+	return err == nil && s.standingCounter(f) < counter, err
 }
 
 // strange returns the name of a batch that this device has signed and this

@@ -66,6 +66,7 @@ type Syncer struct {
 	looking    bool      // it belongs to a View, which writes nothing
 	tidied     bool      // temporary files of an earlier run are gone
 	headTime   time.Time // when this device's head was last written
+	headLooked time.Time // when it was looked at
 	headOwn    uint64    // the newest own batch that it names
 	foldSize   int       // how many entries of the log to fold at once
 	told       told      // of which batch the others were told, and when

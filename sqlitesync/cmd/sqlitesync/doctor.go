@@ -113,7 +113,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
 	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",
 	sqlitesync.FindingQuarantine:       "If the device has just joined, wait: its record is on its way. If nobody knows it, someone has written into the folder: sqlitesync devices DB",
-	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again: sqlitesync sync DB",
+	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again, by two passes a minute apart: sqlitesync sync DB",
 	sqlitesync.FindingConflictCopies:   "",
 	sqlitesync.FindingForeignFiles:     "",
 	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: timedatectl set-ntp true",

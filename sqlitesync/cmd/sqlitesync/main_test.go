@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync"
 )
 
@@ -33,7 +35,9 @@ func TestMain(m *testing.M) {
 //	watch NAME ARGUMENT…      sqlitesync watch in the background
 //	line NAME REGEXP          reads its lines up to one that matches
 //	stop NAME                 stops it with SIGINT, and wants exit code 0
-//	flip FILE                 changes the last byte of a file
+//	flip FILE                 changes the last byte of a file, or of all that match
+//	remove FILE               removes all files that match
+//	future FILE               lets a head, of any device whose keys are here, be 100 hours ahead
 //	move FROM TO              renames a file or directory
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -48,8 +52,14 @@ func TestScripts(t *testing.T) {
 			env.Values[watchers{}] = make(map[string]*watcher)
 			return os.Mkdir(filepath.Join(env.WorkDir, "folder"), 0o700)
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "namespaces" { // in which the system's limits, and what is mounted, are the script's own
+				return false, fmt.Errorf("unknown condition")
+			}
+			return exec.Command("unshare", "-rm", "sh", "-c", "echo 0 > /proc/sys/user/max_inotify_instances").Run() == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sql": runSQL, "exits": exits, "watch": watch, "line": line, "stop": stop, "flip": flip,
+			"sql": runSQL, "exits": exits, "watch": watch, "line": line, "stop": stop, "flip": flip, "remove": remove, "future": future,
 			"move": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 			},
@@ -199,6 +209,48 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func remove(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(names) == 0 {
+		ts.Fatalf("there is no %s", args[0])
+	}
+	for _, name := range names {
+		ts.Check(os.Remove(name))
+	}
+}
+
+// future writes a head anew as its device would if its clock were wrong.
+func future(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		file, err := crypto.ParseHead(data)
+		ts.Check(err)
+		header := file.Header()
+		secret, err := os.ReadFile(filepath.Join(ts.Getenv("HOME"), "sqlitesync", header.Device.String()+".key"))
+		ts.Check(err)
+		keys, err := crypto.ParseKeyEntry(secret)
+		ts.Check(err)
+		public := keys.Device.Public()
+		ts.Check(file.Verify(public.SigningKey()))
+		epoch := keys.Epochs[len(keys.Epochs)-1]
+		plain, err := file.Open(epoch, 1<<20)
+		ts.Check(err)
+		var content map[string]any
+		ts.Check(json.Unmarshal(plain, &content))
+		content["time"] = time.Now().Add(100 * time.Hour).UnixMilli()
+		plain, err = json.Marshal(content)
+		ts.Check(err)
+		header.Counter++
+		data, err = crypto.SealHead(header, plain, epoch, keys.Device)
+		ts.Check(err)
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+}
+
 // The five minutes of a newcomer, in the README, are a script that is run.
 func TestReadmeIsRun(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
@@ -251,6 +303,47 @@ func TestEverythingIsExplained(t *testing.T) {
 	for code := range mends {
 		if !strings.Contains(string(source), `"`+string(code)+`"`) {
 			t.Errorf("there is no code %s", code)
+		}
+	}
+}
+
+// Every finding, verb and exit code stands in a script.
+func TestEverythingIsTried(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	var scripts strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(text)
+	}
+	tried := func(what, pattern string) {
+		if !regexp.MustCompile(`(?m)` + pattern).MatchString(scripts.String()) {
+			t.Errorf("no script tries %s", what)
+		}
+	}
+	for code := range mends {
+		tried(string(code), `(mend|note)  `+string(code)+`:`)
+	}
+	for code := exitFailed; code <= exitNotAllowed; code++ {
+		tried(fmt.Sprint("exit code ", code), fmt.Sprintf(`^exits %d `, code))
+	}
+	a := &app{}
+	for _, verb := range a.root().Commands() {
+		if !verb.Runnable() {
+			continue
+		}
+		tried(verb.Name(), `^(exec sqlitesync |exits 0 |watch \w+ |)`+verb.Name()+` `)
+		tried(verb.Name()+" where it fails", `^exits \d+ `+verb.Name()+` `)
+		tried(verb.Name()+" --json", verb.Name()+` .*--json`)
+		for _, below := range verb.Commands() {
+			tried(verb.Name()+" "+below.Name(), `\bsqlitesync `+verb.Name()+` `+below.Name()+` `)
+			tried(verb.Name()+" "+below.Name()+" where it fails", `^exits \d+ `+verb.Name()+` `+below.Name()+` `)
 		}
 	}
 }
