@@ -66,6 +66,9 @@ func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.
 	if err := mustExist(path, "Let the app make it, with its tables."); err != nil {
 		return err
 	}
+	if err := folderMustExist(folder, fmt.Sprintf("If it is to be a new one, make it: mkdir %s. Else connect the drive, or start the file-sync service.", word(folder))); err != nil {
+		return err
+	}
 	s, err := a.start(path, folder, "creating", func(db *sql.DB) (*sqlitesync.Syncer, error) {
 		if err := enforceLike(ctx, db, opts); err != nil {
 			return nil, err

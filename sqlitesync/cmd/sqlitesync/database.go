@@ -79,6 +79,15 @@ func mustExist(path, hint string) error {
 	return nil
 }
 
+// folderMustExist makes sure that there is a folder. It is not made: one that is
+// missing is mostly on a drive that is not connected.
+func folderMustExist(path, hint string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return &failure{fmt.Errorf("there is no folder %s", path), hint, exitFolder}
+	}
+	return nil
+}
+
 // start opens the handle of a database, and the Syncer on it.
 func (a *app) start(path, folder, doing string, open func(*sql.DB) (*sqlitesync.Syncer, error)) (*session, error) {
 	db, err := sqlitesync.OpenDB(path)

@@ -66,6 +66,9 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 			return err
 		}
 	}
+	if err := folderMustExist(folder, hintNoFolder); err != nil {
+		return err
+	}
 	code, err := a.code(args[2:], "Code", "join needs a code: from 'sqlitesync invite DB' on a device that is in")
 	if err != nil {
 		return err
@@ -92,6 +95,8 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 		return nil
 	})
 }
+
+const hintNoFolder = "Connect the drive, or let the file-sync service carry the folder here first."
 
 // enter enters a space, and opens the database with the rules of the space. If
 // that fails, a database that was made for it is removed again.

@@ -51,6 +51,9 @@ func (a *app) restore(ctx context.Context, args []string, opts *sqlitesync.Optio
 		return &failure{fmt.Errorf("%s is there already", path),
 			"restore makes a new database: name one that is not there, or enter with this one by 'sqlitesync join DB FOLDER'.", exitFailed}
 	}
+	if err := folderMustExist(folder, hintNoFolder); err != nil {
+		return err
+	}
 	code, err := a.code(args[2:], "Recovery code", "restore needs the recovery code, which 'sqlitesync recovery DB' has shown on a device that was in")
 	if err != nil {
 		return err
