@@ -175,6 +175,8 @@
 // tool, on every device in its own time; the next pass follows. Columns that a
 // device does not have yet are kept for it, and so are rows of tables that it
 // does not have. A renamed column, key or table goes on under its new name.
+// Where there is no app that makes tables, [Syncer.MakeTables] and
+// [Options.MakeTables] make them as other devices have declared them.
 // [Syncer.Migrate] runs a migration so that what it writes loses against every
 // edit of a person that its device had not seen.
 //
