@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,5 +154,37 @@ func TestWhatVanishedIsMadeAgainByALaterRun(t *testing.T) {
 	a.wantHealthy()
 	if n := len(a.segments()); n != 1 {
 		t.Errorf("%d segments stand", n)
+	}
+}
+
+// A head that somebody has damaged, or put back to an older one, is written anew
+// although there is nothing new to say.
+func TestASpoiltHeadIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.sync()
+	path := filepath.Join(a.directory(), "head")
+	older, err := os.ReadFile(path)
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.sync()
+	a.sync()
+	for what, spoilt := range map[string][]byte{"an older one": older, "junk": []byte("x"), "nothing": {}} {
+		must(t, os.WriteFile(path, spoilt, 0o600))
+		a.reopen()
+		a.sync()
+		now, err := os.ReadFile(path)
+		must(t, err)
+		if bytes.Equal(now, spoilt) {
+			t.Errorf("%s stays in place of the head", what)
+		}
+	}
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	a.reopen()
+	a.sync()
+	if now, _ := os.ReadFile(path); !bytes.Equal(now, whole) {
+		t.Error("a head that is whole was written anew")
 	}
 }

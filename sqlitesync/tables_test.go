@@ -221,6 +221,11 @@ func TestDefinitionsAreUsedWhereTheyAreAskedFor(t *testing.T) {
 		t.Errorf("made %q", made)
 	}
 	b.wantValue("0", "SELECT count(*) FROM planted")
+	// So are only tables that shall take part.
+	e := newTestDevice(t, "")
+	e.options.MakeTables, e.options.Tables = true, []string{"Item"}
+	e.join(a.folder, a.invite())
+	e.wantValue("item", "SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*'")
 }
 
 func TestARefusedDefinitionStopsJoinBeforeItBegins(t *testing.T) {
