@@ -96,7 +96,7 @@ func (s *Syncer) adoptSegment(ctx context.Context, f *folder.Folder, name folder
 		if !replaced {
 			return s.replace(ctx, name)
 		}
-		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET replaced = ? WHERE name = ?", s.options.wall().UnixMilli(), name.String())
+		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET replaced = ? WHERE name = ?", s.environment.Now().UnixMilli(), name.String())
 		return err
 	})
 }

@@ -626,7 +626,7 @@ func TestAFullRosterIsReadOn(t *testing.T) {
 		}
 		return nil
 	}))
-	withdraw, err := a.syncer.roster.NewWithdraw(a.syncer.keys.entry.Device, invite.ID, now())
+	withdraw, err := a.syncer.roster.NewWithdraw(a.syncer.keys.entry.Device, invite.ID, a.syncer.now())
 	must(t, err)
 	a.reopen()
 	f, err := a.syncer.openFolder()

@@ -90,11 +90,11 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 	for _, member := range s.roster.Members() {
 		position, before := s.seen[changelog.DeviceID(member.ID)], s.clocks[member.ID]
 		members[member.ID] = true
-		late := time.Since(before.looked) > headInterval || s.options.Manual && !before.level
+		late := s.environment.Since(before.looked) > headInterval || s.options.Manual && !before.level
 		if member.ID == s.identity.device || position == before.position && !late && !before.suspect {
 			continue
 		}
-		reading := clockReading{head: before.head, position: position, looked: time.Now()}
+		reading := clockReading{head: before.head, position: position, looked: s.environment.Beat()}
 		content, err := s.readHead(ctx, f, member)
 		switch {
 		case err == nil:
@@ -109,7 +109,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 		s.clocks[member.ID] = reading
 	}
 	maps.DeleteFunc(s.clocks, func(id DeviceID, _ clockReading) bool { return !members[id] })
-	off := clocksOff(s.identity.device, s.options.wall(), s.clocks)
+	off := clocksOff(s.identity.device, s.environment.Now(), s.clocks)
 	for _, clock := range off {
 		if reading, known := s.clocks[clock.Device]; known && !reading.suspect {
 			s.log.Warn("a clock is off", "device", clock.Device, "by", clock.By)

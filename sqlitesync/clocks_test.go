@@ -48,7 +48,7 @@ func TestClocksThatAreOff(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			devices := newSpace(t, itemSchema, 3)
 			a, b, c := devices[0], devices[1], devices[2]
-			b.options.wall = func() time.Time { return test.clock }
+			b.environment.Wall = func() time.Time { return test.clock }
 			b.reopen()
 			a.exec("INSERT INTO item VALUES ('x', 'start', 1), ('y', 'start', 1), ('gone', 'start', 1)")
 			settle(devices...)
@@ -82,7 +82,7 @@ func TestClocksThatAreOff(t *testing.T) {
 				}
 			}
 
-			b.options.wall = time.Now // the clock is set
+			b.environment.Wall = time.Now // the clock is set
 			b.reopen()
 			a.exec("UPDATE item SET n = 2 WHERE id = 'y'")
 			settle(devices...) // b writes its head, and nothing else
@@ -170,14 +170,14 @@ func TestWhatWasToldOutlivesARestart(t *testing.T) {
 	a, b := newPair(t, itemSchema)
 	month := time.Now().AddDate(0, -1, 0)
 	for _, d := range []*testDevice{a, b} {
-		d.options.wall = func() time.Time { return month }
+		d.environment.Wall = func() time.Time { return month }
 		d.reopen()
 	}
 	a.exec("INSERT INTO item VALUES ('x', 'a', 1)")
 	settle(a, b)
 	b.exec("INSERT INTO item VALUES ('y', 'b', 1)")
 	b.sync()
-	a.options.wall = time.Now
+	a.environment.Wall = time.Now
 	a.reopen()
 	a.options.DeviceName = "renamed" // so that its head is written anew
 	a.reopen()
@@ -187,7 +187,7 @@ func TestWhatWasToldOutlivesARestart(t *testing.T) {
 	if off := a.syncer.Status().Clocks; len(off) > 0 {
 		t.Errorf("a names %+v: b had no occasion to say anything since", off)
 	}
-	b.options.wall = time.Now
+	b.environment.Wall = time.Now
 	b.reopen()
 	settle(b, a)
 	wantSame(t, []*testDevice{a, b})

@@ -66,7 +66,8 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		}
 	}
 	last := &s.compaction
-	if now.segments <= max(maxLive, last.segments+maxLive/2) && now.rows <= 2*last.rows+1000 {
+	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000
+	if !grown && (!s.environment.Compact || now == *last) {
 		return nil
 	}
 	weights, err := s.db.Weigh(ctx, s.self())

@@ -23,10 +23,7 @@ func newTestClock(devices ...*testDevice) *testClock {
 // give makes the clock that of a device.
 func (c *testClock) give(d *testDevice) {
 	read := func() time.Time { return c.now }
-	d.options.wall = read
-	if d.syncer != nil {
-		d.syncer.options.wall = read
-	}
+	d.environment.Wall = read
 }
 
 func (c *testClock) pass(d time.Duration) { c.now = c.now.Add(d) }

@@ -67,16 +67,16 @@ const (
 // that are left for Status. It is the last step of a pass, and has nothing to do
 // in most.
 func (s *Syncer) pruneConflicts(ctx context.Context) error {
-	if !s.conflicted && time.Since(s.pruned) < pruneInterval {
+	if !s.conflicted && s.environment.Since(s.pruned) < pruneInterval {
 		return nil
 	}
 	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		return merge.Prune(ctx, s.handle.conn, s.options.wall().UTC().Format(time.DateOnly), keepDays, keepConflicts)
+		return merge.Prune(ctx, s.handle.conn, s.environment.Now().UTC().Format(time.DateOnly), keepDays, keepConflicts)
 	})
 	if err != nil {
 		return err
 	}
-	s.conflicted, s.pruned = false, time.Now()
+	s.conflicted, s.pruned = false, s.environment.Beat()
 	return s.countConflicts(ctx)
 }
 

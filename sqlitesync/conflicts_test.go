@@ -434,7 +434,7 @@ func TestTheInboxForgets(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	day := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-	b.options.wall = func() time.Time { return day }
+	b.environment.Wall = func() time.Time { return day }
 	b.reopen()
 	b.sync()
 	a.exec("INSERT INTO item VALUES ('x', 'a', 1)")

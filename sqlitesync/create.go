@@ -45,7 +45,7 @@ func (s *Syncer) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := crypto.NewFound(device, epoch, now(), s.identity.foreignKeys, nil)
+	found, err := crypto.NewFound(device, epoch, s.now(), s.identity.foreignKeys, nil)
 	if err != nil {
 		return err
 	}
@@ -165,8 +165,8 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 		return nil, &Error{Op: "open folder", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
 	f.Remember(&s.slow)
-	if s.options.steps != nil {
-		f.Interpose(s.options.steps)
+	if s.environment.Step != nil {
+		f.Interpose(s.environment.Step)
 	}
 	return f, nil
 }

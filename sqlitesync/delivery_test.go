@@ -224,7 +224,7 @@ func TestAFolderThatCannotBeWrittenToOnlyDelays(t *testing.T) {
 		t.Run(test.err.Error(), func(t *testing.T) {
 			a, b := newPair(t, itemSchema)
 			refusing := true
-			a.options.steps = func(step string, perform func() error) error {
+			a.environment.Step = func(step string, perform func() error) error {
 				verb, _, _ := strings.Cut(step, " ")
 				if refusing && slices.Contains([]string{"create", "write", "mkdir", "link", "rename"}, verb) {
 					return test.err
@@ -295,7 +295,7 @@ func TestADirectoryChangesWhileItIsRead(t *testing.T) {
 	a.writeBatches(4, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
 	a.sync()
 	once := true
-	b.options.steps = func(step string, perform func() error) error {
+	b.environment.Step = func(step string, perform func() error) error {
 		if once && step == "open "+segmentName(2) {
 			once = false
 			a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}

@@ -13,19 +13,27 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
 
 // testDevice is one device: a database, keys, and a Syncer once it has one.
 type testDevice struct {
-	tb        testing.TB
-	path      string
-	db        *sql.DB
-	options   Options
-	syncer    *Syncer
-	folder    string
-	crowded   bool  // others write into the folder while it syncs
-	tolerates error // of Sync
-	differs   bool  // it may know something else than others, by right
+	tb          testing.TB
+	path        string
+	db          *sql.DB
+	options     Options
+	syncer      *Syncer
+	folder      string
+	crowded     bool  // others write into the folder while it syncs
+	tolerates   error // of Sync
+	differs     bool  // it may know something else than others, by right
+	environment environment.Environment
+}
+
+// context returns the context for Create, Join and Open.
+func (d *testDevice) context() context.Context {
+	return environment.With(context.Background(), &d.environment)
 }
 
 // newTestDevice makes a database with the schema. Its Syncer will be manual.
@@ -51,7 +59,7 @@ func (d *testDevice) create(folder string) {
 	d.tb.Helper()
 	var err error
 	d.folder = folder
-	d.syncer, err = Create(context.Background(), d.db, folder, &d.options)
+	d.syncer, err = Create(d.context(), d.db, folder, &d.options)
 	must(d.tb, err)
 }
 
@@ -59,7 +67,7 @@ func (d *testDevice) join(folder, code string) {
 	d.tb.Helper()
 	var err error
 	d.folder = folder
-	d.syncer, err = Join(context.Background(), d.db, folder, code, &d.options)
+	d.syncer, err = Join(d.context(), d.db, folder, code, &d.options)
 	must(d.tb, err)
 }
 
@@ -68,7 +76,7 @@ func (d *testDevice) reopen() {
 	d.tb.Helper()
 	must(d.tb, d.syncer.Close())
 	var err error
-	d.syncer, err = Open(context.Background(), d.db, d.folder, &d.options)
+	d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
 	must(d.tb, err)
 }
 

@@ -72,7 +72,7 @@ func (s *Syncer) devices(ctx context.Context) ([]Device, error) {
 		}
 		switch {
 		case device.Self:
-			device.Name, device.Has, device.LastSeen = s.options.DeviceName, merged, time.Now()
+			device.Name, device.Has, device.LastSeen = s.options.DeviceName, merged, s.environment.Now()
 		case reachable:
 			s.addHead(ctx, f, member, &device)
 		}

@@ -156,7 +156,7 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 		clocks[member.ID] = reading
 		e.lookForFiles(ctx, member, content, readings[member.ID])
 	}
-	e.status.Clocks = clocksOff(e.identity.device, e.options.wall(), clocks)
+	e.status.Clocks = clocksOff(e.identity.device, e.environment.Now(), clocks)
 	for _, clock := range e.status.Clocks {
 		text := fmt.Sprintf("The clock of device %s is off by about %.0f days.", clock.Device.Short(), clock.By.Hours()/24)
 		if clock.Self {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -54,7 +53,7 @@ func (s *Syncer) copyDatabase(ctx context.Context) error {
 	if s.copied, err = s.dataVersion(ctx); err != nil {
 		return err
 	}
-	path := fmt.Sprintf("%s.before-join-%s", s.handle.path, time.Now().UTC().Format("20060102T150405.000Z"))
+	path := fmt.Sprintf("%s.before-join-%s", s.handle.path, s.environment.Now().UTC().Format("20060102T150405.000Z"))
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // VACUUM fills an empty file
 	if err != nil {
 		return fmt.Errorf("copy the database before its rows are replaced: %w", err)

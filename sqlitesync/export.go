@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -49,7 +48,7 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 		segments, err := s.outbox(ctx)
 		if err != nil || len(segments) == 0 {
 			if total > 0 {
-				s.state.update(func(st *Status) { st.LastPublished = time.Now() })
+				s.state.update(func(st *Status) { st.LastPublished = s.environment.Now() })
 				s.events.send(Event{Kind: EventPublished, Rows: total})
 			}
 			return err

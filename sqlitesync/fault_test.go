@@ -73,7 +73,7 @@ func (f *faults) disarm() { f.arm(-1, false) }
 // give puts the faults under a device, which must not be open.
 func (f *faults) give(d *testDevice) {
 	f.disarm()
-	d.options.steps = f.step
+	d.environment.Step = f.step
 	d.options.Keys = steppedKeys{d.options.Keys, f}
 }
 
@@ -372,7 +372,7 @@ func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 			s.faults.give(s.a)
 			s.write(s.a)
 			enter := func() (err error) {
-				s.a.syncer, err = Create(t.Context(), s.a.db, s.a.folder, &s.a.options)
+				s.a.syncer, err = Create(s.a.context(), s.a.db, s.a.folder, &s.a.options)
 				return err
 			}
 			devices := []*testDevice{s.a}
@@ -385,7 +385,7 @@ func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 				code := s.b.invite()
 				s.a.options.Existing = MergeExisting
 				enter = func() (err error) {
-					s.a.syncer, err = Join(t.Context(), s.a.db, s.a.folder, code, &s.a.options)
+					s.a.syncer, err = Join(s.a.context(), s.a.db, s.a.folder, code, &s.a.options)
 					return err
 				}
 			}
@@ -396,7 +396,7 @@ func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 					s.b.open()
 				}
 				var err error
-				if s.a.syncer, err = Open(t.Context(), s.a.db, s.a.folder, &s.a.options); errors.Is(err, ErrNotSetUp) {
+				if s.a.syncer, err = Open(s.a.context(), s.a.db, s.a.folder, &s.a.options); errors.Is(err, ErrNotSetUp) {
 					err = enter()
 				}
 				if err != nil {

@@ -18,10 +18,10 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 	if s.looked == nil {
 		s.looked = make(map[DeviceID]time.Time)
 	}
-	if time.Since(s.looked[r.device]) < headInterval {
+	if s.environment.Since(s.looked[r.device]) < headInterval {
 		return
 	}
-	s.looked[r.device] = time.Now()
+	s.looked[r.device] = s.environment.Beat()
 	for _, name := range r.names {
 		if name.Last != r.position {
 			continue

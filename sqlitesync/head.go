@@ -57,7 +57,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if string(said) == last {
 		return nil
 	}
-	if !s.options.Manual && own == s.headOwn && time.Since(s.headTime) < headInterval {
+	if !s.options.Manual && own == s.headOwn && s.environment.Since(s.headTime) < headInterval {
 		return nil
 	}
 	counter, err := loadNumber(ctx, s.handle.conn, "head_counter")
@@ -71,7 +71,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	content.Time = s.options.wall().UnixMilli()
+	content.Time = s.environment.Now().UnixMilli()
 	plain, err := json.Marshal(content)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
 	if err := f.ReplaceHead(s.identity.device.String(), file); err != nil {
 		return s.publishFault(err, 0)
 	}
-	s.headTime, s.headOwn = time.Now(), own
+	s.headTime, s.headOwn = s.environment.Beat(), own
 	if own != s.told.batch {
 		s.told = told{own, time.UnixMilli(content.Time)}
 		if err := s.told.save(ctx, s.handle.conn); err != nil {

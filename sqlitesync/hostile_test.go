@@ -897,7 +897,7 @@ func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
 	release := sync.OnceFunc(func() { close(released) })
 	defer release()
 	var stalled atomic.Bool
-	g.b.options.steps = func(step string, perform func() error) error {
+	g.b.environment.Step = func(step string, perform func() error) error {
 		if step == "open "+segmentName(g.batch) && stalled.CompareAndSwap(false, true) { // the first is a's, later c has one of that name
 			<-released
 		}

@@ -81,8 +81,8 @@ func (s *Syncer) invite(ctx context.Context, f *folder.Folder, o InviteOptions) 
 	if err != nil {
 		return Invite{}, err
 	}
-	expires := time.Now().Add(o.Expires)
-	record, err := s.roster.NewInvite(s.keys.entry.Device, keys, o.Role, now(), uint64(expires.UnixMilli()))
+	expires := s.environment.Now().Add(o.Expires)
+	record, err := s.roster.NewInvite(s.keys.entry.Device, keys, o.Role, s.now(), uint64(expires.UnixMilli()))
 	if err != nil {
 		return Invite{}, err
 	}
@@ -121,7 +121,7 @@ func (s *Syncer) Invites(ctx context.Context) (invites []Invite, err error) {
 // [Syncer.Revoke]. Only an admin can do it.
 func (s *Syncer) Withdraw(ctx context.Context, id InviteID) error {
 	return s.decide(ctx, "withdraw", func(ctx context.Context, f *folder.Folder) error {
-		record, err := s.roster.NewWithdraw(s.keys.entry.Device, id, now())
+		record, err := s.roster.NewWithdraw(s.keys.entry.Device, id, s.now())
 		if err != nil {
 			return err
 		}

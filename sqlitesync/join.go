@@ -37,7 +37,7 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 	if code.Kind() == crypto.RecoveryCode {
 		admit = admitByRecovery
 	}
-	a, err := admit(f, code)
+	a, err := admit(f, code, s.now())
 	if err != nil {
 		return err
 	}
@@ -82,12 +82,12 @@ func (s *Syncer) removeInvite(f *folder.Folder, code *crypto.Code) {
 
 // admitByInvite makes the keys of a device that admits itself: the code yields
 // the key that signs its admit record.
-func admitByInvite(f *folder.Folder, code *crypto.Code) (*admission, error) {
+func admitByInvite(f *folder.Folder, code *crypto.Code, now uint64) (*admission, error) {
 	keys, err := code.InviteKeys()
 	if err != nil {
 		return nil, err
 	}
-	invite, roster, records, err := readInvite(f, keys)
+	invite, roster, records, err := readInvite(f, keys, now)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func admitByInvite(f *folder.Folder, code *crypto.Code) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	admit, err := roster.NewAdmit(keys, invite.Invite, device, now())
+	admit, err := roster.NewAdmit(keys, invite.Invite, device, now)
 	if err != nil {
 		return nil, inviteError(err)
 	}
@@ -109,7 +109,7 @@ func admitByInvite(f *folder.Folder, code *crypto.Code) (*admission, error) {
 }
 
 // readInvite opens the invite file and computes the roster that it vouches for.
-func readInvite(f *folder.Folder, keys *crypto.InviteKeys) (*crypto.InviteFile, *crypto.Roster, []*crypto.Record, error) {
+func readInvite(f *folder.Folder, keys *crypto.InviteKeys, now uint64) (*crypto.InviteFile, *crypto.Roster, []*crypto.Record, error) {
 	data, err := f.ReadInvite(inviteID(keys), crypto.MaxInviteFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil, fmt.Errorf("%w: the folder has no invite for it; it was used, or belongs to another folder, or the folder has not been downloaded yet", ErrCode)
@@ -121,7 +121,8 @@ func readInvite(f *folder.Folder, keys *crypto.InviteKeys) (*crypto.InviteFile, 
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%w: its file in the folder is damaged or not complete: %w", ErrCode, formatError(err))
 	}
-	if expires := time.UnixMilli(int64(invite.Expires)); time.Now().After(expires) {
+	if now > invite.Expires {
+		expires := time.UnixMilli(int64(invite.Expires))
 		return nil, nil, nil, fmt.Errorf("%w: it expired on %s; make a new one", ErrCode, expires.Format(time.DateTime))
 	}
 	records, err := readRecords(f)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -320,4 +319,4 @@ func readRecord(f *folder.Folder, name string) (*crypto.Record, error) {
 }
 
 // now returns the time as records hold it.
-func now() uint64 { return uint64(max(0, time.Now().UnixMilli())) }
+func (s *Syncer) now() uint64 { return uint64(max(0, s.environment.Now().UnixMilli())) }

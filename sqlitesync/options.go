@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
 
 // Options holds what may be chosen. A nil *Options and the zero value work.
@@ -55,14 +57,8 @@ type Options struct {
 	// Logger receives what happens: no values of rows, no secrets. Default: discard.
 	Logger *slog.Logger
 
-	// wall is the clock that heads, and the days of [keepDays], go by. Default:
-	// [time.Now].
-	wall func() time.Time
 	// unnamed: DeviceName is the default.
 	unnamed bool
-	// steps comes between the engine and the folder's disk, see
-	// [folder.Folder.Interpose]. Tests set it, to fail single steps. Default: nil.
-	steps func(step string, perform func() error) error
 }
 
 // Existing says what [Join] does with rows that the database has already.
@@ -99,8 +95,8 @@ const (
 	maxName = 100
 )
 
-// withDefaults returns a copy of o with every default filled in.
-func (o *Options) withDefaults() (*Options, error) {
+// withDefaults returns a copy of o with every default filled in, and what e wants.
+func (o *Options) withDefaults(e *environment.Environment) (*Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
@@ -124,6 +120,10 @@ func (o *Options) withDefaults() (*Options, error) {
 			c.DeviceName = "unnamed"
 		}
 	}
+	c.Manual = c.Manual || e.Manual
+	if c.Keys == nil && e.Keys != nil {
+		c.Keys = e.Keys
+	}
 	if c.Keys == nil {
 		dir, err := os.UserConfigDir()
 		if err != nil {
@@ -139,9 +139,6 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.wall == nil {
-		c.wall = time.Now
 	}
 	return &c, nil
 }

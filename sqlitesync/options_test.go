@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
 
 func TestOptionsAreValidated(t *testing.T) {
@@ -55,7 +57,7 @@ func TestOptionsAreValidated(t *testing.T) {
 func TestOptionsAreCopiedAndDefaulted(t *testing.T) {
 	t.Parallel()
 	var none *Options
-	defaults, err := none.withDefaults()
+	defaults, err := none.withDefaults(new(environment.Environment))
 	must(t, err)
 	if defaults.FlushDelay != 250*time.Millisecond || defaults.PollInterval != 30*time.Second || defaults.DeviceName == "" ||
 		defaults.Keys == nil || defaults.Logger == nil {

@@ -108,9 +108,9 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 		p.add(published)
 		return
 	}
-	last := s.options.wall()
+	last := s.environment.Now()
 	complete, err := s.pull(ctx, f, p, func() {
-		if now := s.options.wall(); published == nil && now.Sub(last) >= maxFlushDelay {
+		if now := s.environment.Now(); published == nil && now.Sub(last) >= maxFlushDelay {
 			published, last = s.publish(ctx, f), now // an edit does not wait for a year to be read
 		}
 	})
@@ -120,7 +120,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if complete {
 		s.incomplete = time.Time{}
 	} else if s.incomplete.IsZero() {
-		s.incomplete = time.Now()
+		s.incomplete = s.environment.Beat()
 	}
 	if published == nil { // all that is known here stands in the folder
 		if err := s.rebuild(ctx, f, p); err != nil {
@@ -130,7 +130,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	// Rows that stood here before are published when it is known which of them
 	// the space has already. A log that can't be read does not keep them here
 	// for ever: what is published twice costs a few bytes.
-	if complete || time.Since(s.incomplete) > causalWait {
+	if complete || s.environment.Since(s.incomplete) > causalWait {
 		if err := s.enqueueBaselines(ctx); err != nil {
 			p.add(fault("read the rows that were here before", err, "The next pass tries again."))
 		}

@@ -38,7 +38,7 @@ type work struct {
 
 // beginWork begins a phase. It is told of once it takes long.
 func (s *Syncer) beginWork(phase Phase, of int) {
-	now := s.options.wall()
+	now := s.environment.Now()
 	s.work = work{Progress: Progress{Phase: phase, Of: of}, began: now, told: now}
 }
 
@@ -51,7 +51,7 @@ func (s *Syncer) worked(bytes int64, rows int) {
 // there are still to merge.
 func (s *Syncer) tell(left func() int) {
 	w := &s.work
-	now := s.options.wall()
+	now := s.environment.Now()
 	if since := now.Sub(w.told); since >= 0 && since < progressInterval {
 		return
 	}

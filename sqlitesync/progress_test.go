@@ -21,7 +21,7 @@ func TestProgress(t *testing.T) {
 	b.join(a.folder, a.invite())
 	a.writeBatches(20, func(i int) string { return fmt.Sprintf("UPDATE item SET n = 2 WHERE id = '%d'", i) })
 	now := time.Now()
-	b.syncer.options.wall = func() time.Time { // of a slow machine
+	b.environment.Wall = func() time.Time { // of a slow machine
 		now = now.Add(progressInterval)
 		return now
 	}
@@ -57,12 +57,12 @@ func TestEditsDoNotWaitForALongLog(t *testing.T) {
 	a, b := newPair(t, itemSchema)
 	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
 	now := time.Now()
-	b.syncer.options.wall = func() time.Time { // of a slow machine
+	b.environment.Wall = func() time.Time { // of a slow machine
 		now = now.Add(maxFlushDelay)
 		return now
 	}
 	var steps []string
-	b.syncer.options.steps = func(step string, perform func() error) error {
+	b.environment.Step = func(step string, perform func() error) error {
 		if strings.HasPrefix(step, "open 0") {
 			if len(steps) == 5 {
 				b.exec("INSERT INTO item VALUES ('mine', 'y', 1)")

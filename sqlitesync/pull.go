@@ -130,7 +130,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	witness := !next.compacted // what a range conflicted with, its batches did not tell
 	if blocked := s.uncovered(r, next); blocked != nil {
 		blocked.Since = s.wait(waiting, *blocked)
-		if _, given := s.overdue[blocked.Device]; !given && time.Since(blocked.Since) < causalWait {
+		if _, given := s.overdue[blocked.Device]; !given && s.environment.Since(blocked.Since) < causalWait {
 			return false, nil // a device of which something is overdue is not waited for again
 		}
 		delete(waiting, r.device)
@@ -158,7 +158,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 
 // wait notes what a device waits for, and returns since when it does.
 func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
-	w.Since = time.Now()
+	w.Since = s.environment.Beat()
 	if before, ok := s.waiting[w.For]; ok && before.Device == w.Device && before.Batch == w.Batch {
 		w.Since = before.Since
 	}
@@ -208,7 +208,7 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 		s.worked(0, len(part.Changes))
 	}
 	s.worked(next.bytes, 0)
-	s.state.update(func(st *Status) { st.LastApplied = time.Now() })
+	s.state.update(func(st *Status) { st.LastApplied = s.environment.Now() })
 	s.log.Debug("merged", "device", r.device, "batch", r.position)
 	return nil
 }

@@ -23,7 +23,7 @@ func (s *Syncer) Recovery(ctx context.Context) (text string, err error) {
 		if err != nil {
 			return err
 		}
-		record, err := s.roster.NewJoin(s.keys.entry.Device, s.keys.entry.Epochs, keys, now())
+		record, err := s.roster.NewJoin(s.keys.entry.Device, s.keys.entry.Epochs, keys, s.now())
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ const recoveryExpiry = time.Hour
 // admitByRecovery makes the keys of a device that the recovery key invites and
 // that admits itself by this invite. Nothing vouches for the folder but that it
 // knows the code: it may show an older state.
-func admitByRecovery(f *folder.Folder, code *crypto.Code) (*admission, error) {
+func admitByRecovery(f *folder.Folder, code *crypto.Code, now uint64) (*admission, error) {
 	recovery, err := code.RecoveryKeys()
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func admitByRecovery(f *folder.Folder, code *crypto.Code) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	record, err := roster.NewInvite(recovery, invite, crypto.Admin, now(), now()+uint64(recoveryExpiry.Milliseconds()))
+	record, err := roster.NewInvite(recovery, invite, crypto.Admin, now, now+uint64(recoveryExpiry.Milliseconds()))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func admitByRecovery(f *folder.Folder, code *crypto.Code) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	admit, err := invited.NewAdmit(invite, record.Hash(), device, now())
+	admit, err := invited.NewAdmit(invite, record.Hash(), device, now)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ var errInPieces = errors.New("it holds a part of a large value")
 // makes them again, as the next generation, if they do not come back. Devices
 // that have not read them would wait for them.
 func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *problems) error {
-	now := s.options.wall()
+	now := s.environment.Now()
 	s.vanished = len(vanished) > 0
 	var stay []ownSegment
 	var reason error

@@ -37,7 +37,7 @@ func TestAnEditOfARebornRowSurvivesOpen(t *testing.T) {
 		must(t, b.syncer.Close())
 		b.exec(statement)
 		var err error
-		b.syncer, err = Open(context.Background(), b.db, b.folder, &b.options)
+		b.syncer, err = Open(b.context(), b.db, b.folder, &b.options)
 		must(t, err)
 		settle(a, b)
 		wantSame(t, []*testDevice{a, b})

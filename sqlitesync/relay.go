@@ -88,7 +88,7 @@ func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
 		if _, known := s.lost[device]; known {
 			continue
 		}
-		s.lost[device] = lostLog{since: s.options.wall()}
+		s.lost[device] = lostLog{since: s.environment.Now()}
 		if err := s.lost[device].save(ctx, s.handle.conn, device); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 	}
 	wait := lostTime + time.Duration(s.seniors())*relayTurn
 	for device, lost := range s.lost {
-		if lost.relayed >= s.seen[changelog.DeviceID(device)] || s.options.wall().Sub(lost.since) < wait {
+		if lost.relayed >= s.seen[changelog.DeviceID(device)] || s.environment.Now().Sub(lost.since) < wait {
 			continue
 		}
 		if err := s.relay(ctx, device); err != nil {

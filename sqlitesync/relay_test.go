@@ -52,8 +52,8 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 				t.Errorf("%d more segments were published", after-before)
 			}
 			c := newTestDevice(t, schema)
+			c.join(a.folder, code) // by its own clock the code has not expired
 			clock.give(c)
-			c.join(a.folder, code)
 			c.sync()
 			c.waitedLongEnough() // for batches of b, which a had seen
 			settle(a, c)

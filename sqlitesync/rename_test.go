@@ -282,7 +282,7 @@ func TestACopyOfATableThatIsExcluded(t *testing.T) {
 		d.exec(test.script)
 		d.options.Exclude, d.options.Tables = test.options.Exclude, test.options.Tables
 		var err error
-		d.syncer, err = Open(t.Context(), d.db, d.folder, &d.options)
+		d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
 		must(t, err)
 		if got := d.value("SELECT count(*) FROM sqlitesync_tables WHERE name = ?", `"t" ("id")`); got != "1" {
 			t.Errorf("%s: t is taken for gone: %s", name, d.value("SELECT group_concat(name, '; ') FROM sqlitesync_tables"))

@@ -130,7 +130,7 @@ func (s *Syncer) readOwn(f *folder.Folder, own *ownSegment) ([]byte, error) {
 func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 	_, err := s.handle.conn.Exec(ctx, `UPDATE sqlitesync_segments SET replaced = ?
 		WHERE replaced IS NULL AND name <> ? AND substr(name, 1, 12) >= ? AND substr(name, 14, 12) <= ?`,
-		s.options.wall().UnixMilli(), by.String(), fmt.Sprintf("%012x", by.First), fmt.Sprintf("%012x", by.Last))
+		s.environment.Now().UnixMilli(), by.String(), fmt.Sprintf("%012x", by.First), fmt.Sprintf("%012x", by.Last))
 	return err
 }
 
@@ -149,7 +149,7 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 	if err != nil {
 		return err
 	}
-	now := s.options.wall()
+	now := s.environment.Now()
 	for _, own := range replaced {
 		since := now.Sub(time.UnixMilli(own.replaced))
 		if since >= 0 && since < graceTime { // below 0: the clock was set back

@@ -61,7 +61,7 @@ func (d *testDevice) close() {
 func (d *testDevice) open() {
 	d.tb.Helper()
 	var err error
-	d.syncer, err = Open(context.Background(), d.db, d.folder, &d.options)
+	d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
 	must(d.tb, err)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -24,14 +25,15 @@ type DeviceID = crypto.DeviceID
 // Syncer keeps one database in sync with its space. Its methods may be called
 // from several goroutines.
 type Syncer struct {
-	options *Options
-	log     *slog.Logger
-	app     *sql.DB // the app's handle; used only to open, and by Resolve
-	handle  *handle
-	path    string // of the folder
-	lock    *flock.Flock
-	events  hub
-	slow    folder.SlowReads
+	options     *Options
+	environment *environment.Environment
+	log         *slog.Logger
+	app         *sql.DB // the app's handle; used only to open, and by Resolve
+	handle      *handle
+	path        string // of the folder
+	lock        *flock.Flock
+	events      hub
+	slow        folder.SlowReads
 
 	life    context.Context // ends when Close is called, and takes a pass that is under way along
 	end     context.CancelFunc
@@ -122,7 +124,7 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
 	enter func(*Syncer, context.Context) error,
 ) (*Syncer, error) {
-	s := &Syncer{app: db, path: folderPath, pass: newGate(), foldSize: maxFold}
+	s := &Syncer{app: db, environment: environment.From(ctx), path: folderPath, pass: newGate(), foldSize: maxFold}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.start(ctx, opts, enter); err != nil {
 		s.end()
@@ -132,7 +134,7 @@ func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *
 }
 
 func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, context.Context) error) (err error) {
-	if s.options, err = opts.withDefaults(); err != nil {
+	if s.options, err = opts.withDefaults(s.environment); err != nil {
 		return err
 	}
 	s.log = s.options.Logger

@@ -46,7 +46,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	record, err := s.roster.NewSucceed(s.keys.entry.Device, device, now())
+	record, err := s.roster.NewSucceed(s.keys.entry.Device, device, s.now())
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // copyOf makes a device of a copy of d's database, with the same key store.
 func copyOf(d *testDevice) *testDevice {
 	d.tb.Helper()
-	twin := &testDevice{tb: d.tb, path: filepath.Join(d.tb.TempDir(), "copy.db"), options: d.options, folder: d.folder}
+	twin := &testDevice{tb: d.tb, path: filepath.Join(d.tb.TempDir(), "copy.db"), options: d.options, folder: d.folder, environment: d.environment}
 	d.exec("VACUUM INTO ?", twin.path)
 	var err error
 	twin.db, err = OpenDB(twin.path)

@@ -259,7 +259,7 @@ func newCarried(t *testing.T, n int) *carried {
 		d := newTestDevice(t, itemSchema)
 		d.options.Manual, d.options.FlushDelay, d.options.PollInterval = false, 20*time.Millisecond, time.Second
 		d.options.DeviceName = fmt.Sprint("device ", i)
-		d.options.wall = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+		d.environment.Wall = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 		if i == 0 {
 			d.create(courier.folder)
 		} else {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
 
 // View looks at a database that is in a space, and at its folder, beside
@@ -32,7 +33,7 @@ type View struct {
 // device's keys are, nil for the place that [Options] has by default. If the
 // database is in no space the error is [ErrNotSetUp]. Close the View.
 func Look(ctx context.Context, path, folderPath string, keys KeyStore) (*View, error) {
-	v := &View{s: &Syncer{path: folderPath, pass: newGate(), looking: true}}
+	v := &View{s: &Syncer{environment: environment.From(ctx), path: folderPath, pass: newGate(), looking: true}}
 	v.s.life, v.s.end = context.WithCancel(context.Background())
 	if err := v.open(ctx, path, keys); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlitesync: look: %w", err), v.Close())
@@ -48,7 +49,7 @@ func (v *View) open(ctx context.Context, path string, keys KeyStore) (err error)
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if s.options, err = (&Options{Keys: keys}).withDefaults(); err != nil {
+	if s.options, err = (&Options{Keys: keys}).withDefaults(s.environment); err != nil {
 		return err
 	}
 	s.log = slog.New(slog.DiscardHandler)

@@ -123,7 +123,7 @@ func TestExamine(t *testing.T) {
 			write(b, "desktop.ini", "")
 		}, []FindingCode{FindingConflictCopies, FindingForeignFiles}},
 		{"clock", func(t *testing.T, a, b *testDevice) {
-			a.options.wall = func() time.Time { return time.Now().Add(100 * time.Hour) }
+			a.environment.Wall = func() time.Time { return time.Now().Add(100 * time.Hour) }
 			a.reopen()
 			a.exec("INSERT INTO item (id) VALUES ('x')")
 			a.sync()
@@ -261,7 +261,7 @@ func TestExamineAPlaceholder(t *testing.T) {
 	released := make(chan struct{})
 	v := b.look("")
 	v.s.slow.Patience = 50 * time.Millisecond
-	v.s.options.steps = func(step string, perform func() error) error {
+	v.s.environment.Step = func(step string, perform func() error) error {
 		if step == "open "+filepath.Base(a.lastSegment()) {
 			<-released
 		}
