@@ -182,6 +182,30 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 	return found, err
 }
 
+// EachClock calls each with the clocks of a table.
+func (db *Database) EachClock(ctx context.Context, table *Table, each func(*Clock) error) error {
+	rows, err := db.Conn.Query(ctx, fmt.Sprintf("SELECT %s FROM sqlitesync_clock_%d c", list(KeyColumns("c.", table), clockList("c.")), table.Number))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var row clockRow
+	dest := row.dest(table)
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		clock, err := row.clock(db)
+		if err == nil {
+			err = each(&clock)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // SetClocks writes clocks over those that are there, whose digest is was. Binding
 // a parameter costs a tenth of a microsecond, so what neighbours have in common
 // stands in the text of the statement; it takes few values.

@@ -135,11 +135,28 @@ func (db *Database) SetApart(ctx context.Context, tables ...*Table) error {
 	return nil
 }
 
+// Apart returns the names of the rows of which SetApart has recorded so.
+func (db *Database) Apart(ctx context.Context) (map[string]bool, error) {
+	rows, err := db.Conn.Query(ctx, "SELECT tbl FROM sqlitesync_digests WHERE apart")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	apart := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		apart[name] = true
+	}
+	return apart, rows.Err()
+}
+
 // Digests returns the digests that are up to date, by the names of the rows, and
-// lists the names of those in doubt. Those that are not to be compared with what
-// other devices have are left out.
+// lists the names of those in doubt.
 func (db *Database) Digests(ctx context.Context) (known map[string]Digest, doubted []string, err error) {
-	rows, err := db.Conn.Query(ctx, "SELECT tbl, digest FROM sqlitesync_digests WHERE NOT apart")
+	rows, err := db.Conn.Query(ctx, "SELECT tbl, digest FROM sqlitesync_digests")
 	if err != nil {
 		return nil, nil, err
 	}

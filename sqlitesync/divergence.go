@@ -52,14 +52,21 @@ func (s *Syncer) knowledge(ctx context.Context) (seen map[string]uint64, digests
 	if err != nil {
 		return nil, nil, err
 	}
+	comparable, err := s.comparable(ctx)
 	digests = make(map[string]string)
-	for _, table := range s.db.Tables {
+	for _, table := range comparable[:min(len(comparable), maxDigests)] {
 		rows := table.Put.Rows()
-		if digest, there := known[rows]; there && s.knowsAll(table) && len(digests) < maxDigests {
-			digests[rows] = digest.String()
-		}
+		digests[rows] = known[rows].String()
 	}
-	return seen, digests, nil
+	return seen, digests, err
+}
+
+// comparable returns the tables of which this device knows what every device does
+// that has read as much.
+func (s *Syncer) comparable(ctx context.Context) ([]*changelog.Table, error) {
+	apart, err := s.db.Apart(ctx)
+	tables := slices.Clone(s.db.Tables)
+	return slices.DeleteFunc(tables, func(table *changelog.Table) bool { return apart[table.Put.Rows()] || !s.knowsAll(table) }), err
 }
 
 // knowsAll reports whether the clocks of a table tell of all that was read of it.

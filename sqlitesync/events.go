@@ -48,9 +48,12 @@ const (
 	// EventDiverged: Device knows something else of Tables than this device, although
 	// both have read the same; see [Status].Diverged.
 	EventDiverged
+	// EventAltered: Rows rows of Tables are not as they were last written or merged;
+	// see [Status].Altered.
+	EventAltered
 )
 
-var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "progress", "refused", "undone", "diverged"}
+var eventNames = []string{"", "published", "applied", "conflict", "problem", "solved", "member", "succeeded", "progress", "refused", "undone", "diverged", "altered"}
 
 func (k EventKind) String() string {
 	if k <= 0 || int(k) >= len(eventNames) {
@@ -63,8 +66,8 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	Time   time.Time
-	Tables []string // EventApplied, EventUndone: the tables that changed, EventDiverged: those that differ, sorted
-	Rows   int      // EventPublished, EventApplied, EventUndone: how many changes
+	Tables []string // EventApplied, EventUndone: the tables that changed, EventDiverged, EventAltered: those that are not right, sorted
+	Rows   int      // EventPublished, EventApplied, EventUndone: how many changes, EventAltered: how many rows
 	Count  int      // EventConflict: how many
 	// Collisions says, of an EventConflict, how many of Count are two rows that
 	// were given one key; see [Conflict].Hint.

@@ -158,6 +158,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 		published = s.publishHead(ctx, f)
 	}
 	p.add(published)
+	p.add(s.scrubSome(ctx))
 	p.add(s.countPending(ctx))
 }
 

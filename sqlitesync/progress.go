@@ -10,7 +10,7 @@ type Progress struct {
 	// began, Of all that there were to merge. Both are 0 in other phases.
 	Files, Of int
 	// Bytes are those of the segments, Rows the changes in them; or, in
-	// PhasePublishing, the rows that were made ready.
+	// PhasePublishing, the rows that were made ready, in PhaseVerifying, those compared.
 	Bytes int64
 	Rows  int
 	// Left is an estimate of how long it takes from here. Zero: not known yet.
@@ -25,6 +25,7 @@ const (
 	PhaseNone       Phase = ""           // there is none
 	PhaseMerging    Phase = "merging"    // what other devices have written
 	PhasePublishing Phase = "publishing" // the rows that stood in the database before
+	PhaseVerifying  Phase = "verifying"  // what Verify compares
 )
 
 // progressInterval bounds how often progress is told.

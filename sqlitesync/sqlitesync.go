@@ -80,6 +80,7 @@ type Syncer struct {
 	lost       map[DeviceID]lostLog   // those whose files are missing in the folder
 	nextRecord int                    // where the next pass begins to read records that are not known
 	work       work
+	scrubbed   scrubbing
 	compaction compaction
 	vanished   bool // own segments are gone from the folder
 

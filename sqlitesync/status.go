@@ -56,6 +56,9 @@ type Status struct {
 	// this one, although both have read the same. It is an error of this program,
 	// or somebody has written to its tables; see [Syncer.Verify].
 	Diverged []Divergence
+	// Altered lists the tables with rows that are not as they were last written or
+	// merged: triggers were off or dropped, or a file was damaged.
+	Altered []Alteration
 	// Waiting lists what is known to be missing.
 	Waiting []Waiting
 	// Refused lists membership records that have no effect, 100 at most.
@@ -129,7 +132,7 @@ func (st *state) snapshot() Status {
 	defer st.mu.Unlock()
 	c := st.status
 	c.Waiting, c.Unsynced, c.Problems = slices.Clone(c.Waiting), slices.Clone(c.Unsynced), slices.Clone(c.Problems)
-	c.Refused, c.Diverged = slices.Clone(c.Refused), slices.Clone(c.Diverged)
+	c.Refused, c.Diverged, c.Altered = slices.Clone(c.Refused), slices.Clone(c.Diverged), slices.Clone(c.Altered)
 	c.Warnings, c.Clocks = slices.Clone(c.Warnings), slices.Clone(c.Clocks)
 	switch {
 	case st.isPause:

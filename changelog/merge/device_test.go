@@ -224,8 +224,10 @@ func (d *device) digests() map[string]changelog.Digest {
 	d.t.Helper()
 	digests, err := merge.Digests(context.Background(), d.db)
 	d.check(err)
+	apart, err := d.db.Apart(context.Background())
+	d.check(err)
 	maps.DeleteFunc(digests, func(rows string, _ changelog.Digest) bool {
-		return !slices.ContainsFunc(d.db.Tables, func(table *changelog.Table) bool { return table.Put.Rows() == rows })
+		return apart[rows] || !slices.ContainsFunc(d.db.Tables, func(table *changelog.Table) bool { return table.Put.Rows() == rows })
 	})
 	return digests
 }

@@ -52,7 +52,7 @@ export: table, row
 inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind,
     table, key, device, time, batch, values)
 watch: event (standing by, watching, published, applied, conflict, problem, solved, member, succeeded, progress, refused,
-    undone, diverged), time, rows, tables, device, conflicts, error, hint, phase (merging, publishing), files, of (so many files),
+    undone, diverged, altered), time, rows, tables, device, conflicts, error, hint, phase (merging, publishing), files, of (so many files),
     missed (events that are not shown before this one)
 
 Values of rows are as in the views sqlitesync_conflicts and sqlitesync_held: an INTEGER has no point and no exponent

@@ -136,6 +136,8 @@ func describe(event sqlitesync.Event) string {
 		return "this device only reads: took back " + plural(event.Rows, "edit") + " of " + strings.Join(event.Tables, ", ") + ", see the view sqlitesync_undone"
 	case sqlitesync.EventDiverged:
 		return "device " + event.Device.Short() + " knows something else of " + strings.Join(event.Tables, ", ") + ", although both have read the same: run 'sqlitesync verify' on both"
+	case sqlitesync.EventAltered:
+		return plural(event.Rows, "row") + " of " + strings.Join(event.Tables, ", ") + " changed behind the triggers: run 'sqlitesync verify'"
 	case sqlitesync.EventSolved:
 		return "no problem is left"
 	case sqlitesync.EventProblem:
