@@ -20,7 +20,8 @@ func (db *Database) Look(ctx context.Context, selection Selection) (due []string
 		return nil, err
 	}
 	for _, table := range db.Tables {
-		err := db.Conn.Get(ctx, "SELECT number FROM sqlitesync_tables WHERE name = ?", []any{table.Put.Rows()}, &table.Number)
+		err := db.Conn.Get(ctx, "SELECT number, phase, incomplete FROM sqlitesync_tables WHERE name = ?", []any{table.Put.Rows()},
+			&table.Number, &table.Phase, &table.Incomplete)
 		if errors.Is(err, sql.ErrNoRows) {
 			due = append(due, table.Name)
 			continue

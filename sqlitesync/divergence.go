@@ -75,33 +75,42 @@ func (s *Syncer) knowsAll(table *changelog.Table) bool {
 	return !table.Incomplete && table.Unwritable == "" && table.Phase != changelog.PhaseNew && !slices.ContainsFunc(s.db.Stale, stale)
 }
 
-// lookForDivergence compares what other devices said they know, when they said
-// that they had read just what this one has, with what this one knows.
-func (s *Syncer) lookForDivergence(ctx context.Context) error {
+// diverged compares what other devices said they know, where they said that they
+// had read just what this one has, with what this one knows. It notes in the
+// readings which devices have said so.
+func (s *Syncer) diverged(ctx context.Context, readings map[DeviceID]clockReading) (diverged []Divergence, err error) {
 	seen, digests, err := s.knowledge(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var diverged []Divergence
-	before := s.Status().Diverged
-	for _, device := range slices.SortedFunc(maps.Keys(s.clocks), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
-		reading := s.clocks[device]
+	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+		reading := readings[device]
 		reading.level = reading.head != nil && sameVector(reading.head.Seen, seen)
-		s.clocks[device] = reading
+		readings[device] = reading
 		if !reading.level {
-			// What it said before stands until it has something else to say.
-			for _, d := range before {
-				if d.Device == device {
-					diverged = append(diverged, d)
-				}
-			}
 			continue
 		}
 		for _, table := range s.db.Tables {
 			rows := table.Put.Rows()
 			if theirs, there := reading.head.Digests[rows]; there && digests[rows] != "" && digests[rows] != theirs {
-				diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: time.Now()})
+				diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: s.environment.Now()})
 			}
+		}
+	}
+	return diverged, nil
+}
+
+// lookForDivergence makes it the state of things what has diverged. Of a device
+// that has read something else since, what was found before stands.
+func (s *Syncer) lookForDivergence(ctx context.Context) error {
+	diverged, err := s.diverged(ctx, s.clocks)
+	if err != nil {
+		return err
+	}
+	before := s.Status().Diverged
+	for _, d := range before {
+		if reading, known := s.clocks[d.Device]; known && !reading.level {
+			diverged = append(diverged, d)
 		}
 	}
 	s.tellDivergence(before, diverged)

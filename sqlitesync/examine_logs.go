@@ -149,7 +149,7 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 				Text: fmt.Sprintf("The head of device %s is damaged, is an old one, or is not its own.", member.ID.Short())})
 			continue
 		}
-		reading := clockReading{said: time.UnixMilli(content.Time)}
+		reading := clockReading{head: content, said: time.UnixMilli(content.Time)}
 		if told.batch > 0 && content.Seen[e.identity.device.String()] >= told.batch {
 			reading.answers = told.time
 		}
@@ -163,6 +163,20 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 			text = fmt.Sprintf("The clock of this machine is off by about %.0f days.", clock.By.Hours()/24)
 		}
 		e.add(Finding{Code: FindingClockOff, Device: clock.Device, Text: text})
+	}
+	e.lookForDivergenceOf(ctx, clocks)
+}
+
+// lookForDivergenceOf compares what the heads say with what is known here.
+func (e *examination) lookForDivergenceOf(ctx context.Context, readings map[DeviceID]clockReading) {
+	diverged, err := e.diverged(ctx, readings)
+	if err != nil {
+		return // it was told of before
+	}
+	e.status.Diverged = diverged
+	for _, d := range diverged {
+		e.add(Finding{Code: FindingDiverged, Device: d.Device, Table: d.Table,
+			Text: fmt.Sprintf("Device %s knows something else of table %q, although both have read the same.", d.Device.Short(), d.Table)})
 	}
 }
 

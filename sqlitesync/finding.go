@@ -41,6 +41,7 @@ const (
 	FindingConflictCopies   FindingCode = "conflict-copies"
 	FindingForeignFiles     FindingCode = "foreign-files"
 	FindingClockOff         FindingCode = "clock-off"
+	FindingDiverged         FindingCode = "diverged"      // another device knows something else of a table, having read the same
 	FindingSchemaBehind     FindingCode = "schema-behind" // tables or columns are missing that others have
 	FindingRowsHeld         FindingCode = "rows-held"
 	FindingTriggersMissing  FindingCode = "triggers-missing"

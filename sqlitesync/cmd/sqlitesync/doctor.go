@@ -117,6 +117,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingConflictCopies:   "",
 	sqlitesync.FindingForeignFiles:     "",
 	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: timedatectl set-ntp true",
+	sqlitesync.FindingDiverged:         "Find out which of the two is wrong, and about which rows; on both: sqlitesync verify DB",
 	sqlitesync.FindingSchemaBehind:     "Update the app on this device, so that it makes what is missing. Then: sqlitesync sync DB. For tables that no app makes here: sqlitesync make-tables DB",
 	sqlitesync.FindingRowsHeld:         "Look which, and why: sqlitesync held DB",
 	sqlitesync.FindingTriggersMissing:  "sqlitesync sync DB",

@@ -53,7 +53,7 @@ func (a *app) root() *cobra.Command {
 	)
 	root.AddCommand(
 		a.createCommand(), a.inviteCommand(), a.joinCommand(), a.makeTablesCommand(), a.recoveryCommand(), a.restoreCommand(), a.uninstallCommand(),
-		a.syncCommand(), a.watchCommand(),
+		a.syncCommand(), a.watchCommand(), a.verifyCommand(),
 		a.statusCommand(), a.devicesCommand(), a.invitesCommand(), a.conflictsCommand(), a.heldCommand(), a.historyCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
 	)
 	root.AddCommand(helpTopics()...)

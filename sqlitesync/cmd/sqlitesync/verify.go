@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sqlitesync/go/sqlitesync"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "verify DB",
+		GroupID: groupRun,
+		Short:   "Compare all rows with what is known of them, and that with all logs",
+		Long: `Does one pass, then compares every row with what is known of it, and that with the logs of all devices, which it reads again.
+It names the rows that something changed without triggers, and, of two devices that know different things, those of the
+one that is wrong: run it on both. It alters nothing, and takes about as long as joining.`,
+		Example: "  sqlitesync verify notes.db",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0]) },
+	}
+	a.folderFlag(cmd)
+	return cmd
+}
+
+type verifyJSON struct {
+	Healthy  bool            `json:"healthy"`
+	Rows     int             `json:"rows"`    // that were compared
+	Changes  int             `json:"changes"` // in the logs
+	Whole    bool            `json:"whole"`   // all logs could be read
+	Faults   []faultJSON     `json:"faults"`
+	More     int             `json:"more"` // faults that are not listed
+	Digests  []string        `json:"digests"`
+	Diverged []divergentJSON `json:"diverged"`
+}
+
+type faultJSON struct {
+	Table string            `json:"table"`
+	Key   []json.RawMessage `json:"key"`
+	Kind  string            `json:"kind"`
+}
+
+type divergentJSON struct {
+	Device string `json:"device"`
+	Table  string `json:"table"`
+}
+
+func (a *app) verify(ctx context.Context, path string) error {
+	s, err := a.open(ctx, path, true)
+	if err != nil {
+		return err
+	}
+	var report *sqlitesync.Report
+	err = a.during("verifying", func() (err error) {
+		report, err = s.Verify(ctx)
+		return err
+	})
+	if closed := s.close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printJSON(verifyReport(report))
+	} else {
+		a.printVerified(report)
+	}
+	if err == nil && !report.Healthy() {
+		err = problemsError{exitProblems}
+	}
+	return err
+}
+
+func verifyReport(r *sqlitesync.Report) verifyJSON {
+	report := verifyJSON{r.Healthy(), r.Rows, r.Changes, r.Whole, []faultJSON{}, r.More, append([]string{}, r.Digests...), []divergentJSON{}}
+	for _, f := range r.Faults {
+		report.Faults = append(report.Faults, faultJSON{f.Table, array(f.Key), string(f.Kind)})
+	}
+	for _, d := range r.Diverged {
+		report.Diverged = append(report.Diverged, divergentJSON{d.Device.String(), d.Table})
+	}
+	return report
+}
+
+// faultTexts says what each kind of fault is.
+var faultTexts = map[sqlitesync.FaultKind]string{
+	sqlitesync.FaultAltered:   "was changed without triggers; write it again to send what it shows",
+	sqlitesync.FaultAdded:     "was inserted without triggers; write it again to send it",
+	sqlitesync.FaultGone:      "was deleted without triggers; insert and delete it to delete it everywhere",
+	sqlitesync.FaultMissing:   "has a change in a log that is not known here",
+	sqlitesync.FaultUnfounded: "is known here by a change that stands in no log",
+}
+
+func (a *app) printVerified(r *sqlitesync.Report) {
+	for _, f := range r.Faults {
+		a.printf("%s %s %s", visible(f.Table), keyText(f.Key), faultTexts[f.Kind])
+	}
+	if r.More > 0 {
+		a.printf("and %s more", plural(r.More, "row"))
+	}
+	for _, rows := range r.Digests {
+		a.printf("%s: the digest is not that of what is known of the rows; something has written to sqlitesync's tables", visible(rows))
+	}
+	for _, d := range r.Diverged {
+		a.printf("%s: device %s knows something else, although both have read the same; verify there, too", visible(d.Table), d.Device.Short())
+	}
+	a.printf("Compared %s, and %s in the logs.", plural(r.Rows, "row"), plural(r.Changes, "change"))
+	if !r.Whole {
+		a.printf("Not all logs could be read whole: 'sqlitesync doctor' says what is missing.")
+	}
+	if r.Healthy() {
+		a.printf("Nothing is wrong.")
+	}
+}
