@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"unicode/utf8"
@@ -94,7 +93,9 @@ func (s *Syncer) makeTablesOf(ctx context.Context, f *folder.Folder, a *admissio
 		return fmt.Errorf("%w: it has no head of a device, which would say what the tables are: the folder has not been downloaded completely", ErrFolder)
 	}
 	made, err := s.makeTables(ctx, heads)
-	s.log.Info("made tables of the space", "tables", len(made))
+	if err == nil {
+		s.log.Info("made tables of the space", "tables", len(made))
+	}
 	return err
 }
 
@@ -110,7 +111,7 @@ func (s *Syncer) readHeadOf(f *folder.Folder, a *admission, member crypto.Member
 			return decryptHead(file, epoch)
 		}
 	}
-	return nil, fs.ErrNotExist
+	return nil, errors.New("it is sealed for an epoch that the code does not open")
 }
 
 // makeTables makes the tables that heads, of the most senior device first, know

@@ -25,8 +25,8 @@ reads it from the standard input. A code on the command line can be seen by othe
 the shell's history.
 
 The new database is a device of the space like any other, as an admin: it can go on syncing, invite others, and revoke
-those that were lost. What a table's definition can carry besides the table is not made: triggers, views, virtual
-tables. If the app makes its own tables, let it do so, and enter with join and the recovery code.`,
+those that were lost. Triggers, views and virtual tables are not made: if there is an app that makes its own tables, let
+it do so, and enter with join and the recovery code instead.`,
 		Example: "  sqlitesync restore ~/Dropbox/notes notes.db\n  sqlitesync restore /media/stick/notes notes.db < code.txt",
 		Args:    usage(cobra.RangeArgs(2, 3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
