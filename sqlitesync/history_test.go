@@ -58,6 +58,9 @@ func TestHistoryOfARow(t *testing.T) {
 	settle(a, b)
 	want(b, "item[x] shown; "+ia+" first wins", "x")
 	a.exec("UPDATE item SET name = 'of a'")
+	const now = "SELECT julianday('now')"
+	for before := a.value(now); a.value(now) == before; { // a stamp has milliseconds
+	}
 	b.exec("UPDATE item SET name = 'of b'")
 	b.exec("UPDATE item SET name = 'later of b'")
 	a.sync()
