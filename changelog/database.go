@@ -195,12 +195,24 @@ func (db *Database) Position(ctx context.Context, id DeviceID) (batch uint64, ta
 // SetPosition records that the log of a device stands in this database up to
 // batch. It writes.
 func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, tail [32]byte) error {
+	before, _, err := db.Position(ctx, id)
+	if err != nil {
+		return err
+	}
+	if batch < before {
+		return broken("the log of device %s was read up to batch %d, and would now end with %d", id, before, batch)
+	}
+	return db.SetPositionBack(ctx, id, batch, tail)
+}
+
+// SetPositionBack is SetPosition that may also fall: for a log of which this
+// database has more than others will ever see.
+func (db *Database) SetPositionBack(ctx context.Context, id DeviceID, batch uint64, tail [32]byte) error {
 	number, err := db.DeviceNumber(ctx, id)
 	if err != nil {
 		return err
 	}
-	_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_devices SET batch = ?, tail = ? WHERE number = ?",
-		int64(batch), tail[:], number)
+	_, err = db.Conn.Exec(ctx, "UPDATE sqlitesync_devices SET batch = ?, tail = ? WHERE number = ?", int64(batch), tail[:], number)
 	return err
 }
 

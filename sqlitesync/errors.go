@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
@@ -42,6 +43,11 @@ var (
 	// ErrFolder: the folder is missing, holds another space, can't be written,
 	// or contains the database.
 	ErrFolder = errors.New("folder can't be used")
+	// ErrBroken: something is not so that is always so in a correct program on a
+	// database that nobody else has written sqlitesync's tables of. The Syncer has
+	// stopped: the app goes on, and its writes are captured, but nothing more is read
+	// or published until the database is opened again.
+	ErrBroken = changelog.ErrBroken
 	// ErrPaused: Sync was called between Pause and Resume.
 	ErrPaused = errors.New("sync is paused")
 	// ErrClosed: the Syncer was closed.

@@ -55,6 +55,9 @@ func (s *Syncer) foldSome(ctx context.Context) (more bool, err error) {
 	if s.reads() {
 		return page.More, s.undo(ctx, page, edits)
 	}
+	if err := checkStamps(edits); err != nil {
+		return false, err
+	}
 	changes := make([]changelog.Change, len(edits))
 	for i := range edits {
 		changes[i] = edits[i].Change
@@ -216,7 +219,7 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	_, tail, err := s.db.Position(ctx, s.self())
+	tail, err := s.ownTail(ctx, segments[0].First-1)
 	if err != nil {
 		return err
 	}
@@ -240,4 +243,33 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 		}
 	}
 	return s.db.SetPosition(ctx, s.self(), segments[len(segments)-1].Last, tail)
+}
+
+// ownTail returns the tail of this device's log, of which batch is the newest: a
+// break in it would keep every other device waiting for ever.
+func (s *Syncer) ownTail(ctx context.Context, batch uint64) (tail [32]byte, err error) {
+	position, tail, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return tail, err
+	}
+	newest, err := s.newestSegment(ctx)
+	if err != nil {
+		return tail, err
+	}
+	if position != batch || newest != nil && (newest.name.Last != position || newest.tail != crypto.Tail(tail)) {
+		return tail, fmt.Errorf("%w: the log of this device does not end with batch %d", ErrBroken, batch)
+	}
+	return tail, nil
+}
+
+// checkStamps makes sure that edits are newer than what they were made with
+// knowledge of.
+func checkStamps(edits []changelog.Edit) error {
+	for i := range edits {
+		edit := &edits[i]
+		if edit.Origin == changelog.Noted && edit.Before != nil && edit.Change.Stamp.Compare(edit.Before.Stamp) <= 0 {
+			return fmt.Errorf("%w: an edit of table %q would be older than what it replaces", ErrBroken, edit.Table.Name)
+		}
+	}
+	return nil
 }

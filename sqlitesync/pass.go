@@ -24,7 +24,7 @@ func (p *problems) add(err error) {
 	var known *Error
 	switch {
 	case err == nil:
-	case len(p.list) >= maxListed:
+	case len(p.list) >= maxListed && !errors.Is(err, ErrBroken):
 		p.beyond++
 	case errors.As(err, &known):
 		p.list = append(p.list, err)
@@ -44,6 +44,9 @@ func (s *Syncer) run(ctx context.Context) error {
 func (s *Syncer) onePass(ctx context.Context) error {
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
+	if s.broken != nil {
+		return s.broken
+	}
 	var p problems
 	_ = alongMigrations(func() error {
 		p = problems{}
@@ -54,12 +57,25 @@ func (s *Syncer) onePass(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // to be broken off is no problem
 		return err
 	}
+	s.stopIfBroken(&p)
 	if p.beyond > 0 {
 		p.list = append(p.list, fault("pass", fmt.Errorf("%d more problems are not listed", p.beyond),
 			"Someone has filled the folder with files that are not from this space's devices. Restore it from the file-sync service's history."))
 	}
 	s.report(p.list)
 	return errors.Join(p.list...)
+}
+
+// stopIfBroken ends the work of this Syncer if to go on would make things worse.
+func (s *Syncer) stopIfBroken(p *problems) {
+	for _, err := range p.list {
+		if errors.Is(err, ErrBroken) {
+			s.broken = fault("sync", err, "Sync has stopped, and the app goes on. Start the program again; if it stops again, restore the database from a backup, or join anew, "+
+				"and report it with what 'sqlitesync doctor' says.")
+			p.list = []error{s.broken}
+			return
+		}
+	}
 }
 
 // once is one pass. What it does locally it does even if the folder is not
@@ -267,6 +283,9 @@ func (s *Syncer) countPending(ctx context.Context) error {
 // export takes local changes into the folder, without reading what others
 // wrote. It needs the folder only if there are any.
 func (s *Syncer) export(ctx context.Context) error {
+	if s.broken != nil {
+		return s.broken
+	}
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}

@@ -100,6 +100,17 @@ func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, l
 	return found, rows.Err()
 }
 
+// newestSegment returns one of this device's segments that end with its newest
+// batch, nil if there is none.
+func (s *Syncer) newestSegment(ctx context.Context) (*ownSegment, error) {
+	const last = "substr(name, 14, 12)" // of 00000000000f-0000000000ff-0000.seg
+	found, err := s.ownSegments(ctx, last+" = (SELECT max("+last+") FROM sqlitesync_segments)")
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
 // baselineRowsIn counts the changes that are rows of a baseline.
 func baselineRowsIn(changes []changelog.Change) (n int) {
 	for i := range changes {

@@ -55,7 +55,8 @@ type Syncer struct {
 	settings   []string        // what warnings said of the app's handle
 	enforces   bool            // it enforces foreign keys
 	warnings   []string
-	whole      bool // capture is what the schema asks for, and was followed up
+	broken     error // why this Syncer has stopped, see ErrBroken
+	whole      bool  // capture is what the schema asks for, and was followed up
 	seen       changelog.Vector
 	pulling    time.Time // when the pass began to merge
 	copied     int64     // PRAGMA data_version when Join copied the database

@@ -69,7 +69,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 			func() error { return s.identity.save(ctx, s.handle.conn) },
 			func() error { return s.forgetOwn(ctx) },
 			func() error { return s.relayAgain(ctx) },
-			func() error { return s.db.SetPosition(ctx, changelog.DeviceID(old), common, tail) },
+			func() error { return s.db.SetPositionBack(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
 		} {

@@ -390,13 +390,16 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 	if len(changes) == 1 || m.db.Silent(table.Name) {
 		return m.exec(ctx, table, query, args)
 	}
-	_, err := m.db.Conn.Exec(ctx, query, args...)
+	result, err := m.db.Conn.Exec(ctx, query, args...)
 	if changelog.Refused(err) {
 		if lost := m.db.Conn.CheckTransaction(ctx); lost != nil {
 			return lost
 		}
 	}
-	return err
+	if err != nil || table.Triggered {
+		return err // a trigger may pass over a row
+	}
+	return changelog.CheckCount(result, len(changes))
 }
 
 // exec runs a statement for one row. What the app's triggers keep of their own,
