@@ -34,7 +34,7 @@
 // for unique columns, foreign keys, counters and lists.
 //
 // Two: the app makes its tables, or migrates them, and then opens sync, at each
-// start. Each device does so by itself: what travels is rows, never SQL. The
+// start. Each device does so by itself: rows travel, changes of the schema do not. The
 // table in which a migration tool notes how far it has come must stay at home, or
 // one device would take another's migrations for its own:
 //
@@ -86,7 +86,8 @@
 // fills rows, run it through [Syncer.Migrate].
 //
 // Seven: the day after. [Syncer.Recovery] makes a code for the safe, [Syncer.Revoke]
-// ends a device that was stolen, [Syncer.Devices] says which has read what.
+// ends a device that was stolen, [Syncer.Devices] says which has read what, and
+// [Syncer.History] who wrote a row.
 //
 // Eight: tests of the app. Two databases and one temporary directory for a folder
 // are two devices; with [Options].Manual data moves only in [Syncer.Sync], so that

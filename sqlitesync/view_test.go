@@ -260,7 +260,7 @@ func TestExamineAPlaceholder(t *testing.T) {
 	a.sync()
 	released := make(chan struct{})
 	v := b.look("")
-	v.s.slow.Patience = 50 * time.Millisecond
+	v.s.slow.Patience = time.Second // 50 ms were too few for a listing on a busy machine
 	v.s.environment.Step = func(step string, perform func() error) error {
 		if step == "open "+filepath.Base(a.lastSegment()) {
 			<-released
