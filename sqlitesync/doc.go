@@ -87,7 +87,7 @@
 //
 // Seven: the day after. [Syncer.Recovery] makes a code for the safe, [Syncer.Revoke]
 // ends a device that was stolen, [Syncer.Devices] says which has read what, and
-// [Syncer.History] who wrote a row.
+// [Syncer.History] who wrote a row; [Syncer.Verify] compares tables and logs.
 //
 // Eight: tests of the app. Two databases and one temporary directory for a folder
 // are two devices; with [Options].Manual data moves only in [Syncer.Sync], so that

@@ -107,6 +107,28 @@ func memberNamed(d *exampleDevice, name string) sqlitesync.DeviceID {
 	return sqlitesync.DeviceID{}
 }
 
+// The name by which people know this device, for all others.
+func ExampleSyncer_Rename() {
+	ctx := context.Background()
+	laptop, phone, done := pair()
+	defer done()
+
+	if err := phone.sync.Rename(ctx, "Ann's phone"); err != nil {
+		log.Fatal(err)
+	}
+	exchange(laptop, phone)
+	devices, err := laptop.sync.Devices(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, device := range devices {
+		fmt.Println(device.Name)
+	}
+	// Output:
+	// laptop
+	// Ann's phone
+}
+
 // A device that shall write rows but not decide who is in.
 func ExampleSyncer_SetRole() {
 	ctx := context.Background()

@@ -119,6 +119,25 @@ func ExampleSyncer_Close() {
 	// Oat milk
 }
 
+// Whether the tables, what is known of them and the logs agree: once a month, or
+// when somebody doubts it.
+func ExampleSyncer_Verify() {
+	laptop, phone, done := pair()
+	defer done()
+	exchange(laptop, phone)
+
+	report, err := laptop.sync.Verify(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(report.Rows, "row, healthy:", report.Healthy())
+	for _, fault := range report.Faults {
+		fmt.Println(fault.Table, fault.Key, fault.Kind)
+	}
+	// Output:
+	// 1 row, healthy: true
+}
+
 // What a program that does not sync can find out, here that nobody is syncing.
 func ExampleLook() {
 	ctx := context.Background()
