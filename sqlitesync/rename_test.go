@@ -694,3 +694,24 @@ func TestMostColumnsGo(t *testing.T) {
 	settle(a, b)
 	a.wantValue("1x,2y", "SELECT group_concat(id || new0) FROM t")
 }
+
+// What came under the new name of a key, before that was renamed here, is not overruled by a row that shows less of it and was
+// told again more often.
+func TestARowThatIsToldAgainOftenLeavesWhatItDoesNotShow(t *testing.T) {
+	t.Parallel()
+	const column, key = "ALTER TABLE t RENAME COLUMN v TO w; ", "ALTER TABLE t RENAME COLUMN id TO k1; "
+	const second, third = "ALTER TABLE t RENAME COLUMN k1 TO k2; ", "ALTER TABLE t RENAME COLUMN k2 TO k3; "
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+	b.exec("INSERT INTO t VALUES ('1', 'x', 1)")
+	b.sync()
+	for _, step := range []string{column, key, second} {
+		a.exec(step)
+		a.sync()
+	}
+	b.exec(column + key + second + third)
+	settle(b, a)
+	a.exec(third)
+	settle(a, b)
+	wantEverywhere("x1", "SELECT w || n FROM t", a, b)
+	wantQuiet(t, a, b)
+}

@@ -258,7 +258,8 @@ func (m *merger) shownVersions(ctx context.Context, edit *changelog.Edit) ([]cha
 
 // leaveOut takes the columns from a put of a whole row that show their defaults
 // because no version of the row contains them: what they hold may be on its way
-// still, under the name that the column had.
+// still, under the name that the column had. Or it has come under the new name of
+// the table, and a row that is told again does not show it yet.
 func leaveOut(edit *changelog.Edit, w Winner) {
 	c, table := &edit.Change, edit.Table
 	if c.Shape != table.Put {
@@ -267,7 +268,11 @@ func leaveOut(edit *changelog.Edit, w Winner) {
 	var columns []string
 	var values []changelog.Value
 	for i, column := range c.Shape.Columns {
-		if _, set := w.Values[column]; set || !changelog.Equal(c.Values[i], table.Columns[i].Default) {
+		value, set := w.Values[column]
+		if set && edit.Again() {
+			set = changelog.Equal(value, c.Values[i])
+		}
+		if set || !changelog.Equal(c.Values[i], table.Columns[i].Default) {
 			columns, values = append(columns, column), append(values, c.Values[i])
 		}
 	}
