@@ -106,6 +106,13 @@ func (r *renaming) find(row *Change, lost, gained []string) bool {
 // was reports whether the row had this image when its table had the columns of
 // shape, given which of these have other names now.
 func (c *Change) was(shape *Shape, image Image, renamed map[string]string) bool {
+	then := c.as(shape, renamed)
+	return then != nil && then.Image() == image
+}
+
+// as returns what the row says in columns of shape, given which of these have other
+// names now; nil if it does not have all of them.
+func (c *Change) as(shape *Shape, renamed map[string]string) *Change {
 	then := &Change{Shape: shape, Key: c.Key, Values: make([]Value, len(shape.Columns))}
 	for i, column := range shape.Columns {
 		if name, ok := renamed[column]; ok {
@@ -113,11 +120,11 @@ func (c *Change) was(shape *Shape, image Image, renamed map[string]string) bool 
 		}
 		at, found := slices.BinarySearch(c.Shape.Columns, column)
 		if !found {
-			return false
+			return nil
 		}
 		then.Values[i] = c.Values[at]
 	}
-	return then.Image() == image
+	return then
 }
 
 // part returns what a full put of the table says of some of its columns.

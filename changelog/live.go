@@ -16,9 +16,10 @@ var ErrAltered = errors.New("a row is not as it was written")
 // or the want of them, still show as they travelled: the newest of their rows.
 // Those that rows are combined from, and held ones, package merge knows.
 //
-// The log must be empty: an edit in it would be taken for the change before it. A
-// change that can't be made again is an error that wraps [ErrAltered].
-func (db *Database) Live(ctx context.Context, device DeviceID, first, last uint64, each func(Change) error) error {
+// The log must be empty: an edit in it would be taken for the change before it.
+// altered is called with the rows that are not as they were written, so that the
+// change can't be made again; without a table, if that takes part no more.
+func (db *Database) Live(ctx context.Context, device DeviceID, first, last uint64, each func(Change) error, altered func(*Table, Key) error) error {
 	number, known := db.byID[device]
 	if !known {
 		return nil
@@ -30,7 +31,7 @@ func (db *Database) Live(ctx context.Context, device DeviceID, first, last uint6
 	condition := fmt.Sprintf("c.device = %d AND c.batch BETWEEN %d AND %d AND c.state IN (%d, %d)", number, first, last, Shown, Deleted)
 	for _, table := range db.parentsFirst() {
 		tables = slices.DeleteFunc(tables, func(number int64) bool { return number == table.Number })
-		if err := db.live(ctx, table, condition, each); err != nil {
+		if err := db.live(ctx, table, condition, each, altered); err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
 	}
@@ -41,13 +42,15 @@ func (db *Database) Live(ctx context.Context, device DeviceID, first, last uint6
 			return err
 		}
 		if gone {
-			return fmt.Errorf("a table that does not take part any more: %w", ErrAltered)
+			if err := altered(nil, nil); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (db *Database) live(ctx context.Context, table *Table, condition string, each func(Change) error) error {
+func (db *Database) live(ctx context.Context, table *Table, condition string, each func(Change) error, altered func(*Table, Key) error) error {
 	rows, err := db.Conn.Query(ctx, fmt.Sprintf("SELECT %s FROM sqlitesync_clock_%d c LEFT JOIN %s t ON %s WHERE %s",
 		list(KeyColumns("c.", table), clockList("c."), Bare("t.", table.Key), Bare("t.", table.Columns)),
 		table.Number, Quote(table.Name), MatchKey(table, "t.", "c."), condition))
@@ -72,27 +75,40 @@ func (db *Database) live(ctx context.Context, table *Table, condition string, ea
 				return err
 			}
 		}
-		if err := each(*change); err != nil {
+		if change != nil {
+			err = each(*change)
+		} else {
+			err = altered(table, clock.Key)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return rows.Err()
 }
 
-// madeAgain returns the change that a row shows.
+// madeAgain returns the change that a row shows, by the names that its columns had
+// then, and nil if it is not as it was written.
 func (db *Database) madeAgain(ctx context.Context, table *Table, clock *Clock, row []Value) (*Change, error) {
 	values, err := scannedValues(row)
 	if err != nil {
 		return nil, err
 	}
-	put, err := db.AsKnown(ctx, table, table.fullPut(values), clock.Shape)
-	if err != nil {
-		return nil, err
+	put := table.fullPut(values)
+	if clock.Shape != table.PutNumber {
+		shape, err := db.Shape(ctx, clock.Shape)
+		if err != nil {
+			return nil, err
+		}
+		renamed, found := findRenamed(put, shape, clock.Image)
+		if !found {
+			return nil, nil
+		}
+		put = put.as(shape, renamed)
+	} else if put.Image() != clock.Image {
+		return nil, nil
 	}
 	put.Stamp, put.Birth = clock.Stamp, clock.Birth
-	if put.Image() != clock.Image {
-		return nil, ErrAltered
-	}
 	return put, nil
 }
 

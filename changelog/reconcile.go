@@ -196,9 +196,19 @@ const maxGained = 200
 
 // Note notes in the log that a row was written now. It writes.
 func (db *Database) Note(ctx context.Context, table *Table, key Key) error {
-	query := table.Statement("note", 1, func() string {
-		return fmt.Sprintf("INSERT INTO sqlitesync_log (%s) VALUES (%d, julianday('now')%s)",
-			logColumns(table), table.Number, strings.Repeat(", ?", len(table.Key)))
+	return db.noteAt(ctx, table, "julianday('now')", key)
+}
+
+// NoteFound notes in the log that a row is not as it is known to be, as Reconcile
+// does. It writes.
+func (db *Database) NoteFound(ctx context.Context, table *Table, key Key) error {
+	return db.noteAt(ctx, table, fmt.Sprint(foundTime), key)
+}
+
+func (db *Database) noteAt(ctx context.Context, table *Table, at string, key Key) error {
+	query := table.Statement("note at "+at, 1, func() string {
+		return fmt.Sprintf("INSERT INTO sqlitesync_log (%s) VALUES (%d, %s%s)",
+			logColumns(table), table.Number, at, strings.Repeat(", ?", len(table.Key)))
 	})
 	_, err := db.Conn.Exec(ctx, query, key...)
 	return err

@@ -182,10 +182,18 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 			numbers[c.Stamp.Batch] = true
 		}
 		return nil
-	})
+	}, alteredRow)
 	for number := range numbers {
 		r.batches = append(r.batches, segment.Batch{Number: number})
 	}
 	slices.SortFunc(r.batches, func(a, b segment.Batch) int { return cmp.Compare(a.Number, b.Number) })
 	return err
+}
+
+// alteredRow is the error about a row whose change can't be made again.
+func alteredRow(table *changelog.Table, _ changelog.Key) error {
+	if table == nil {
+		return fmt.Errorf("a table that does not take part any more: %w", changelog.ErrAltered)
+	}
+	return fmt.Errorf("table %q: %w", table.Name, changelog.ErrAltered)
 }

@@ -141,7 +141,9 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 // Relay publishes, in this device's log, what it holds of another one whose files
 // are lost, so that devices which enter later have it too. Admin devices do so by
 // themselves, a week after files of a device have gone from the folder. It is no
-// harm to relay what is not lost. The folder is needed by the next pass only.
+// harm to relay what is not lost. What can't be made again here, such as rows of
+// tables that were dropped or have lost a column since, is left out. The folder is
+// needed by the next pass only.
 func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 	return s.turn(ctx, "relay", func(ctx context.Context) error {
 		if device == s.identity.device {
@@ -205,7 +207,8 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 	if err := s.fold(ctx); err != nil {
 		return err
 	}
-	layers, err := merge.Layers(ctx, s.db, device, first, last, false)
+	altered := func(*changelog.Table, changelog.Key) error { return nil }
+	layers, err := merge.Layers(ctx, s.db, device, first, last, false, altered)
 	if err != nil {
 		return err
 	}

@@ -148,3 +148,24 @@ func TestNothingIsRelayedTooEarly(t *testing.T) {
 		t.Errorf("%d segments were published, want one", n)
 	}
 }
+
+// A table that was dropped here, or has lost a column, holds up nothing else that is relayed.
+func TestRelayGoesOnWithoutWhatIsGone(t *testing.T) {
+	t.Parallel()
+	const schema = itemSchema + "; CREATE TABLE gone (id TEXT PRIMARY KEY NOT NULL); CREATE TABLE less (id TEXT PRIMARY KEY NOT NULL, v)"
+	a, b := newPair(t, schema)
+	b.exec("INSERT INTO item VALUES ('1', 'of b', 1); INSERT INTO gone VALUES ('1'); INSERT INTO less VALUES ('1', 'x')")
+	settle(a, b)
+	a.exec("DROP TABLE gone; ALTER TABLE less DROP COLUMN v")
+	a.sync()
+	code := a.invite()
+	must(t, os.RemoveAll(b.directory()))
+	must(t, a.syncer.Relay(t.Context(), b.id()))
+	a.sync()
+	c := newTestDevice(t, schema)
+	c.join(a.folder, code)
+	c.sync()
+	c.waitedLongEnough() // for batches of b, which a had seen
+	settle(a, c)
+	c.wantValue("of b", "SELECT name FROM item")
+}

@@ -72,6 +72,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 			func() error { return s.db.SetPositionBack(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
+			func() error { return s.fold(ctx) }, // what could not be sent as it was
 		} {
 			if err := step(); err != nil {
 				return err
@@ -218,7 +219,8 @@ func (s *Syncer) forgetOwn(ctx context.Context) error {
 }
 
 // sendAgain puts what the device old has made in its unsent batches into the
-// outbox, as changes that this one has made. It writes.
+// outbox, as changes that this one has made. Rows that are not as they were written
+// then, for want of a column say, it notes in the log as they are now. It writes.
 func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
 	if len(unsent) > 0 { // who has read a copy's batches of these numbers knows both
 		if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
@@ -246,7 +248,13 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 // sendBatchesAgain is sendAgain for as many batches as are good to have in memory.
 func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
 	baseline := slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 })
-	layers, err := merge.Layers(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline)
+	altered := func(table *changelog.Table, key changelog.Key) error {
+		if table == nil { // its rows are gone here
+			return nil
+		}
+		return s.db.NoteFound(ctx, table, key)
+	}
+	layers, err := merge.Layers(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline, altered)
 	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)

@@ -11,7 +11,9 @@ import (
 // decide what a row is, and, if baseline is set, with the rows of a baseline that
 // are kept, whoever has published them. None comes twice. See
 // [changelog.Database.Live].
-func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool, each func(changelog.Change) error) error {
+func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
+	each func(changelog.Change) error, altered func(*changelog.Table, changelog.Key) error,
+) error {
 	met := make(map[string]bool)
 	once := func(c changelog.Change) error {
 		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity(), c.Stamp)
@@ -21,7 +23,7 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 		met[row] = true
 		return each(c)
 	}
-	if err := db.Live(ctx, device, first, last, once); err != nil {
+	if err := db.Live(ctx, device, first, last, once, altered); err != nil {
 		return err
 	}
 	return eachKept(ctx, db.Conn, func(c *changelog.Change) error {
@@ -34,7 +36,9 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 
 // Layers returns what Live calls each with in layers that have no row twice: a
 // batch says one thing of a row.
-func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool) (layers [][]changelog.Change, err error) {
+func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
+	altered func(*changelog.Table, changelog.Key) error,
+) (layers [][]changelog.Change, err error) {
 	met := make(map[string]int)
 	err = Live(ctx, db, device, first, last, baseline, func(c changelog.Change) error {
 		row := c.Shape.Rows() + c.Key.Identity()
@@ -45,7 +49,7 @@ func Layers(ctx context.Context, db *changelog.Database, device changelog.Device
 		}
 		layers[n] = append(layers[n], c)
 		return nil
-	})
+	}, altered)
 	return layers, err
 }
 
