@@ -19,8 +19,9 @@ type Edit struct {
 	// Held: nobody wrote the row, which does not show. Others are to hear of it
 	// by the new names of its table, or columns. The change has no values yet.
 	Held bool
-	// Restored is the time of the newest change that gave the edit values which
-	// the table does not show, 0 if none did.
+	// Unshown: the winner has values that the table does not show. Restored is the
+	// time of the newest change that gave the edit any of these.
+	Unshown  bool
 	Restored int64
 
 	again   bool              // it tells what was known of the row, by other names

@@ -715,3 +715,30 @@ func TestARowThatIsToldAgainOftenLeavesWhatItDoesNotShow(t *testing.T) {
 	wantEverywhere("x1", "SELECT w || n FROM t", a, b)
 	wantQuiet(t, a, b)
 }
+
+// What a row of a baseline has under the former name of a column shows under the new one when the key is renamed too.
+func TestABaselineUnderTheFormerNameOfAColumn(t *testing.T) {
+	t.Parallel()
+	const column, key = "ALTER TABLE t RENAME COLUMN v TO w; ", "ALTER TABLE t RENAME COLUMN id TO key; "
+	const again = "BEGIN; CREATE TABLE n (key TEXT PRIMARY KEY NOT NULL, w, n); INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t; COMMIT"
+	var devices []*testDevice
+	for _, id := range []string{"1", "2"} {
+		d := newTestDevice(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v, n)")
+		d.exec("INSERT INTO t VALUES (?, 'x', 1)", id)
+		d.options.Existing = MergeExisting
+		devices = append(devices, d)
+	}
+	a, b := devices[0], devices[1]
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	for _, step := range []string{column, key, again} {
+		a.exec(step)
+		a.sync()
+		a.sync()
+	}
+	a.wantValue("1x,2x", "SELECT group_concat(key || w) FROM (SELECT * FROM t ORDER BY key)")
+	b.exec(column + key)
+	settle(b, a)
+	wantEverywhere("1x,2x", "SELECT group_concat(key || w) FROM (SELECT * FROM t ORDER BY key)", a, b)
+	wantQuiet(t, a, b)
+}

@@ -124,7 +124,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 		return err
 	}
 	w := Combine(append(versions, edit.Change))
-	if w.Newest().Compare(&edit.Change) != 0 || edit.Restored > 0 && edit.Origin != changelog.Noted {
+	if w.Newest().Compare(&edit.Change) != 0 || edit.Unshown && edit.Origin != changelog.Noted {
 		return m.overrule(ctx, edit.Table, w, edit.Before)
 	}
 	unseen, err := m.unseen(ctx, edit, versions)
@@ -136,7 +136,7 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 			return err
 		}
 	}
-	if edit.Restored > 0 {
+	if edit.Unshown {
 		return m.overrule(ctx, edit.Table, w, edit.Before)
 	}
 	v, err := m.asShown(ctx, edit, w)

@@ -96,7 +96,7 @@ func (m *merger) restoreAgain(ctx context.Context, edit *changelog.Edit) error {
 	for i, column := range edit.Table.Put.Columns {
 		value, source := formerly(edit, versions, column)
 		if source != nil && !changelog.Equal(value, values[i]) {
-			values[i], edit.Restored = value, max(edit.Restored, source.Stamp.Time)
+			values[i], edit.Unshown, edit.Restored = value, true, max(edit.Restored, source.Stamp.Time)
 		}
 	}
 	edit.Change.Values = values
@@ -173,7 +173,7 @@ func (m *merger) leaveUnshown(ctx context.Context, edit *changelog.Edit) error {
 	for i, column := range c.Shape.Columns {
 		known := newestWith(versions, column)
 		if !contains(had, column) && known != nil && known.Stamp.Compare(cameFrom(edit, had, versions, i)) > 0 {
-			edit.Restored = max(edit.Restored, known.Stamp.Time)
+			edit.Unshown = true
 			continue
 		}
 		columns, values = append(columns, column), append(values, c.Values[i])
