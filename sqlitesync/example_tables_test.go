@@ -56,25 +56,3 @@ func ExampleSyncer_History() {
 	}
 	// Output: Bread by phone
 }
-
-func ExampleSyncer_Rename() {
-	ctx := context.Background()
-	laptop, phone, done := pair()
-	defer done()
-	if err := laptop.sync.Rename(ctx, "the old laptop"); err != nil {
-		log.Fatal(err)
-	}
-	laptop.pass()
-	phone.pass()
-
-	devices, err := phone.sync.Devices(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, device := range devices {
-		fmt.Println(device.Name, device.Self)
-	}
-	// Output:
-	// the old laptop false
-	// phone true
-}
