@@ -39,8 +39,9 @@ type ClockOff struct {
 
 // clockReading is the head of another device, and what it says about its clock.
 type clockReading struct {
-	head  *head // nil: none was read yet
-	level bool  // it had read just what this device has
+	head    *head // nil: none was read yet
+	level   bool  // it had read just what this device has
+	differs bool  // and knew something else
 
 	position uint64    // how far the device's log was merged when its head was looked for
 	looked   time.Time // when
@@ -90,7 +91,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 	for _, member := range s.roster.Members() {
 		position, before := s.seen[changelog.DeviceID(member.ID)], s.clocks[member.ID]
 		members[member.ID] = true
-		late := s.environment.Since(before.looked) > headInterval || s.options.Manual && !before.level
+		late := s.environment.Since(before.looked) > headInterval || s.options.Manual && (!before.level || before.differs)
 		if member.ID == s.identity.device || position == before.position && !late && !before.suspect {
 			continue
 		}

@@ -52,9 +52,9 @@ func (s *Syncer) knowledge(ctx context.Context) (seen map[string]uint64, digests
 	if err != nil {
 		return nil, nil, err
 	}
-	comparable, err := s.comparable(ctx)
+	tables, err := s.comparable(ctx)
 	digests = make(map[string]string)
-	for _, table := range comparable[:min(len(comparable), maxDigests)] {
+	for _, table := range tables[:min(len(tables), maxDigests)] {
 		rows := table.Put.Rows()
 		digests[rows] = known[rows].String()
 	}
@@ -85,17 +85,17 @@ func (s *Syncer) diverged(ctx context.Context, readings map[DeviceID]clockReadin
 	}
 	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
 		reading := readings[device]
-		reading.level = reading.head != nil && sameVector(reading.head.Seen, seen)
-		readings[device] = reading
-		if !reading.level {
-			continue
-		}
-		for _, table := range s.db.Tables {
-			rows := table.Put.Rows()
-			if theirs, there := reading.head.Digests[rows]; there && digests[rows] != "" && digests[rows] != theirs {
-				diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: s.environment.Now()})
+		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, seen), false
+		if reading.level {
+			for _, table := range s.db.Tables {
+				rows := table.Put.Rows()
+				if theirs, there := reading.head.Digests[rows]; there && digests[rows] != "" && digests[rows] != theirs {
+					reading.differs = true
+					diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: s.environment.Now()})
+				}
 			}
 		}
+		readings[device] = reading
 	}
 	return diverged, nil
 }
@@ -144,6 +144,7 @@ func (s *Syncer) tellDivergence(before, diverged []Divergence) {
 		}
 		s.log.Error("two devices know different things although they have read the same", "device", d.Device, "table", d.Table)
 		tables[d.Device] = append(tables[d.Device], d.Table)
+		s.looked = nil // a log that has forked is read again, and then it is as it should be
 	}
 	s.state.update(func(st *Status) { st.Diverged = diverged })
 	for device, names := range tables {

@@ -226,14 +226,19 @@ func TestTwinsThatPublishedApart(t *testing.T) {
 	if twin.id() != old {
 		t.Fatal("it was noticed too early for the test")
 	}
-	b.sync() // has read the copy's
+	b.sync()                                              // has read the copy's
+	a.differs, b.differs, twin.differs = true, true, true // until b has read the other's
 	must(t, os.WriteFile(mine, original, 0o600))
 	must(t, a.options.Keys.Save(t.Context(), old.String(), keys))
 	settle(a, twin)
 	settle(a, b, twin)
-	b.syncer.looked = nil // a while later
-	settle(a, b, twin)
+	settle(a, b, twin) // digests make b look for a fork
 	wantSame(t, []*testDevice{a, b, twin})
+	for _, d := range []*testDevice{a, b, twin} {
+		if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
+			t.Errorf("device %s has diverged: %v", d.id().Short(), diverged)
+		}
+	}
 	b.wantValue("edited by the copy", "SELECT name FROM item WHERE id = 'x'")
 	b.wantValue("3", "SELECT count(*) FROM item")
 	twin.wantSucceeded(old)

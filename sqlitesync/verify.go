@@ -112,7 +112,7 @@ func (s *Syncer) verifyAll(ctx context.Context, report *Report) (err error) {
 	}
 	f, err := s.openFolder()
 	if err != nil {
-		return nil //nolint:nilerr // it stands in Status since the pass
+		return nil // it stands in Status since the pass
 	}
 	defer f.Close()
 	return s.verifyLogs(ctx, f, report)
@@ -173,7 +173,7 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 	var p problems // the pass has told of them
 	readings, err := s.readings(ctx, f, &p)
 	if err != nil {
-		return nil //nolint:nilerr // it stands in Status since the pass
+		return nil // it stands in Status since the pass
 	}
 	met, err := newDigestSet(ctx, s.handle.conn)
 	if err != nil {
@@ -225,7 +225,7 @@ func (s *Syncer) verifyLog(ctx context.Context, f *folder.Folder, r *reading, ta
 		}
 		next := s.readGroup(f, r, r.position, r.tail)
 		if next.fault != nil || next.segments == nil {
-			return false, nil
+			return false, nil //nolint:nilerr // the pass has told of it
 		}
 		joiner := segment.NewJoiner(maxValue)
 		for _, part := range next.segments {

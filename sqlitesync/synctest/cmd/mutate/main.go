@@ -84,7 +84,7 @@ func work(queue <-chan mutation, tell func(mutation, string)) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(root)
+	defer func() { _ = os.RemoveAll(root) }()
 	if err := copyModule(root); err != nil {
 		return err
 	}

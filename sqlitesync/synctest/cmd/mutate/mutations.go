@@ -14,7 +14,6 @@ type room struct{ in, run string }
 var (
 	changelog = room{"changelog", "."}
 	merge     = room{"changelog/merge", "."}
-	segments  = room{"changelog/segment", "."}
 	secrets   = room{"crypto", "."}
 	folder    = room{"sqlitesync/internal/folder", "."}
 	verify    = room{"sqlitesync", "^(TestVerify|TestScrub|TestDevicesThatKnow)"}
