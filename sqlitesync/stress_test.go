@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/cryptotest"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/workload"
 )
 
 var (
@@ -32,7 +34,7 @@ func TestStress(t *testing.T) {
 		seed := *stressFrom + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cryptotest.SetGlobalRandom(t, seed) // ids of devices decide between edits of one time
-			run := &stressRun{t: t, Rand: rand.New(rand.NewPCG(seed, 0))}
+			run := &stressRun{t: t, Workload: workload.New(rand.New(rand.NewPCG(seed, 0)))}
 			defer func() {
 				if t.Failed() {
 					t.Logf("%s\nAgain: go test ./sqlitesync -run TestStress -stress.from=%d -stress.seeds=1 -stress.steps=%d",
@@ -69,12 +71,10 @@ type stressPage struct{ body, slug string }
 
 type stressRun struct {
 	t *testing.T
-	*rand.Rand
-	clock      *testClock
-	actions    map[string]string // of the foreign keys, by table and column
-	migrations []stressMigration // each device runs them in this order
-	devices    []*stressDevice
-	history    []string
+	*workload.Workload
+	clock   *testClock
+	devices []*stressDevice
+	history []string
 }
 
 func (run *stressRun) pick(choices ...string) string { return choices[run.IntN(len(choices))] }
@@ -86,7 +86,6 @@ func (run *stressRun) note(d *stressDevice, format string, args ...any) {
 
 // all runs everything with one seed.
 func (run *stressRun) all(seed uint64) {
-	run.choose()
 	run.clock = newTestClock()
 	for n := range 3 {
 		run.devices = append(run.devices, run.newDevice(n, n < 2 || seed%3 > 0))
@@ -97,7 +96,7 @@ func (run *stressRun) all(seed uint64) {
 	}
 	for _, d := range run.devices {
 		run.include(d)
-		for d.version < len(run.migrations) {
+		for d.version < len(run.Migrations) {
 			run.migrate(d)
 			if run.IntN(2) == 0 {
 				run.sync(d)
@@ -118,8 +117,8 @@ func (run *stressRun) all(seed uint64) {
 
 // newDevice makes a device that has founded or joined the space.
 func (run *stressRun) newDevice(n int, enforced bool) *stressDevice {
-	d := &stressDevice{testDevice: newTestDevice(run.t, run.schema()), n: n, enforced: enforced, diary: make(map[string]stressPage), unsent: make(map[string]bool)}
-	d.options.Exclude = stressLocal
+	d := &stressDevice{testDevice: newTestDevice(run.t, run.Schema()), n: n, enforced: enforced, diary: make(map[string]stressPage), unsent: make(map[string]bool)}
+	d.options.Exclude = workload.Local
 	run.clock.give(d.testDevice)
 	must(run.t, d.db.Close())
 	run.handles(d)
@@ -166,14 +165,14 @@ func (run *stressRun) step(d *stressDevice) {
 		run.include(d)
 	case k < 39 && run.IntN(2) == 0:
 		run.note(d, "leave out the diary")
-		d.options.Exclude, d.left = slices.Concat(stressLocal, []string{"diary", "journal"}), true
+		d.options.Exclude, d.left = slices.Concat(workload.Local, []string{"diary", "journal"}), true
 		d.reopen()
-	case k < 41 && d.version < len(run.migrations):
-		for more := true; more && d.version < len(run.migrations); more = run.IntN(3) == 0 {
+	case k < 41 && d.version < len(run.Migrations):
+		for more := true; more && d.version < len(run.Migrations); more = run.IntN(3) == 0 {
 			run.migrate(d)
 		}
-	case k < 42 && d.version < len(run.migrations):
-		script := run.migration(d, run.migrations[d.version], true)
+	case k < 42 && d.version < len(run.Migrations):
+		script := run.Script(d.version, true)
 		run.note(d, "rolled back: %s", script)
 		run.alone(d, "BEGIN; "+script+"ROLLBACK")
 	case k >= 44 && k < 46:
@@ -193,7 +192,7 @@ func (run *stressRun) step(d *stressDevice) {
 func (run *stressRun) include(d *stressDevice) {
 	if d.left {
 		run.note(d, "take in the diary")
-		d.options.Exclude, d.left = stressLocal, false
+		d.options.Exclude, d.left = workload.Local, false
 		d.reopen()
 	}
 }
@@ -249,11 +248,11 @@ func (run *stressRun) settle() {
 
 // joinAnother lets a device join that has no rows yet.
 func (run *stressRun) joinAnother() {
-	d := &stressDevice{testDevice: newTestDevice(run.t, run.schema()), n: 3, enforced: true}
-	for ; d.version < len(run.migrations); d.version++ {
-		run.alone(d, "BEGIN; "+run.migration(d, run.migrations[d.version], false)+"COMMIT")
+	d := &stressDevice{testDevice: newTestDevice(run.t, run.Schema()), n: 3, enforced: true}
+	for ; d.version < len(run.Migrations); d.version++ {
+		run.alone(d, "BEGIN; "+run.Script(d.version, false)+"COMMIT")
 	}
-	d.options.Exclude = stressLocal
+	d.options.Exclude = workload.Local
 	d.join(run.devices[0].folder, run.devices[0].invite())
 	run.devices = append(run.devices, d)
 	run.settle()
@@ -264,7 +263,7 @@ func (run *stressRun) joinAnother() {
 func (run *stressRun) check(when string) {
 	run.t.Helper()
 	first := run.devices[0]
-	tables := []string{run.area(first), run.project(first), "task", "note", "tag", "entry", run.table(first)}
+	tables := []string{run.Area(first.version), run.Project(first.version), "task", "note", "tag", "entry", run.Diary(first.version)}
 	pages := make(map[string]stressPage)
 	for _, d := range run.devices {
 		maps.Copy(pages, d.diary)
@@ -281,10 +280,10 @@ func (run *stressRun) check(when string) {
 		d.wantValue("ok", "PRAGMA integrity_check")
 		d.exec("INSERT INTO note_fts (note_fts, rank) VALUES ('integrity-check', 1)")
 		d.wantValue("0", `SELECT count(*) FROM pragma_foreign_key_check WHERE "table" <> 'pin' OR ?`, d.enforced)
-		d.wantValue(strings.Join(slices.Sorted(maps.Keys(pages)), ","), "SELECT coalesce(group_concat(k), '') FROM (SELECT "+run.key(first)+" AS k FROM "+run.table(first)+" ORDER BY k)")
+		d.wantValue(strings.Join(slices.Sorted(maps.Keys(pages)), ","), "SELECT coalesce(group_concat(k), '') FROM (SELECT "+run.Key(first.version)+" AS k FROM "+run.Diary(first.version)+" ORDER BY k)")
 		for _, id := range slices.Sorted(maps.Keys(pages)) {
 			d.wantValue(pages[id].body+"/"+pages[id].slug,
-				"SELECT "+run.body(first)+" || '/' || slug FROM "+run.table(first)+" WHERE "+run.key(first)+" = ?", id)
+				"SELECT "+run.Body(first.version)+" || '/' || slug FROM "+run.Diary(first.version)+" WHERE "+run.Key(first.version)+" = ?", id)
 		}
 	}
 }

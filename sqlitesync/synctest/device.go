@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync"
 	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
@@ -19,21 +22,17 @@ import (
 type App func(ctx context.Context, d *Device) (*sql.DB, *sqlitesync.Syncer, error)
 
 // Schema returns an App that has nothing but tables. Foreign keys are on, see [sqlitesync.OpenDB].
-func Schema(statements string) App {
+func Schema(statements string) App { return tables(statements, nil) }
+
+// tables is Schema, with options.
+func tables(statements string, options *sqlitesync.Options) App {
 	return func(ctx context.Context, d *Device) (db *sql.DB, s *sqlitesync.Syncer, err error) {
 		if db, err = sqlitesync.OpenDB(d.Path()); err != nil {
 			return nil, nil, err
 		}
-		s, err = sqlitesync.Open(ctx, db, d.Folder(), nil)
+		s, err = sqlitesync.Open(ctx, db, d.Folder(), options)
 		if errors.Is(err, sqlitesync.ErrNotSetUp) {
-			var made bool
-			err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema)").Scan(&made)
-			if err == nil && !made {
-				_, err = db.ExecContext(ctx, statements)
-			}
-			if err == nil {
-				s, err = enter(ctx, db, d)
-			}
+			s, err = enter(ctx, db, d, statements, options)
 		}
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
@@ -42,11 +41,20 @@ func Schema(statements string) App {
 	}
 }
 
-func enter(ctx context.Context, db *sql.DB, d *Device) (*sqlitesync.Syncer, error) {
-	if d.Code() == "" {
-		return sqlitesync.Create(ctx, db, d.Folder(), nil)
+// enter makes the tables, if they are not there, and founds or joins the space.
+func enter(ctx context.Context, db *sql.DB, d *Device, statements string, options *sqlitesync.Options) (*sqlitesync.Syncer, error) {
+	var made bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema)").Scan(&made)
+	if err == nil && !made {
+		_, err = db.ExecContext(ctx, statements)
 	}
-	return sqlitesync.Join(ctx, db, d.Folder(), d.Code(), nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Code() == "":
+		return sqlitesync.Create(ctx, db, d.Folder(), options)
+	}
+	return sqlitesync.Join(ctx, db, d.Folder(), d.Code(), options)
 }
 
 // A Device is a database file with its keys, its folder and its clock, and the app that has it open.
@@ -68,6 +76,7 @@ type Device struct {
 	away    *away             // what has happened to the folder as a whole
 	backup  *state
 	seen    map[string]int64 // how far it had read the logs of others
+	been    map[string]bool  // the ids that it had, this one too
 	losses  int
 }
 
@@ -106,7 +115,7 @@ func (w *World) newDevice(app App) *Device {
 	n := len(w.devices)
 	d := &Device{
 		world: w, name: fmt.Sprint("device ", n), app: app, dir: w.path(fmt.Sprint(n)), clock: clock{now: w.now}, keys: newKeys(),
-		known: make(map[string]known), lost: make(map[string]spoilt), junk: make(map[string]string),
+		known: make(map[string]known), lost: make(map[string]spoilt), junk: make(map[string]string), been: make(map[string]bool),
 	}
 	d.disk = disk{device: d, taken: make(map[string]int)}
 	w.must(os.MkdirAll(d.Folder(), 0o700))
@@ -294,7 +303,27 @@ func (w *World) clone(d *Device) {
 	w.must(s.restore(twin))
 	twin.learn(d)
 	twin.clock = d.clock
+	maps.Copy(twin.been, d.been)
+	twin.been[d.id()] = true
 	twin.revive()
+}
+
+// Revoke lets the first of the other devices revoke this one, which ends: what it has written others may have seen or not. The error
+// says why that device could not; then nothing has happened.
+func (d *Device) Revoke() error {
+	w := d.world
+	others := slices.DeleteFunc(w.Devices(), func(other *Device) bool { return other == d })
+	id, err := crypto.ParseDeviceID(d.id())
+	if err == nil {
+		err = others[0].syncer.Revoke(others[0].carrier, id)
+	}
+	if err != nil {
+		return err
+	}
+	w.Notef("%s: revoked", d.name)
+	w.ended[id] = true
+	w.devices = others
+	return d.close()
 }
 
 // undisturbed runs fn while nothing goes wrong.

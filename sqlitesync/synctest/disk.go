@@ -66,7 +66,7 @@ func (k *disk) end() *state {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	died := k.died
-	k.died, k.dead = nil, false
+	k.died, k.dead, k.dieAt = nil, false, 0
 	return died
 }
 
@@ -186,11 +186,13 @@ func (k *disk) standing(verb, name string) []byte {
 	if verb != "link" && verb != "rename" {
 		return nil
 	}
-	if path := k.device.own(name); path != "" {
-		data, _ := os.ReadFile(path) // nothing, if it does not stand yet
-		return data
+	path := k.device.own(name)
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return nil
 	}
-	return nil
+	data, err := os.ReadFile(path)
+	k.device.world.must(err)
+	return data
 }
 
 // after notes what a power cut would take back.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync"
 )
 
 // A World is some devices, what carries files between their folders, and what goes wrong. It belongs to the goroutine that
@@ -21,6 +23,7 @@ type World struct {
 	dir     string
 	now     time.Time // by the clock that nobody sets
 	devices []*Device
+	ended   map[sqlitesync.DeviceID]bool // devices that were revoked
 	courier courier
 	allowed map[Fault]bool
 	hits    map[Fault]int
@@ -60,7 +63,7 @@ func Run(seed uint64, play func(w *World)) (err error) {
 	}
 	w := &World{
 		Rand: rand.New(rand.NewPCG(seed, 7)), seed: seed, dir: dir, now: time.Date(2050, time.January, 1, 0, 0, 0, 0, time.UTC),
-		allowed: make(map[Fault]bool), hits: make(map[Fault]int), courier: newCourier(),
+		ended: make(map[sqlitesync.DeviceID]bool), allowed: make(map[Fault]bool), hits: make(map[Fault]int), courier: newCourier(),
 	}
 	defer func() {
 		w.calm = true
