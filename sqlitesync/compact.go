@@ -41,6 +41,11 @@ const (
 	// graceTime is how long the segments of a run stand beside the range, for
 	// devices that have listed the directory and read it now.
 	graceTime = time.Hour
+	// maxReplaced is how many segments may stand so. Devices that all write and
+	// wake each other publish ten times a second, and sync clients are slow with
+	// tens of thousands of files. Those that go early have stood for leastGrace.
+	maxReplaced = 256
+	leastGrace  = time.Minute
 )
 
 // compaction remembers, between passes, how the log was when it was last looked at.

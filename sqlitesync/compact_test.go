@@ -49,6 +49,30 @@ func quietDown(clock *testClock, devices ...*testDevice) {
 	settle(devices...)
 }
 
+// A device that publishes many times a second, because others do so too and each of their files wakes it, leaves no hour of small
+// files behind.
+func TestWhatWasReplacedIsBounded(t *testing.T) {
+	t.Parallel()
+	a, _ := newPair(t, itemSchema)
+	clock := newTestClock(a)
+	replaced := func(first, last int, at time.Time) {
+		a.exec(`WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+			INSERT INTO sqlitesync_segments (name, state, hash, tail, rows, size, baseline, unit, replaced)
+			SELECT printf('%012x-%012x-0000.seg', i, i), 2, zeroblob(32), zeroblob(32), 1, 1, 0, 0, ?3 FROM n`, first, last, at.UnixMilli())
+	}
+	replaced(1000, 1999, clock.now.Add(-2*leastGrace))
+	replaced(2000, 2999, clock.now.Add(-leastGrace/2)) // somebody may be reading these
+	a.sync()
+	a.wantValue("1000", "SELECT count(*) FROM sqlitesync_segments WHERE replaced IS NOT NULL")
+	a.wantValue("0000000007d0-0000000007d0-0000.seg", "SELECT min(name) FROM sqlitesync_segments WHERE replaced IS NOT NULL")
+	clock.pass(leastGrace)
+	a.sync()
+	a.wantValue(fmt.Sprint(maxReplaced), "SELECT count(*) FROM sqlitesync_segments WHERE replaced IS NOT NULL")
+	clock.pass(graceTime)
+	a.sync()
+	a.wantValue("0", "SELECT count(*) FROM sqlitesync_segments WHERE replaced IS NOT NULL")
+}
+
 func TestALogIsKeptShort(t *testing.T) {
 	a, b := newPair(t, itemSchema)
 	clock := newTestClock(a, b)

@@ -161,9 +161,13 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		return err
 	}
 	now := s.environment.Now()
-	for _, own := range replaced {
+	for i, own := range replaced {
+		grace := graceTime
+		if len(replaced)-i > maxReplaced {
+			grace = leastGrace
+		}
 		since := now.Sub(time.UnixMilli(own.replaced))
-		if since >= 0 && since < graceTime { // below 0: the clock was set back
+		if since >= 0 && since < grace { // below 0: the clock was set back
 			continue
 		}
 		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {
