@@ -42,7 +42,11 @@ func (w *World) carry(d *Device) {
 	for name := range w.courier.files {
 		names[name] = local[name]
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	sorted := slices.Sorted(maps.Keys(names))
+	if len(sorted) > 0 && w.happens(Reorder, 15) {
+		sorted = sorted[w.IntN(len(sorted)):]
+	}
+	for _, name := range sorted {
 		if _, spoilt := d.lost[name]; spoilt || w.happens(Delay, 15) {
 			continue
 		}
@@ -95,8 +99,7 @@ func (w *World) deliver(d *Device, name string) {
 		d.known[name] = known{version: remote.newest()}
 		return
 	}
-	d.put(name, data)
-	d.known[name] = known{remote.newest(), d.info(name)}
+	d.known[name] = known{remote.newest(), d.put(name, data)}
 }
 
 // conflict keeps what stands here under another name, as sync clients do with a file that was changed in two places.
@@ -114,11 +117,15 @@ func unchanged(info, left fs.FileInfo) bool {
 func (d *Device) files() map[string]fs.FileInfo {
 	found := make(map[string]fs.FileInfo)
 	err := filepath.WalkDir(d.Folder(), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".~") {
-			return err
+		var info fs.FileInfo
+		if err == nil && entry.Type().IsRegular() && !strings.HasPrefix(entry.Name(), ".~") {
+			if info, err = entry.Info(); err == nil {
+				found[d.inside(path)] = info
+			}
 		}
-		info, err := entry.Info()
-		found[d.inside(path)] = info
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a process has just removed it
+		}
 		return err
 	})
 	d.world.must(err)
@@ -134,13 +141,16 @@ func (d *Device) info(name string) fs.FileInfo {
 	return info
 }
 
-// put writes a file into the folder as sync clients do: under another name first.
-func (d *Device) put(name string, data []byte) {
+// put writes a file into the folder as sync clients do: under another name first. It returns what it is then.
+func (d *Device) put(name string, data []byte) fs.FileInfo {
 	path := d.path(name)
 	d.world.must(os.MkdirAll(filepath.Dir(path), 0o700))
 	temporary := filepath.Join(filepath.Dir(path), ".~courier")
 	d.world.must(os.WriteFile(temporary, data, 0o600))
+	info, err := os.Lstat(temporary)
+	d.world.must(err)
 	d.world.must(os.Rename(temporary, path))
+	return info
 }
 
 // forget lets the client look at a file anew, whose change it has not seen.
@@ -156,9 +166,9 @@ func (d *Device) learn(from *Device) {
 		}
 		data, err := os.ReadFile(from.path(name))
 		d.world.must(err)
-		d.put(name, data)
+		info := d.put(name, data)
 		if k := from.known[name]; k.info != nil && unchanged(from.info(name), k.info) {
-			d.known[name] = known{k.version, d.info(name)}
+			d.known[name] = known{k.version, info}
 		}
 	}
 }

@@ -12,6 +12,7 @@ type Fault string
 // What happens to files on their way.
 const (
 	Delay         Fault = "a file is late"
+	Reorder       Fault = "the newest files come first, and the others later"
 	Duplicate     Fault = "a file comes a second time, under another name"
 	Truncate      Fault = "a file is cut off until later"
 	GrowFromEmpty Fault = "a file is empty until later"
@@ -116,7 +117,7 @@ var conflictCopies = []Fault{CopyDropbox, CopySyncthing, CopyOneDrive, CopyGoogl
 // Faults returns all classes.
 func Faults() []Fault {
 	return slices.Concat(
-		[]Fault{Delay, Duplicate, Truncate, GrowFromEmpty, Zeros, Evict, Slow, Revert, Delete, DeleteDevice, Resurrect},
+		[]Fault{Delay, Reorder, Duplicate, Truncate, GrowFromEmpty, Zeros, Evict, Slow, Revert, Delete, DeleteDevice, Resurrect},
 		conflictCopies,
 		[]Fault{CopyOnly, CopyDirectory, CaseRename, Touch, Junk, Temporary, Symlink, Pipe},
 		[]Fault{Emptied, Unmounted, Swapped, ReadOnly},
