@@ -326,7 +326,8 @@ func (j *soakJob) write(ctx context.Context, db *sql.DB) error {
 			return nil
 		case <-ticker.C:
 		}
-		id, err := fmt.Sprint(random.IntN(2000)), error(nil)
+		id := fmt.Sprint(random.IntN(2000))
+		var err error
 		if random.IntN(5) == 0 {
 			_, err = db.Exec("DELETE FROM item WHERE id = ?", id)
 		} else {
