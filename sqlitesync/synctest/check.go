@@ -68,14 +68,20 @@ func (w *World) round(pass time.Duration) map[string][32]byte {
 	return standing
 }
 
-// healthy returns what a device says is not well.
+// healthy returns what a device says is not well. Two things no device can mend: what a revoked device has published late stays
+// refused, and what one has lost that is another one now, or gone, stays overdue; others tell what they know of it.
 func (w *World) healthy() error {
+	living := make(map[string]bool)
+	for _, d := range w.devices {
+		living[d.id()] = true
+	}
 	for _, d := range w.devices {
 		s := d.syncer.Status()
-		s.Problems = slices.DeleteFunc(s.Problems, func(err error) bool { // what a revoked device has published late stays refused
+		s.Problems = slices.DeleteFunc(s.Problems, func(err error) bool {
 			var known *sqlitesync.Error
 			return errors.As(err, &known) && w.ended[known.Device]
 		})
+		s.Waiting = slices.DeleteFunc(s.Waiting, func(w sqlitesync.Waiting) bool { return w.Overdue && !living[w.Device.String()] })
 		if len(s.Problems) > 0 || len(s.Waiting) > 0 || s.Behind > 0 || s.Pending > 0 {
 			return fmt.Errorf("%s: problems %v, waiting %v, behind %d, pending %d", d.name, s.Problems, s.Waiting, s.Behind, s.Pending)
 		}

@@ -308,22 +308,17 @@ func (w *World) clone(d *Device) {
 	twin.revive()
 }
 
-// Revoke lets the first of the other devices revoke this one, which ends: what it has written others may have seen or not. The error
-// says why that device could not; then nothing has happened.
-func (d *Device) Revoke() error {
+// Revoke lets the first of the other devices revoke this one, and ends it: what it has written others may have seen or not. If a
+// fault keeps them from it the device is only gone, as one is that was thrown away.
+func (d *Device) Revoke() {
 	w := d.world
-	others := slices.DeleteFunc(w.Devices(), func(other *Device) bool { return other == d })
+	w.devices = slices.DeleteFunc(w.Devices(), func(other *Device) bool { return other == d })
 	id, err := crypto.ParseDeviceID(d.id())
-	if err == nil {
-		err = others[0].syncer.Revoke(others[0].carrier, id)
-	}
-	if err != nil {
-		return err
-	}
-	w.Notef("%s: revoked", d.name)
+	w.must(err)
+	err = w.devices[0].syncer.Revoke(w.devices[0].carrier, id)
+	w.Notef("%s: revoked -- %v", d.name, err)
 	w.ended[id] = true
-	w.devices = others
-	return d.close()
+	w.must(d.close())
 }
 
 // undisturbed runs fn while nothing goes wrong.

@@ -54,9 +54,9 @@ func (k *disk) begin() {
 		return
 	}
 	switch at := 1 + w.IntN(20); { // what is past the last step hits nothing
-	case w.allowed[CrashAtStep] && w.IntN(15) == 0:
+	case w.allowed[CrashAtStep] && w.IntN(w.rarely(20)) == 0:
 		k.dieAt = at
-	case w.allowed[PowerLossAtStep] && w.IntN(15) == 0:
+	case w.allowed[PowerLossAtStep] && w.IntN(w.rarely(20)) == 0:
 		k.dieAt, k.cut = at, true
 	}
 }
@@ -124,7 +124,7 @@ func (k *disk) fail(step, verb string, perform func() error) error {
 	if w.calm {
 		return nil
 	}
-	const once = 60
+	once := uint64(w.rarely(80))
 	if verb == "open" && w.allowed[Slow] && k.chance("slow", step, once) == 0 {
 		w.hit(Slow)
 		return folder.ErrSlow

@@ -48,7 +48,7 @@ const soakVariable = "SYNCTEST_SOAK"
 
 // soakFaults are those that a courier makes while processes run.
 var soakFaults = slices.Concat(conflictCopies, []Fault{
-	Delay, Reorder, Duplicate, Truncate, GrowFromEmpty, Zeros, Evict, Resurrect, CopyOnly, CopyDirectory, CaseRename, Touch, Junk,
+	Delay, Reorder, Duplicate, Truncate, GrowFromEmpty, Zeros, Evict, CopyOnly, CopyDirectory, CaseRename, Touch, Junk,
 	Temporary, Symlink, Pipe,
 })
 

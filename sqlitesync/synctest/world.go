@@ -120,14 +120,18 @@ func (w *World) Hits() map[Fault]int {
 	return hits
 }
 
-// happens decides whether a fault happens, once in so many times.
+// happens decides whether a fault happens, once in so many times if some thirty are allowed.
 func (w *World) happens(f Fault, once int) bool {
-	if w.calm || !w.allowed[f] || w.IntN(once) > 0 {
+	if w.calm || !w.allowed[f] || w.IntN(w.rarely(once)) > 0 {
 		return false
 	}
 	w.hit(f)
 	return true
 }
+
+// rarely returns once in how many times a fault happens: the more often the fewer are allowed, so that short runs try something and
+// those with all faults get anywhere.
+func (w *World) rarely(once int) int { return max(2, once*(4+len(w.allowed))/40) }
 
 func (w *World) hit(f Fault) {
 	w.hits[f]++
