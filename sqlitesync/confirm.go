@@ -113,7 +113,41 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 			return err
 		}
 	}
+	if err := s.lookForTwin(f, live, standing); err != nil {
+		return err
+	}
 	return s.checkVanished(ctx, vanished, p)
+}
+
+// lookForTwin looks, once in a while, whether the file of another copy of this database stands in the place of one that an earlier
+// pass has found: a sync client that was given two of one name keeps one. It costs reading one header, that of the newest, or of
+// all if a copy is known to have gone on as another device.
+func (s *Syncer) lookForTwin(f *folder.Folder, live []ownSegment, standing map[folder.SegmentName]bool) error {
+	self := s.identity.device
+	if len(live) == 0 || !s.lookAgain(self) {
+		return nil
+	}
+	if !s.hasSuccessor(self) {
+		live = live[len(live)-1:]
+	}
+	for _, own := range live {
+		if !standing[own.name] {
+			continue
+		}
+		start, size, err := f.PeekSegment(self.String(), own.name, maxSegment)
+		if err != nil {
+			continue
+		}
+		if peeked, err := s.peek(s.ownReading(), start, size); err == nil && peeked.Header().Last == own.name.Last && peeked.Tail() != own.tail {
+			return s.madeOtherwise(own.name)
+		}
+	}
+	return nil
+}
+
+// madeOtherwise says that a file of this device's is of another copy of this database.
+func (s *Syncer) madeOtherwise(name folder.SegmentName) error {
+	return s.publishFault(fmt.Errorf("%w: this database has made %s otherwise", folder.ErrTwin, name), name.Last)
 }
 
 // found reads a published file once more. If it is what was published, its bytes
@@ -121,7 +155,7 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 func (s *Syncer) found(ctx context.Context, f *folder.Folder, own ownSegment, p *problems) error {
 	if _, err := s.readOwn(f, &own); err != nil {
 		if s.forked(f, &own) {
-			return s.publishFault(fmt.Errorf("%w: this database has made %s otherwise", folder.ErrTwin, own.name), own.name.Last)
+			return s.madeOtherwise(own.name)
 		}
 		p.add(&Error{Op: "check published segment", Device: s.identity.device, Batch: own.name.Last,
 			Path: "devices/" + s.identity.device.String() + "/" + own.name.String(), Err: err,

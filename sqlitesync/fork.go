@@ -15,13 +15,9 @@ import (
 // lookForFork compares the newest batch that was read of a device with what
 // stands in its place now, once in a while: it costs reading one header.
 func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
-	if s.looked == nil {
-		s.looked = make(map[DeviceID]time.Time)
-	}
-	if s.environment.Since(s.looked[r.device]) < headInterval {
+	if !s.lookAgain(r.device) {
 		return
 	}
-	s.looked[r.device] = s.environment.Beat()
 	for _, name := range r.names {
 		if name.Last != r.position {
 			continue
@@ -36,6 +32,29 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 			return
 		}
 	}
+}
+
+// hasSuccessor reports whether the database of a device, or a copy of it, goes on as another device. Of its log then can stand what
+// was left when both had published: files of one branch that the other one's do not lead to.
+func (s *Syncer) hasSuccessor(device DeviceID) bool {
+	for _, record := range s.records {
+		if _, succeeds := record.Body.(*crypto.Succeed); succeeds && record.Author == device && s.roster.Has(record.Hash()) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookAgain reports whether it is time to compare the log of a device with what is known of it.
+func (s *Syncer) lookAgain(device DeviceID) bool {
+	if s.looked == nil {
+		s.looked = make(map[DeviceID]time.Time)
+	}
+	if s.environment.Since(s.looked[device]) < headInterval {
+		return false
+	}
+	s.looked[device] = s.environment.Beat()
+	return true
 }
 
 // rewind makes a reading begin at the start of the log.

@@ -153,7 +153,8 @@ func (s *Syncer) stand(f *folder.Folder, segments []ownSegment) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for i, own := range slices.Backward(segments) {
+	shared := s.shared(f, listing, segments)
+	for i, own := range slices.Backward(segments[:shared]) {
 		for _, name := range listing.Segments {
 			if name.Last != own.name.Last {
 				continue
@@ -164,6 +165,37 @@ func (s *Syncer) stand(f *folder.Folder, segments []ownSegment) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// shared returns how many of the segments another branch of the log can have in common with this one: those up to where a file
+// of it continues this one. All, if there is no such file. What stands here may be about to be replaced by the file of that name
+// of the other branch, so it counts for nothing; and where none of its files says where it begins, all may be.
+func (s *Syncer) shared(f *folder.Folder, listing folder.Listing, segments []ownSegment) int {
+	after := map[crypto.Tail]int{{}: 0} // how many segments make the log that has this tail
+	known := make(map[uint64]crypto.Tail)
+	newest := uint64(0)
+	for i, own := range segments {
+		after[own.tail], known[own.name.Last], newest = i+1, own.tail, own.name.Last
+	}
+	other, begins := false, -1
+	for _, name := range listing.Segments {
+		tail, made := known[name.Last]
+		if !made && name.Last <= newest {
+			continue // inside a range of this branch
+		}
+		file, err := s.openNamed(f, s.ownReading(), name)
+		if err != nil || made && file.Tail() == tail {
+			continue
+		}
+		other = true
+		if n, continues := after[file.Header().Prev]; continues && (begins < 0 || n < begins) {
+			begins = n
+		}
+	}
+	if !other {
+		return len(segments)
+	}
+	return max(0, begins)
 }
 
 // forked reports whether, in the place of a segment, another one stands in the

@@ -247,6 +247,79 @@ func TestTwinsThatPublishedApart(t *testing.T) {
 	}
 }
 
+// forkedPair makes a device, its twin, and another one that reads both: what the two have published apart, one batch and two, the
+// sync client has not brought together yet. The folder is the twin's.
+func forkedPair(t *testing.T) (a, twin, b *testDevice, name string, original []byte) {
+	t.Helper()
+	a, b = newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	twin = copyOf(a)
+	twin.open()
+	keys, err := a.options.Keys.Load(t.Context(), a.id().String())
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	a.sync()
+	name = a.lastSegment()
+	original, err = os.ReadFile(name)
+	must(t, err)
+	must(t, os.Remove(name))
+	must(t, a.options.Keys.Save(t.Context(), a.id().String(), keys)) // the twin has its own
+	for i := 2; i <= 3; i++ {
+		twin.exec("INSERT INTO item VALUES (?, 'of the copy', 1)", fmt.Sprint(i))
+		twin.sync()
+	}
+	if twin.id() != a.id() {
+		t.Fatal("it was noticed too early for the test")
+	}
+	return a, twin, b, name, original
+}
+
+// checkForked makes sure that nothing of either is lost, and nobody has a problem.
+func checkForked(t *testing.T, devices ...*testDevice) {
+	t.Helper()
+	for range 3 {
+		for _, d := range devices {
+			_ = d.trySync()
+			d.syncer.looked = nil // a while later
+		}
+	}
+	settle(devices...)
+	wantSame(t, devices)
+	for _, d := range devices {
+		d.wantValue("4", "SELECT count(*) FROM item")
+		d.wantHealthy()
+		if behind := d.syncer.Status().Behind; behind > 0 {
+			t.Errorf("device %s is %d segments behind", d.id().Short(), behind)
+		}
+	}
+}
+
+// The sync client keeps the original's file where each has one, and the second one of the copy.
+func TestATwinOfWhichOnlyTheEndStands(t *testing.T) {
+	t.Parallel()
+	a, twin, b, name, original := forkedPair(t)
+	before := twin.id()
+	must(t, os.WriteFile(name, original, 0o600))
+	checkForked(t, b, twin, a, b)
+	twin.wantSucceeded(before)
+}
+
+// The second file of the copy comes first, and then its first one in the place of the original's.
+func TestATwinWhoseFilesComeInDisorder(t *testing.T) {
+	t.Parallel()
+	a, twin, b, name, original := forkedPair(t)
+	before := a.id()
+	theirs, err := os.ReadFile(name)
+	must(t, err)
+	must(t, os.WriteFile(name, original, 0o600))
+	_ = a.trySync()
+	a.wantSucceeded(before)
+	must(t, os.WriteFile(name, theirs, 0o600))
+	checkForked(t, a, twin, b)
+}
+
 // A machine was cloned with everything, and both write the log of the one device
 // anew that they still are.
 func TestTwinsThatBothCompact(t *testing.T) {
