@@ -112,7 +112,8 @@ func (w *World) invite() string {
 }
 
 func (w *World) newDevice(app App) *Device {
-	n := len(w.devices)
+	n := w.made
+	w.made++
 	d := &Device{
 		world: w, name: fmt.Sprint("device ", n), app: app, dir: w.path(fmt.Sprint(n)), clock: clock{now: w.now}, keys: newKeys(),
 		known: make(map[string]known), lost: make(map[string]spoilt), junk: make(map[string]string), been: make(map[string]bool),

@@ -27,6 +27,7 @@ type disk struct {
 	taken   map[string]int // in this pass
 	written int            // how many of them wrote
 	dieAt   int            // which of these the process dies at; 0: none
+	writeAt int            // which of them the app writes at; 0: none
 	cut     bool           // of a power cut
 	died    *state
 	dead    bool    // nothing is done any more
@@ -49,9 +50,12 @@ func (k *disk) begin() {
 	defer k.mu.Unlock()
 	k.id = id
 	k.pass++
-	k.taken, k.written, k.dieAt, k.cut = make(map[string]int), 0, 0, false
+	k.taken, k.written, k.dieAt, k.writeAt, k.cut = make(map[string]int), 0, 0, 0, false
 	if w.calm {
 		return
+	}
+	if w.write != nil && w.allowed[Meanwhile] {
+		k.writeAt = 1 + w.IntN(12)
 	}
 	switch at := 1 + w.IntN(20); { // what is past the last step hits nothing
 	case w.allowed[CrashAtStep] && w.IntN(w.rarely(20)) == 0:
@@ -66,7 +70,7 @@ func (k *disk) end() *state {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	died := k.died
-	k.died, k.dead, k.dieAt = nil, false, 0
+	k.died, k.dead, k.dieAt, k.writeAt = nil, false, 0, 0
 	return died
 }
 
@@ -76,7 +80,7 @@ func (k *disk) step(step string, perform func() error) error {
 	verb, name, _ := strings.Cut(step, " ")
 	k.taken[step]++
 	writes := verb != "open" && verb != "close"
-	if writes && k.reachesEnd() || k.dead {
+	if writes && k.counts() || k.dead {
 		return errDead
 	}
 	if writes && k.cancel != nil {
@@ -94,10 +98,16 @@ func (k *disk) step(step string, perform func() error) error {
 	return err
 }
 
-// reachesEnd counts a step that writes, and lets the process die if this is the one.
-func (k *disk) reachesEnd() bool {
+// counts counts a step that writes, lets the app write if this is the one for it, and lets the process die if it is that one.
+func (k *disk) counts() bool {
 	d := k.device
-	if k.written++; k.written != k.dieAt || k.dead {
+	k.written++
+	if k.written == k.writeAt && !k.dead {
+		d.world.hit(Meanwhile)
+		d.world.write(d)
+		d.stampWrites()
+	}
+	if k.written != k.dieAt || k.dead {
 		return false
 	}
 	k.dead = true

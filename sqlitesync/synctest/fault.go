@@ -73,6 +73,7 @@ const (
 	ClockRight         Fault = "a clock is set right"
 	CancelledPass      Fault = "a pass is broken off"
 	Compaction         Fault = "a log is written anew though it is short"
+	Meanwhile          Fault = "the app writes in the midst of a pass" // if World.Meanwhile has said what
 )
 
 // A diskFault is a failure of a step in the folder.
@@ -123,6 +124,6 @@ func Faults() []Fault {
 		[]Fault{Emptied, Unmounted, Swapped, ReadOnly},
 		[]Fault{Restart, Crash, CrashAtStep, PowerLoss, PowerLossAtStep, RestoreWithKeys, RestoreWithoutKeys, Clone, Vacuum,
 			KeysNotSaved, KeysSavedWithError, ClockForwards, ClockBackwards, ClockDrift, Clock1970, Clock2099, ClockRight,
-			CancelledPass, Compaction},
+			CancelledPass, Compaction, Meanwhile},
 		DiskFaults())
 }

@@ -164,6 +164,7 @@ func (s *simulation) all() {
 		s.Device(app)
 	}
 	s.swarm()
+	s.Meanwhile(s.write)
 	for range 2 + s.IntN(6) {
 		for _, d := range s.Devices() {
 			for range s.IntN(4) {

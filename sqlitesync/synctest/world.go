@@ -23,11 +23,13 @@ type World struct {
 	dir     string
 	now     time.Time // by the clock that nobody sets
 	devices []*Device
+	made    int                          // how many there ever were
 	ended   map[sqlitesync.DeviceID]bool // devices that were revoked
 	courier courier
 	allowed map[Fault]bool
 	hits    map[Fault]int
-	calm    bool // nothing goes wrong for now
+	write   func(d *Device) // what apps write in the midst of a pass, or nil
+	calm    bool            // nothing goes wrong for now
 	trace   []string
 }
 
@@ -110,6 +112,9 @@ func (w *World) Allow(faults ...Fault) {
 		w.allowed[f] = true
 	}
 }
+
+// Meanwhile says what apps write in the midst of a pass, when [Meanwhile] happens.
+func (w *World) Meanwhile(write func(d *Device)) { w.write = write }
 
 // Hits tells how often faults of each class that was allowed have happened; 0 if never.
 func (w *World) Hits() map[Fault]int {
