@@ -121,7 +121,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 		s.log.Warn("what follows in a device's log is of a copy of it, which says it again as another device", "device", r.device, "batch", r.position)
 		r.names = slices.DeleteFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.position })
 		r.failed = true
-		return false, nil //nolint:nilerr // its log ends here
+		return false, nil
 	case next.fault != nil:
 		p.add(next.fault)
 		r.failed = true
