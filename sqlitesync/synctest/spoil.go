@@ -61,7 +61,7 @@ func (w *World) spoil(d *Device) {
 		w.leaveJunk(d, path.Dir(name))
 	}
 	if w.happens(Temporary, once) {
-		d.put(path.Dir(name)+"/"+[]string{"~syncthing~head.tmp", ".~sqs-0123456789abcdef.tmp", "head.part"}[w.IntN(3)], data)
+		d.put(path.Join(path.Dir(name), []string{"~syncthing~head.tmp", ".~sqs-0123456789abcdef.tmp", "head.part"}[w.IntN(3)]), data)
 	}
 	w.spoilEverywhere(d, name)
 }
@@ -102,9 +102,9 @@ func (w *World) hide(d *Device, name string, data []byte, how Fault) {
 	case Zeros:
 		d.put(name, make([]byte, len(data)))
 	case Evict:
-		s.stub = dir + "/." + base + ".icloud"
+		s.stub = path.Join(dir, "."+base+".icloud")
 	case CaseRename:
-		if s.stub = dir + "/" + strings.ToUpper(base); s.stub == name {
+		if s.stub = path.Join(dir, strings.ToUpper(base)); s.stub == name {
 			return
 		}
 	case CopyOnly:
@@ -187,7 +187,7 @@ func (w *World) otherVersion(name string, data []byte) []byte {
 
 // leaveJunk puts a file of somebody else into the folder, which nobody may touch.
 func (w *World) leaveJunk(d *Device, dir string) {
-	name := fmt.Sprintf("%s/%s", dir, []string{"notes.txt", "desktop.ini", ".DS_Store", "000000000001-000000000001-000g.seg", "HEAD"}[w.IntN(5)])
+	name := path.Join(dir, []string{"notes.txt", "desktop.ini", ".DS_Store", "000000000001-000000000001-000g.seg", "HEAD"}[w.IntN(5)])
 	if _, err := os.Lstat(d.path(name)); errors.Is(err, fs.ErrNotExist) && w.courier.files[name] == nil {
 		d.junk[name] = fmt.Sprint("of somebody else ", w.Uint64())
 		d.put(name, []byte(d.junk[name]))
