@@ -82,6 +82,9 @@ func (w *World) healthy() error {
 			return errors.As(err, &known) && w.ended[known.Device]
 		})
 		s.Waiting = slices.DeleteFunc(s.Waiting, func(w sqlitesync.Waiting) bool { return w.Overdue && !living[w.Device.String()] })
+		if len(s.Diverged) > 0 {
+			return fmt.Errorf("%s: knows something else than those that have read the same: %v", d.name, s.Diverged)
+		}
 		if len(s.Problems) > 0 || len(s.Waiting) > 0 || s.Behind > 0 || s.Pending > 0 {
 			return fmt.Errorf("%s: problems %v, waiting %v, behind %d, pending %d", d.name, s.Problems, s.Waiting, s.Behind, s.Pending)
 		}
