@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 
 var (
 	simulateFrom  = flag.Uint64("simulate.from", 1, "the first seed of TestSimulation")
-	simulateSeeds = flag.Int("simulate.seeds", 30, "how many seeds TestSimulation runs")
+	simulateSeeds = flag.Int("simulate.seeds", 15, "how many seeds TestSimulation runs")
 	simulateFor   = flag.Duration("simulate.for", 0, "how long TestSimulation runs, if it has seeds left; 0: to the last one")
 	simulateTwice = flag.Int("simulate.twice", 10, "TestSimulation runs one in so many seeds twice")
 )
@@ -30,7 +31,7 @@ var (
 //	go test ./sqlitesync/synctest -run TestSimulation -v -simulate.from=1000 -simulate.seeds=2000 -timeout 1h
 func TestSimulation(t *testing.T) {
 	total := tally{faults: make(map[Fault]int)}
-	began := time.Now()
+	began, descriptors := time.Now(), openFiles()
 	failed := 0
 	for n := range *simulateSeeds {
 		if *simulateFor > 0 && time.Since(began) > *simulateFor || failed == maxFailed {
@@ -52,6 +53,18 @@ func TestSimulation(t *testing.T) {
 	}
 	total.seconds = time.Since(began).Seconds()
 	total.log(t)
+	if total.schedules >= 1000 {
+		total.wantAll(t)
+	}
+	if n := openFiles(); n > descriptors+10 {
+		t.Errorf("%d files are open, before there were %d", n, descriptors)
+	}
+}
+
+// openFiles counts the descriptors of this process, where the system tells.
+func openFiles() int {
+	open, _ := os.ReadDir("/proc/self/fd")
+	return len(open)
 }
 
 // maxFailed is how many seeds fail before TestSimulation gives up.
@@ -73,6 +86,15 @@ func (total *tally) log(t *testing.T) {
 			continue
 		}
 		t.Logf("%8d  %s", total.faults[f], f)
+	}
+}
+
+// wantAll makes sure that faults of every class have happened.
+func (total *tally) wantAll(t *testing.T) {
+	for _, f := range Faults() {
+		if total.faults[f] == 0 {
+			t.Errorf("never: %s", f)
+		}
 	}
 }
 

@@ -66,11 +66,11 @@ func (w *World) spoil(d *Device) {
 	w.spoilEverywhere(d, name)
 }
 
-// anyFile chooses a file that stands in the folder as the courier has brought it.
+// anyFile chooses a file of the space's that stands in the folder as the courier has brought it.
 func (w *World) anyFile(d *Device) (string, bool) {
 	var names []string
 	for name, k := range d.known {
-		if _, spoilt := d.lost[name]; k.info != nil && !spoilt && d.junk[name] == "" && k.version == w.courier.files[name].newest() {
+		if _, spoilt := d.lost[name]; k.info != nil && !spoilt && ours.MatchString(name) && k.version == w.courier.files[name].newest() {
 			names = append(names, name)
 		}
 	}
@@ -156,7 +156,7 @@ func (w *World) spoilEverywhere(d *Device, name string) {
 		remote.add(nil)
 	case w.deletable(name) && w.happens(DeleteDevice, once):
 		for other, f := range w.courier.files {
-			if path.Dir(other) == path.Dir(name) {
+			if path.Dir(other) == path.Dir(name) && ours.MatchString(other) {
 				f.add(nil)
 			}
 		}

@@ -58,7 +58,7 @@ func (d *Device) markWAL() (mark walMark) {
 
 // cut takes from the state what was not synced: an end of the WAL, and names in the folder.
 func (d *Device) cut(s *state) {
-	if least := s.settled.size; len(s.wal) > least {
+	if least := s.settled.size; len(s.wal) > least && d.world.IntN(3) > 0 {
 		s.wal = s.wal[:least+d.world.IntN(len(s.wal)-least+1)]
 		d.losses++
 		d.seen = nil
