@@ -78,6 +78,7 @@ type Device struct {
 	seen    map[string]int64 // how far it had read the logs of others
 	been    map[string]bool  // the ids that it had, this one too
 	losses  int
+	passed  bool // the last pass went well, and the app has not started since
 }
 
 // Device makes a device that runs the app: the first one founds the space, the others join it. Nothing goes wrong meanwhile.
@@ -176,6 +177,7 @@ func (d *Device) Sync() error {
 		d.die(died)
 		return fmt.Errorf("the process has died")
 	}
+	d.passed = err == nil
 	d.world.must(d.touched(before))
 	d.world.must(d.remembers())
 	return err
@@ -183,6 +185,7 @@ func (d *Device) Sync() error {
 
 // start runs the app, which may fail while things go wrong.
 func (d *Device) start() (err error) {
+	d.passed = false
 	if d.db, d.syncer, err = d.app(d.carrier, d); err != nil {
 		d.db, d.syncer = nil, nil
 		return fmt.Errorf("%s: start: %w", d.name, err)

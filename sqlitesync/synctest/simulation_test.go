@@ -143,6 +143,7 @@ type write struct {
 	value  string // "" for a delete
 	over   string // the value that its author saw
 	row    string
+	pass   int  // of its device, before which, or in which, it was written
 	synced bool // it stood in a folder, and a client had carried it
 	weak   bool // it may be lost: with the power, or with a backup that was put back
 }
@@ -288,7 +289,7 @@ func (s *simulation) write(d *Device) {
 
 // keepLedger writes a value, or deletes one.
 func (s *simulation) keepLedger(d *Device) {
-	w := &write{by: d, row: fmt.Sprint("row ", s.IntN(5)), value: fmt.Sprintf("value %06d of the ledger", len(s.writes))}
+	w := &write{by: d, pass: d.disk.pass, row: fmt.Sprint("row ", s.IntN(5)), value: fmt.Sprintf("value %06d of the ledger", len(s.writes))}
 	err := d.db.QueryRowContext(d.carrier, "SELECT value FROM ledger WHERE id = ?", w.row).Scan(&w.over)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		s.must(err)
@@ -364,9 +365,9 @@ func (s *simulation) look() {
 			s.losses[d] = lost
 			s.weaken(d)
 		}
-		if status := d.syncer.Status(); len(status.Problems) == 0 && status.Pending == 0 && d.carried() {
+		if d.passed && d.syncer.Status().Pending == 0 && d.carried() {
 			for _, w := range s.writes {
-				w.synced = w.synced || w.by == d
+				w.synced = w.synced || w.by == d && w.pass < d.disk.pass
 			}
 		}
 		for _, query := range []string{
