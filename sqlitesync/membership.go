@@ -212,6 +212,11 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	if err != nil {
 		return err
 	}
+	for _, record := range fresh {
+		if _, succeeds := record.Body.(*crypto.Succeed); succeeds {
+			delete(s.looked, record.Author) // its log may have forked: look at once
+		}
+	}
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
