@@ -26,7 +26,8 @@ const maxRounds = 12
 const maxFiles = 70
 
 // Settle ends all faults, lets files travel and devices make passes until nothing moves any more, and checks what must hold; see
-// the package. Faults may happen again afterwards.
+// the package. Files that were deleted, and that no device can make again, it brings back after a while. Faults may happen again
+// afterwards.
 func (w *World) Settle() {
 	w.undisturbed(func() {
 		for _, d := range w.devices {
@@ -37,8 +38,11 @@ func (w *World) Settle() {
 		}
 		before := w.round(time.Hour)
 		for n := range maxRounds {
+			if n == maxRounds/2 {
+				w.courier.bringBack()
+			}
 			after := w.round(time.Duration(1+n*n) * time.Hour) // some things wait for a week
-			if maps.Equal(before, after) && w.healthy() == nil {
+			if maps.Equal(before, after) && w.healthy() == nil && (n > maxRounds/2 || !w.courier.lacks()) {
 				w.check()
 				return
 			}

@@ -12,9 +12,39 @@ import (
 )
 
 // A courier is what a file-sync service keeps: of each name all versions that it was sent.
-type courier struct{ files map[string]*file }
+type courier struct {
+	files   map[string]*file
+	removed map[string][]byte // what faults have deleted
+}
 
-func newCourier() courier { return courier{make(map[string]*file)} }
+func newCourier() courier { return courier{make(map[string]*file), make(map[string][]byte)} }
+
+// remove deletes a file, everywhere once it is carried.
+func (c courier) remove(name string) {
+	if f := c.files[name]; f.version(f.newest()) != nil {
+		c.removed[name] = c.content(name)
+		f.add(nil)
+	}
+}
+
+// lacks reports whether files are gone that faults have deleted.
+func (c courier) lacks() bool {
+	for name := range c.removed {
+		if f := c.files[name]; f.version(f.newest()) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// bringBack brings back what faults have deleted and nobody has made again, as people do from a service's history.
+func (c courier) bringBack() {
+	for name, data := range c.removed {
+		if f := c.files[name]; f.version(f.newest()) == nil {
+			f.add(data)
+		}
+	}
+}
 
 // A file is a name that the service has. Version n is versions[n-1]; one that is nil says that the file was deleted.
 type file struct{ versions [][]byte }

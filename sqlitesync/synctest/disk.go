@@ -80,7 +80,7 @@ func (k *disk) step(step string, perform func() error) error {
 	verb, name, _ := strings.Cut(step, " ")
 	k.taken[step]++
 	writes := verb != "open" && verb != "close"
-	if writes && k.counts() || k.dead {
+	if writes && k.turn() || k.dead {
 		return errDead
 	}
 	if writes && k.cancel != nil {
@@ -98,8 +98,8 @@ func (k *disk) step(step string, perform func() error) error {
 	return err
 }
 
-// counts counts a step that writes, lets the app write if this is the one for it, and lets the process die if it is that one.
-func (k *disk) counts() bool {
+// turn counts a step that writes, lets the app write if its turn has come, and reports whether the process dies of it.
+func (k *disk) turn() (dies bool) {
 	d := k.device
 	k.written++
 	if k.written == k.writeAt && !k.dead {

@@ -107,7 +107,7 @@ func firstDifference(one, two []string) [2]string {
 	return [2]string{fmt.Sprint(len(one), " lines"), fmt.Sprint(len(two), " lines")}
 }
 
-// simulate runs one seed, and returns its trace.
+// simulate runs one seed, and returns its trace, which ends with the rows.
 func simulate(t *testing.T, seed uint64, total *tally) (trace []string, err error) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, seed)
@@ -115,7 +115,7 @@ func simulate(t *testing.T, seed uint64, total *tally) (trace []string, err erro
 		s := newSimulation(w)
 		s.all()
 		s.count(total)
-		trace = w.Trace()
+		trace = append(w.Trace(), w.devices[0].Rows())
 	})
 	return trace, err
 }

@@ -153,11 +153,11 @@ func (w *World) spoilEverywhere(d *Device, name string) {
 			remote.add(old)
 		}
 	case w.deletable(name) && w.happens(Delete, once):
-		remote.add(nil)
+		w.courier.remove(name)
 	case w.deletable(name) && w.happens(DeleteDevice, once):
-		for other, f := range w.courier.files {
+		for other := range w.courier.files {
 			if path.Dir(other) == path.Dir(name) && ours.MatchString(other) {
-				f.add(nil)
+				w.courier.remove(other)
 			}
 		}
 	case w.happens(Resurrect, once):
