@@ -190,6 +190,12 @@ func checkSetUp(ctx context.Context, db *sql.DB) error {
 // system releases it when the process dies.
 func (s *Syncer) acquire(ctx context.Context, path string, standBy bool) error {
 	s.lock = flock.New(lockPath(path))
+	// On a busy machine the time below can be over before the lock was tried once.
+	if locked, err := s.lock.TryLock(); locked {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
 	retry := 250 * time.Millisecond
 	waiting := ctx
 	if !standBy {
