@@ -26,7 +26,7 @@ const maxRounds = 12
 const maxFiles = 70
 
 // Settle ends all faults, lets files travel and devices make passes until nothing moves any more, and checks what must hold; see
-// the package. Files that were deleted, and that no device can make again, it brings back after a while. Faults may happen again
+// the package. Files that were deleted, or put back to an older state, and that no device can make again, it brings back after a while. Faults may happen again
 // afterwards.
 func (w *World) Settle() {
 	w.undisturbed(func() {
@@ -42,7 +42,7 @@ func (w *World) Settle() {
 				w.courier.bringBack()
 			}
 			after := w.round(time.Duration(1+n*n) * time.Hour) // some things wait for a week
-			if maps.Equal(before, after) && w.healthy() == nil && (n > maxRounds/2 || !w.courier.lacks()) {
+			if maps.Equal(before, after) && w.healthy() == nil && (n > maxRounds/2 || !w.courier.lacksAny()) {
 				w.check()
 				return
 			}

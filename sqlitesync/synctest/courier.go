@@ -13,35 +13,39 @@ import (
 
 // A courier is what a file-sync service keeps: of each name all versions that it was sent.
 type courier struct {
-	files   map[string]*file
-	removed map[string][]byte // what faults have deleted
+	files  map[string]*file
+	undone map[string]undone // what faults have deleted, or put back to an older state
 }
 
-func newCourier() courier { return courier{make(map[string]*file), make(map[string][]byte)} }
+// undone is a file as it was before a fault, and as the fault has left it, nil if it was deleted.
+type undone struct{ before, after []byte }
 
-// remove deletes a file, everywhere once it is carried.
-func (c courier) remove(name string) {
-	if f := c.files[name]; f.version(f.newest()) != nil {
-		c.removed[name] = c.content(name)
-		f.add(nil)
+func newCourier() courier { return courier{make(map[string]*file), make(map[string]undone)} }
+
+// undo makes a file what it was, everywhere once it is carried; nil deletes it.
+func (c courier) undo(name string, to []byte) {
+	if before := c.content(name); before != nil {
+		c.undone[name] = undone{before, to}
+		c.files[name].add(to)
 	}
 }
 
-// lacks reports whether files are gone that faults have deleted.
-func (c courier) lacks() bool {
-	for name := range c.removed {
-		if f := c.files[name]; f.version(f.newest()) == nil {
-			return true
-		}
-	}
-	return false
+// lacks reports whether a file is still as a fault has left it.
+func (c courier) lacks(name string) bool {
+	now, after := c.content(name), c.undone[name].after
+	return (now == nil) == (after == nil) && bytes.Equal(now, after)
 }
 
-// bringBack brings back what faults have deleted and nobody has made again, as people do from a service's history.
+// lacksAny reports whether any file is.
+func (c courier) lacksAny() bool {
+	return slices.ContainsFunc(sortedKeys(c.undone), c.lacks)
+}
+
+// bringBack brings back what faults have undone and nobody has made again, as people do from a service's history.
 func (c courier) bringBack() {
-	for name, data := range c.removed {
-		if f := c.files[name]; f.version(f.newest()) == nil {
-			f.add(data)
+	for name, u := range c.undone {
+		if c.lacks(name) {
+			c.files[name].add(u.before)
 		}
 	}
 }

@@ -150,14 +150,14 @@ func (w *World) spoilEverywhere(d *Device, name string) {
 	switch {
 	case remote.newest() > 1 && w.happens(Revert, once):
 		if old := w.otherVersion(name, nil); len(old) > 0 {
-			remote.add(old)
+			w.courier.undo(name, old)
 		}
 	case w.deletable(name) && w.happens(Delete, once):
-		w.courier.remove(name)
+		w.courier.undo(name, nil)
 	case w.deletable(name) && w.happens(DeleteDevice, once):
 		for other := range w.courier.files {
 			if path.Dir(other) == path.Dir(name) && ours.MatchString(other) {
-				w.courier.remove(other)
+				w.courier.undo(other, nil)
 			}
 		}
 	case w.happens(Resurrect, once):
