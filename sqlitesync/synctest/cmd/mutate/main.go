@@ -2,7 +2,7 @@
 // module, one at a time, and runs the tests that should notice. It prints a table
 // of what noticed, and fails if a bug survives.
 //
-//	go run ./sqlitesync/synctest/cmd/mutate [-only REGEXP] [-workers N]
+//	go run ./sqlitesync/synctest/cmd/mutate [-only REGEXP] [-workers N] [-build]
 //
 // Run it in the root of the module. With two processors it takes about half an hour.
 package main
@@ -27,8 +27,9 @@ const testTime = 10 * time.Minute
 func main() {
 	only := flag.String("only", "", "plant only the bugs whose description `MATCHES`")
 	workers := flag.Int("workers", 1, "how many copies to work in at once")
+	build := flag.Bool("build", false, "only see whether the bugs compile")
 	flag.Parse()
-	survivors, err := run(*only, *workers)
+	survivors, err := run(*only, *workers, *build)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(2)
@@ -39,7 +40,7 @@ func main() {
 	}
 }
 
-func run(only string, workers int) (survivors int, err error) {
+func run(only string, workers int, build bool) (survivors int, err error) {
 	chosen, err := regexp.Compile(only)
 	if err != nil {
 		return 0, err
@@ -49,7 +50,7 @@ func run(only string, workers int) (survivors int, err error) {
 	var working sync.WaitGroup
 	for range workers {
 		working.Go(func() {
-			failed := work(queue, func(m mutation, by string) {
+			failed := work(queue, build, func(m mutation, by string) {
 				mu.Lock()
 				defer mu.Unlock()
 				if by == "" {
@@ -79,7 +80,7 @@ func run(only string, workers int) (survivors int, err error) {
 }
 
 // work plants bugs in a copy of its own and tells what noticed each.
-func work(queue <-chan mutation, tell func(mutation, string)) error {
+func work(queue <-chan mutation, build bool, tell func(mutation, string)) error {
 	root, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func work(queue <-chan mutation, tell func(mutation, string)) error {
 		return err
 	}
 	for m := range queue {
-		by, err := try(root, &m)
+		by, err := try(root, &m, build)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.bug, err)
 		}
@@ -122,7 +123,7 @@ func copyModule(root string) error {
 
 // try plants one bug, runs the tests, takes it out again, and returns which test
 // noticed it, "" if none did.
-func try(root string, m *mutation) (by string, err error) {
+func try(root string, m *mutation, build bool) (by string, err error) {
 	path := filepath.Join(root, m.file)
 	before, err := os.ReadFile(path)
 	if err != nil {
@@ -141,6 +142,9 @@ func try(root string, m *mutation) (by string, err error) {
 	}()
 	if out, err := goCommand(root, testTime, "build", "./..."); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)
+	}
+	if build {
+		return "not tried", nil
 	}
 	for _, test := range m.tests {
 		out, err := goCommand(root, testTime, "test", "-count=1", "-failfast", "-vet=off", "-timeout", testTime.String(), "-run", test.run, "./"+test.in)

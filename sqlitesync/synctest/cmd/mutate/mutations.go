@@ -29,7 +29,7 @@ var mutations = []mutation{
 	{"the directory of a new file is not made durable", "sqlitesync/internal/folder/publish.go",
 		"	if err := opened.Sync(); err != nil && !cannotSync(err) {\n		return err\n	}\n", "", []room{folder}},
 	{"a file that stands under the name is taken for what is published", "sqlitesync/internal/folder/publish.go",
-		"errors.Is(err, ErrTooLarge) || err == nil && !bytes.Equal(standing, data)", "errors.Is(err, ErrTooLarge)", []room{folder}},
+		"errors.Is(err, ErrTooLarge) || err == nil && !bytes.Equal(standing, data)", "errors.Is(err, ErrTooLarge) || err == nil && !bytes.Equal(standing, data) && standing == nil", []room{folder}},
 	{"a copy that a sync client has renamed is not looked for", "sqlitesync/reading.go",
 		"	if !r.strays {\n", "	if r.strays || !r.strays {\n", []room{engine("Conflict|Stray|Hazard|Copies")}},
 	{"a segment that vanished is not made again", "sqlitesync/refill.go",
