@@ -132,7 +132,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	case next.segments == nil:
 		return false, nil
 	}
-	witness := !next.compacted // what a range conflicted with, its batches did not tell
+	witness := !next.compacted() // what a range conflicted with, its batches did not tell
 	if blocked := s.uncovered(r, next); blocked != nil {
 		blocked.Since = s.wait(waiting, *blocked)
 		if _, given := s.overdue[blocked.Device]; !given && s.environment.Since(blocked.Since) < causalWait {
@@ -174,7 +174,7 @@ func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
 // uncovered returns a batch that the author of the next batch had seen and
 // this device has not.
 func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
-	if next.compacted {
+	if next.compacted() {
 		return nil // a compacted range waits for nobody: two of them could wait for each other
 	}
 	for device, batch := range next.segments[0].Batches[0].Seen {
@@ -223,7 +223,7 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 // The last transaction ends with finish.
 func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table, finish func() error) error {
 	joiner := segment.NewJoiner(maxValue)
-	if !next.compacted {
+	if !next.compacted() {
 		return s.mergeStep(ctx, func() error {
 			for _, part := range next.segments {
 				batch, err := joined(joiner, part, tables)

@@ -52,14 +52,17 @@ func (r *reading) reach() uint64 {
 // the last is continued in the next; usually it is a single one. Or it is a
 // compacted range, which holds no whole batches any more.
 type group struct {
-	segments  []*segment.Segment // none: there is nothing new
-	compacted bool
-	bytes     int64 // of the files
-	last      uint64
-	tail      crypto.Tail
-	missing   uint64 // a batch that is not there although later ones are, or 0
-	fault     *Error
+	segments []*segment.Segment // none: there is nothing new
+	name     folder.SegmentName // of the last of them
+	bytes    int64              // of the files
+	last     uint64
+	tail     crypto.Tail
+	missing  uint64 // a batch that is not there although later ones are, or 0
+	fault    *Error
 }
+
+// compacted reports whether the group is a compacted range.
+func (g *group) compacted() bool { return g.name.Generation > 0 }
 
 // readNext returns the group that comes next in the log of a device.
 func (s *Syncer) readNext(f *folder.Folder, r *reading) *group {
@@ -97,8 +100,9 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 			return g
 		}
 		g.segments = append(g.segments, decoded)
-		g.compacted = file.Header().Generation > 0
-		g.bytes += int64(file.Header().PayloadLength)
+		header := file.Header()
+		g.name = folder.SegmentName{First: header.First, Last: header.Last, Generation: header.Generation}
+		g.bytes += int64(header.PayloadLength)
 		g.last, g.tail = decoded.Last, file.Tail()
 		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
 			return g

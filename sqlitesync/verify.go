@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -17,8 +18,9 @@ type Report struct {
 	// Rows counts the rows that were compared with what is known of them.
 	Rows int
 	// Changes counts the changes in the logs that were compared with what is known
-	// here. Whole: all logs could be read to the end, so that what is known here and
-	// stands in none of them was looked for too.
+	// here. Whole: all logs could be read to the end, and this device has read all
+	// that those have who left out of their logs what is overruled, so that what is
+	// known here and stands in none of them was looked for too.
 	Changes int
 	Whole   bool
 	// Faults lists the rows that are not as they should be, 1,000 at most; More
@@ -167,6 +169,15 @@ func (s *Syncer) scrubPage(ctx context.Context, table *changelog.Table, after ch
 	return last, n, err
 }
 
+// A logCheck compares what is known here with what stands in the logs.
+type logCheck struct {
+	folder *folder.Folder
+	tables []*changelog.Table // whose rows are compared
+	known  map[string]uint64  // how far each log was merged
+	met    *digestSet         // what stands in the logs
+	report *Report
+}
+
 // verifyLogs compares what is known here with what stands in the logs, up to
 // where they were merged. What is known can't change meanwhile: nothing folds.
 func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Report) error {
@@ -175,22 +186,24 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 	if err != nil {
 		return nil // it stands in Status since the pass
 	}
-	met, err := newDigestSet(ctx, s.handle.conn)
-	if err != nil {
+	check := logCheck{folder: f, known: make(map[string]uint64), report: report}
+	for _, r := range readings {
+		check.known[r.device.String()] = r.known
+	}
+	if check.met, err = newDigestSet(ctx, s.handle.conn); err != nil {
 		return err
 	}
-	defer met.drop(ctx)
+	defer check.met.drop(ctx)
 	pending, err := s.pendingSegments(ctx)
 	if err != nil {
 		return err
 	}
-	tables, err := s.comparable(ctx)
-	if err != nil {
+	if check.tables, err = s.comparable(ctx); err != nil {
 		return err
 	}
 	report.Whole = !pending && s.reachable(readings)
 	for _, r := range readings {
-		whole, err := s.verifyLog(ctx, f, r, tables, met, report)
+		whole, err := s.verifyLog(ctx, &check, r)
 		if err != nil {
 			return err
 		}
@@ -199,11 +212,16 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 	if !report.Whole {
 		return nil
 	}
-	for _, table := range tables {
+	return s.findUnfounded(ctx, &check)
+}
+
+// findUnfounded looks for what is known here and stands in no log.
+func (s *Syncer) findUnfounded(ctx context.Context, check *logCheck) error {
+	for _, table := range check.tables {
 		err := merge.EachKnown(ctx, s.db, table, func(key changelog.Key, digest changelog.Digest) error {
-			there, err := met.has(ctx, digest)
+			there, err := check.met.has(ctx, digest)
 			if err == nil && !there {
-				report.add(table, key, FaultUnfounded)
+				check.report.add(table, key, FaultUnfounded)
 			}
 			return err
 		})
@@ -215,25 +233,26 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 }
 
 // verifyLog compares the log of one device with what is known here, and reports
-// whether it could be read to where it was merged.
-func (s *Syncer) verifyLog(ctx context.Context, f *folder.Folder, r *reading, tables []*changelog.Table, met *digestSet, report *Report) (whole bool, err error) {
-	known := r.position
-	r.position, r.tail = 0, crypto.Tail{}
-	for r.position < known {
+// whether it could be read to where it was merged, and tells of all that counts
+// here.
+func (s *Syncer) verifyLog(ctx context.Context, check *logCheck, r *reading) (whole bool, err error) {
+	whole, r.position, r.tail = true, 0, crypto.Tail{}
+	for r.position < r.known {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		next := s.readGroup(f, r, r.position, r.tail)
-		if next.fault != nil || next.segments == nil {
+		next := s.readGroup(check.folder, r, r.position, r.tail)
+		if next.fault != nil || next.segments == nil || next.last > r.known { // a range can have come since the pass
 			return false, nil //nolint:nilerr // the pass has told of it
 		}
+		whole = whole && (!next.compacted() || s.overtaken(ctx, check, r, next.name))
 		joiner := segment.NewJoiner(maxValue)
 		for _, part := range next.segments {
-			batch, err := joined(joiner, part, tables)
+			batch, err := joined(joiner, part, check.tables)
 			if err != nil {
 				return false, nil //nolint:nilerr // a part of a value is not there
 			}
-			if err := s.verifyChanges(ctx, batch.Changes, met, report); err != nil {
+			if err := s.verifyChanges(ctx, check, batch.Changes); err != nil {
 				return false, err
 			}
 		}
@@ -241,12 +260,31 @@ func (s *Syncer) verifyLog(ctx context.Context, f *folder.Folder, r *reading, ta
 		s.worked(next.bytes, 0)
 		s.tell(func() int { return 0 })
 	}
-	return true, nil
+	return whole, nil
 }
 
-func (s *Syncer) verifyChanges(ctx context.Context, changes []changelog.Change, met *digestSet, report *Report) error {
-	report.Changes += len(changes)
-	if err := met.add(ctx, changes); err != nil {
+// overtaken reports whether this device has read all that the author of a
+// compacted range had read when it made it: the range is without what any of that
+// overrules, be it still on its way here. The head that lists the range tells.
+func (s *Syncer) overtaken(ctx context.Context, check *logCheck, r *reading, name folder.SegmentName) bool {
+	if r.device == s.identity.device {
+		return true
+	}
+	content, err := s.readHead(ctx, check.folder, crypto.Member{ID: r.device, Keys: r.log.Keys})
+	if err != nil || !slices.ContainsFunc(content.Segments, func(listed headSegment) bool { return listed.Name == name.String() }) {
+		return false
+	}
+	for device, batch := range content.Seen {
+		if check.known[device] < batch {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Syncer) verifyChanges(ctx context.Context, check *logCheck, changes []changelog.Change) error {
+	check.report.Changes += len(changes)
+	if err := check.met.add(ctx, changes); err != nil {
 		return err
 	}
 	missing, err := merge.Missing(ctx, s.db, changes)
@@ -254,7 +292,7 @@ func (s *Syncer) verifyChanges(ctx context.Context, changes []changelog.Change, 
 		return err
 	}
 	for i := range missing {
-		report.add(s.db.Table(missing[i].Shape.Table), missing[i].Key, FaultMissing)
+		check.report.add(s.db.Table(missing[i].Shape.Table), missing[i].Key, FaultMissing)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -150,4 +151,48 @@ func TestScrub(t *testing.T) {
 	if altered := a.syncer.Status().Altered; len(altered) > 0 {
 		t.Errorf("altered, after it was written again: %v", altered)
 	}
+}
+
+// Logs go on while Verify runs, and files come in any order: what is still on its way is no fault.
+func TestVerifyWhileRangesAreOnTheirWay(t *testing.T) {
+	t.Parallel()
+	t.Run("what a range leaves out is overruled by what is not here yet", func(t *testing.T) {
+		t.Parallel()
+		devices := newSpace(t, verifySchema, 3)
+		a, b, c := devices[0], devices[1], devices[2]
+		a.exec("INSERT INTO item VALUES ('x', 'a', 1), ('y', 'a', 1)")
+		settle(devices...)
+		b.exec("UPDATE item SET name = 'b' WHERE id = 'x'")
+		settle(b, a)
+		put := b.withhold()
+		head := filepath.Join(a.directory(), "head")
+		before, err := os.ReadFile(head)
+		must(t, err)
+		compactNow(newTestClock(devices...), a)
+		after, err := os.ReadFile(head)
+		must(t, err)
+		for _, content := range [][]byte{before, after} { // the head can come later than the range
+			must(t, os.WriteFile(head, content, 0o600))
+			if report, found := c.verify(); report.Whole || len(found) > 0 {
+				t.Errorf("whole %v, found %q", report.Whole, found)
+			}
+		}
+		put()
+		c.wantVerified()
+	})
+	t.Run("a range comes after the pass", func(t *testing.T) {
+		t.Parallel()
+		a, b := newPair(t, verifySchema)
+		a.exec("INSERT INTO item VALUES ('x', 'a', 1), ('y', 'a', 1)")
+		settle(a, b)
+		a.exec("UPDATE item SET name = 'later' WHERE id = 'x'")
+		a.sync()
+		compactNow(newTestClock(a, b), a)
+		report := new(Report)
+		must(t, b.syncer.turn(t.Context(), "verify", func(ctx context.Context) error { return b.syncer.verifyAll(ctx, report) }))
+		if report.Whole || !report.Healthy() {
+			t.Errorf("found %+v", report)
+		}
+		b.wantVerified()
+	})
 }
