@@ -1,6 +1,7 @@
 package changelog
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -39,6 +40,16 @@ type Clock struct {
 // that is not known.
 func (c *Clock) Visible() bool {
 	return c != nil && c.State != Deleted && c.State != Held
+}
+
+// CompareChange orders the newest change of the row and another one of it, as
+// [Change.Compare] does. The clock must not be that of a row that is combined.
+func (c *Clock) CompareChange(change *Change) int {
+	if o := c.Stamp.Compare(change.Stamp); o != 0 {
+		return o
+	}
+	image := change.Image()
+	return bytes.Compare(c.Image[:], image[:])
 }
 
 // clockDefinition returns the DDL of the table that holds the clocks of a

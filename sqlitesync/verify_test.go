@@ -196,3 +196,25 @@ func TestVerifyWhileRangesAreOnTheirWay(t *testing.T) {
 		b.wantVerified()
 	})
 }
+
+// Of two databases that had a row before they met the stamps are equal, and the contents decide.
+func TestVerifyRowsOfTwoBaselines(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, verifySchema), newTestDevice(t, verifySchema)
+	a.exec("INSERT INTO item VALUES ('1', 'a', 1), ('2', 'a', 2), ('3', 'a', 3)")
+	b.exec("INSERT INTO item VALUES ('1', 'b', 1), ('2', 'b', 2), ('3', 'b', 3)")
+	a.create(t.TempDir())
+	b.options.Existing = MergeExisting
+	b.join(a.folder, a.invite())
+	settle(a, b)
+	for range 2 {
+		a.wantVerified()
+		b.wantVerified()
+		compactNow(newTestClock(a, b), a, b)
+	}
+	late := newTestDevice(t, verifySchema)
+	late.join(a.folder, a.invite())
+	settle(a, b, late)
+	wantSame(t, []*testDevice{a, b, late})
+	late.wantVerified()
+}

@@ -70,7 +70,7 @@ func (m *merger) contained(ctx context.Context, change *changelog.Change, clock 
 		return m.containedInKept(ctx, change, change.Key.Identity())
 	case clock.State == changelog.Held || clock.State == changelog.Combined:
 		return m.containedInKept(ctx, change, m.db.Table(change.Shape.Table).Identity(change.Key))
-	case clock.Stamp.Compare(change.Stamp) <= 0:
+	case clock.CompareChange(change) <= 0:
 		return false, nil
 	case clock.State == changelog.Deleted:
 		return true, nil
