@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -512,4 +513,79 @@ func TestAConflictOfARenamedTableIsResolved(t *testing.T) {
 	settle(a, b)
 	wantEverywhere("x a", "SELECT uid || ' ' || name FROM thing", a, b)
 	wantQuiet(t, a, b)
+}
+
+// A trigger that passes over what Resolve writes does not make it forget the loser.
+func TestResolveThatATriggerPassesOver(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, trigger, a, b string // b's write wins
+		how                 Resolution
+	}{
+		{"the loser's row", "BEFORE INSERT ON item WHEN NEW.id <> 'y'", "UPDATE item SET name = 'lost'", "DELETE FROM item WHERE id = 'x'", TakeLoser},
+		{"given values", "BEFORE INSERT ON item WHEN NEW.id <> 'y'", "UPDATE item SET name = 'lost'", "DELETE FROM item WHERE id = 'x'", TakeValues(map[string]any{"name": "given"})},
+		{"another key", "BEFORE INSERT ON item WHEN NEW.id <> 'y'", "UPDATE item SET name = 'lost'", "DELETE FROM item WHERE id = 'x'", BringBackAs("z")},
+		{"the loser's delete", "BEFORE DELETE ON item WHEN OLD.name = 'kept'", "DELETE FROM item WHERE id = 'x'", "UPDATE item SET name = 'kept'", TakeLoser},
+		{"over a row", "BEFORE UPDATE ON item WHEN NEW.name = 'lost'", "UPDATE item SET name = 'lost'", "UPDATE item SET name = 'kept'", TakeLoser},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			a.exec("INSERT INTO item VALUES ('x', 'start', 1)")
+			settle(a, b)
+			a.exec(test.a)
+			tick()
+			b.exec(test.b)
+			settle(a, b)
+			a.exec("CREATE TRIGGER guard " + test.trigger + " BEGIN SELECT RAISE(IGNORE); END")
+			before := a.rows("item")
+			id := a.conflicts()[0].ID
+			if err := a.syncer.Resolve(t.Context(), id, test.how); err == nil {
+				t.Error("no error")
+			}
+			if list := a.conflicts(); len(list) != 1 || list[0].ID != id || a.syncer.Status().Conflicts != 1 {
+				t.Errorf("conflicts %+v", list)
+			}
+			if after := a.rows("item"); !slices.Equal(before, after) {
+				t.Errorf("rows %q, want %q", after, before)
+			}
+			a.exec("DROP TRIGGER guard")
+			must(t, a.syncer.Resolve(t.Context(), id, test.how))
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+		})
+	}
+	a, b := newPair(t, "CREATE TABLE item (id TEXT PRIMARY KEY, name TEXT)") // a key may be NULL
+	a.exec("INSERT INTO item VALUES ('x', 'start')")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'lost'")
+	tick()
+	b.exec("UPDATE item SET name = 'kept'")
+	settle(a, b)
+	err := a.syncer.Resolve(t.Context(), a.conflicts()[0].ID, BringBackAs(sql.NullString{}))
+	if err == nil || len(a.conflicts()) != 1 {
+		t.Errorf("%v: the row stays here, and its conflict is forgotten", err)
+	}
+}
+
+// What a column had goes to the column that has another name since.
+func TestResolveWritesRenamedColumns(t *testing.T) {
+	t.Parallel()
+	for _, synced := range []bool{false, true} {
+		a, b := newPair(t, itemSchema)
+		a.exec("INSERT INTO item VALUES ('x', 'start', 1), ('y', 'start', 1)")
+		settle(a, b)
+		a.exec("UPDATE item SET name = 'lost' || id, n = 2")
+		tick()
+		b.exec("UPDATE item SET name = 'kept'")
+		settle(a, b)
+		a.exec("ALTER TABLE item RENAME COLUMN name TO title")
+		if synced {
+			a.sync()
+		}
+		list := a.conflicts()
+		must(t, a.syncer.Resolve(t.Context(), list[0].ID, TakeLoser))
+		must(t, a.syncer.Resolve(t.Context(), list[1].ID, BringBackAs("z")))
+		a.wantValue("xlostx2, ykept1, zlosty2", "SELECT group_concat(id || title || n, ', ') FROM (SELECT * FROM item ORDER BY id)")
+	}
 }

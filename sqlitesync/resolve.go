@@ -49,8 +49,8 @@ type (
 
 // Resolve decides a conflict, in one transaction. What it writes is an ordinary
 // new edit, which travels to all devices; if the table refuses it, the error is
-// SQLite's and the conflict stays. Other devices that recorded the same conflict
-// keep their record of it.
+// SQLite's and the conflict stays, as it does if a trigger passes over the write.
+// Other devices that recorded the same conflict keep their record of it.
 func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) error {
 	if choice, ok := keep.(choice); keep == nil || ok && choice != KeepWinner && choice != TakeLoser {
 		return fmt.Errorf("sqlitesync: resolve conflict %d: the resolution %v is not known", id, keep)
@@ -114,6 +114,9 @@ func (c choice) write(ctx context.Context, tx *sql.Tx, table *changelog.Table, l
 	}
 	if loser.Shape.Kind == changelog.Delete {
 		_, err := tx.ExecContext(ctx, "DELETE FROM "+changelog.Quote(table.Name)+" WHERE "+changelog.KeyParameters(table), loser.Key...)
+		if err == nil {
+			err = wantThere(ctx, tx, table, loser.Key, false)
+		}
 		return err
 	}
 	return put(ctx, tx, table, loser.Key, valuesHere(table, loser))
@@ -143,13 +146,16 @@ func (k newKey) write(ctx context.Context, tx *sql.Tx, table *changelog.Table, l
 	return insert(ctx, tx, table, changelog.Key(k), valuesHere(table, loser))
 }
 
-// valuesHere returns the values of a put by column. Columns that the table does
-// not have any more are left out.
+// valuesHere returns the values of a put by column, by the names that these have
+// now. Columns that the table does not have any more are left out.
 func valuesHere(table *changelog.Table, put *changelog.Change) map[string]any {
 	values := make(map[string]any)
-	for i, column := range put.Shape.Columns {
-		if table.Put.Contains(column) {
-			values[column] = put.Values[i]
+	for _, column := range table.Put.Columns {
+		for _, name := range append([]string{column}, table.FormerNames(column)...) {
+			if at, found := slices.BinarySearch(put.Shape.Columns, name); found {
+				values[column] = put.Values[at]
+				break
+			}
 		}
 	}
 	return values
@@ -192,5 +198,23 @@ func insert(ctx context.Context, tx *sql.Tx, table *changelog.Table, key changel
 	}
 	_, err := tx.ExecContext(ctx, fmt.Sprintf("INSERT OR ABORT INTO %s (%s) VALUES %s", changelog.Quote(table.Name),
 		strings.Join(names, ", "), changelog.Placeholders(1, len(names))), args...)
-	return err
+	if err != nil {
+		return err
+	}
+	return wantThere(ctx, tx, table, key, true)
+}
+
+// wantThere makes sure that the table has a row, or has none. A trigger of the app
+// can pass over a write without an error (RAISE(IGNORE)), and the conflict must
+// not be forgotten then: nothing else has the loser.
+func wantThere(ctx context.Context, tx *sql.Tx, table *changelog.Table, key changelog.Key, want bool) error {
+	var there bool
+	query := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s WHERE %s)", changelog.Quote(table.Name), changelog.KeyParameters(table))
+	if err := tx.QueryRowContext(ctx, query, key...).Scan(&there); err != nil {
+		return err
+	}
+	if there != want {
+		return fmt.Errorf("table %q did not take the write, as a trigger of the app can decide", table.Name)
+	}
+	return nil
 }
