@@ -25,8 +25,8 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	if err != nil {
 		return err
 	}
-	if !s.reachable(readings) {
-		return nil // the next pass looks again
+	if there, err := s.reachable(ctx, readings); err != nil || !there {
+		return err // the next pass looks again
 	}
 	s.pulling = time.Now()
 	for _, r := range readings {
@@ -73,13 +73,20 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 
 // reachable reports whether the folder has, by their names, all segments that
 // were merged here, and those of this device.
-func (s *Syncer) reachable(readings []*reading) bool {
+func (s *Syncer) reachable(ctx context.Context, readings []*reading) (bool, error) {
 	missing := maps.Clone(s.seen)
+	own, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return false, err
+	}
+	if own > 0 { // a directory that can't be listed has no reading
+		missing[s.self()] = own
+	}
 	for _, r := range readings {
 		delete(missing, changelog.DeviceID(r.device))
 		if r.reaches() < r.position && !r.strays {
-			return false
+			return false, nil
 		}
 	}
-	return len(missing) == 0
+	return len(missing) == 0, nil
 }

@@ -3,6 +3,8 @@ package sqlitesync
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -195,4 +197,28 @@ func TestAReplacedRowOfATableThatWasMadeAnewStaysGone(t *testing.T) {
 	settle(a, b)
 	settle(a, b)
 	wantEverywhere("2y3free", "SELECT group_concat(id || u, '') FROM (SELECT * FROM t ORDER BY id)", a, b)
+}
+
+// A device reads its own log again, too, and not without it: where its directory can't be listed just then, it waits.
+func TestOnesOwnLogIsNotThereToBeReadAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")
+	b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+	settle(a, b)
+	away := filepath.Join(t.TempDir(), "away")
+	directory := a.directory()
+	hook := &hookLog{message: "reading all logs again", fn: func() { must(t, os.Rename(directory, away)) }}
+	a.options.Logger = slog.New(hook)
+	a.reopen()
+	a.exec("DROP TABLE item; " + itemSchema)
+	_ = a.syncer.Sync(t.Context())
+	if hook.fn != nil {
+		t.Fatal("the hook was not called")
+	}
+	must(t, os.RemoveAll(directory))
+	must(t, os.Rename(away, directory))
+	settle(a, b)
+	wantEverywhere("2", "SELECT count(*) FROM item", a, b)
+	a.wantVerified()
 }

@@ -201,7 +201,11 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 	if check.tables, err = s.comparable(ctx); err != nil {
 		return err
 	}
-	report.Whole = !pending && s.reachable(readings)
+	there, err := s.reachable(ctx, readings)
+	if err != nil {
+		return err
+	}
+	report.Whole = there && !pending
 	for _, r := range readings {
 		whole, err := s.verifyLog(ctx, &check, r)
 		if err != nil {
