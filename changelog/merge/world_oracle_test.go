@@ -215,3 +215,91 @@ func (w *world) bears(component []*model, row *worldRow, before map[string]any) 
 	}
 	return true
 }
+
+// again says which rows a device puts again that has merged changes, by table and key: rows that showed and are deleted now, if
+// one that it has written itself can show with them, and could not without.
+func (w *world) again(self changelog.DeviceID, before, after []changelog.Change) map[string]string {
+	lost := make(map[string]map[string]*worldRow)
+	v := w.look(after)
+	for table, rows := range w.look(before).shown {
+		lost[table] = make(map[string]*worldRow)
+		for identity, row := range rows {
+			if v.shown[table][identity] == nil && v.held[table][identity] == nil {
+				row.now = row.values
+				lost[table][identity] = row
+			}
+		}
+	}
+	puts := make(map[string]string)
+	for _, table := range w.tables() {
+		held := v.held[table.table]
+		for _, identity := range slices.Sorted(maps.Keys(held)) {
+			child := held[identity]
+			if child.newest.Stamp.Device != self {
+				continue
+			}
+			var parents []*worldRow
+			if !w.support(v, lost, child, &parents) {
+				continue
+			}
+			for _, parent := range parents {
+				v.shown[parent.in.table][parent.in.identity(parent.key)] = parent
+			}
+			fits := w.derive(v, child, func(modelReference) bool { return true }) && child.in.follows(modelRow{values: child.now}) && !w.overtaken(v, child)
+			for _, parent := range parents {
+				if name := parent.in.identity(parent.key); fits {
+					puts[parent.in.table+" "+name] = parent.in.line(parent.modelRow)
+				} else {
+					delete(v.shown[parent.in.table], name)
+				}
+			}
+		}
+	}
+	return puts
+}
+
+// support adds the lost rows that a row needs to show to those that are to be put again, and tells whether that is possible.
+func (w *world) support(v worldView, lost map[string]map[string]*worldRow, row *worldRow, puts *[]*worldRow) bool {
+	for _, r := range w.references {
+		if r.child != row.in.table || r.action == "SET NULL" || r.action == "SET DEFAULT" || w.met(v, r, row.values) {
+			continue
+		}
+		var parent *worldRow
+		for _, candidate := range lost[r.parent] {
+			one := worldView{shown: map[string]map[string]*worldRow{r.parent: {"": candidate}}}
+			if w.met(one, r, row.values) {
+				parent = candidate
+			}
+		}
+		if parent == nil || r.action == "CASCADE" {
+			return false
+		}
+		if slices.Contains(*puts, parent) {
+			continue
+		}
+		*puts = append(*puts, parent)
+		if !w.support(v, lost, parent, puts) || w.taken(v, parent, func(*worldRow) bool { return true }) {
+			return false
+		}
+	}
+	return true
+}
+
+// overtaken tells whether a newer row shows a unique value of a row.
+func (w *world) overtaken(v worldView, row *worldRow) bool {
+	return w.taken(v, row, func(other *worldRow) bool { return newestRowFirst(other, row) < 0 })
+}
+
+// taken tells whether one of the other rows that count shows a unique value of a row.
+func (w *world) taken(v worldView, row *worldRow, counts func(*worldRow) bool) bool {
+	for _, u := range row.in.unique {
+		own := u.of(modelRow{values: row.now})
+		for _, other := range v.shown[row.in.table] {
+			values := u.of(modelRow{values: other.now})
+			if other != row && counts(other) && own != nil && values != nil && claim(own, u.noCase) == claim(values, u.noCase) {
+				return true
+			}
+		}
+	}
+	return false
+}

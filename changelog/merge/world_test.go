@@ -500,11 +500,13 @@ func (h *worldRun) deliver(m *worldMember, of string, count int, witness bool) {
 	}
 	h.fold(m)
 	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], describedIn(batch.Changes))
+	made, before := len(m.made), m.known
 	if _, result := m.applyAs(batch, witness && !compacted); result.PutAgain > 0 {
 		h.mark("put again")
 	}
 	m.seen[batch.Device] = batch.Number
-	m.known = append(m.known, batch.Changes...)
+	m.known = append(slices.Clone(before), batch.Changes...)
+	h.compare(m.device, "rows put again", m.edits(made), m.kind.world.again(m.id, before, m.known))
 	h.publish(m)
 	h.verify(m)
 	if folded := m.device.fold(); folded != nil {
