@@ -30,7 +30,7 @@ type KeyStore interface {
 
 // FileKeys returns a KeyStore that keeps each entry in a file of dir that only
 // the user may read (0600, in a directory that it makes with 0700). It refuses
-// files that others may read and directories that everyone may write to, with an
+// files and directories that are open to the user's group or to others, with an
 // [*Error] whose Hint says what to do.
 func FileKeys(dir string) KeyStore { return fileKeys(dir) }
 
@@ -51,14 +51,14 @@ func (dir fileKeys) Load(_ context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := dir.check(); err != nil {
-		return nil, err
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if err := dir.check(); err != nil {
+		return nil, err
+	}
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -73,16 +73,15 @@ func (dir fileKeys) Load(_ context.Context, id string) ([]byte, error) {
 // hasModes: on Windows there are no such bits, and the user's profile is private.
 const hasModes = runtime.GOOS != "windows"
 
-// check refuses a directory in which anyone could put other files in the place of
-// the keys. Those in which the user's group could are common and often the
-// user's alone, and what it can read is another matter.
+// check refuses a directory that is not the user's alone. Who may write to it can put
+// other files in the place of the keys; who may read it learns which devices there are.
 func (dir fileKeys) check() error {
 	info, err := os.Stat(string(dir))
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); hasModes && mode&0o002 != 0 {
-		return fault("look at the key directory", fmt.Errorf("everyone may write to %s (mode %04o)", dir, mode),
+	if mode := info.Mode().Perm(); hasModes && mode&0o077 != 0 {
+		return fault("look at the key directory", fmt.Errorf("%s is open to others (mode %04o)", dir, mode),
 			fmt.Sprintf("Run chmod 700 %s, or choose a directory of its own for the keys.", dir))
 	}
 	return nil

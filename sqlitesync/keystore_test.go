@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -77,18 +78,24 @@ func TestKeyFilesAreForTheUserAlone(t *testing.T) {
 	if _, err := keys.Load(ctx, "0123"); err != nil {
 		t.Errorf("a file that may only be read: %v", err)
 	}
-	must(t, os.Chmod(dir, 0o777))
-	_, loadErr := keys.Load(ctx, "0123")
-	for _, err := range []error{loadErr, keys.Save(ctx, "4567", []byte("secret"))} {
-		wantText(t, err, "everyone", dir)
-		if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Hint, "chmod 700 "+dir) {
-			t.Errorf("error %v does not say what to do", err)
+	for _, mode := range []fs.FileMode{0o701, 0o710, 0o720, 0o740, 0o750, 0o755, 0o775, 0o777} {
+		must(t, os.Chmod(dir, mode))
+		_, loadErr := keys.Load(ctx, "0123")
+		for _, err := range []error{loadErr, keys.Save(ctx, "4567", []byte("secret"))} {
+			wantText(t, err, "others", dir, fmt.Sprintf("%04o", mode))
+			if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Hint, "chmod 700 "+dir) {
+				t.Errorf("error %v does not say what to do", err)
+			}
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "4567.key")); err == nil {
-		t.Error("a key was saved where everyone may write")
+		t.Error("a key was saved where others may look")
 	}
-	must(t, os.Chmod(dir, 0o755))
+	must(t, os.Chmod(dir, 0o500))
+	if _, err := keys.Load(ctx, "0123"); err != nil {
+		t.Errorf("a directory that may only be read: %v", err)
+	}
+	must(t, os.Chmod(dir, 0o700))
 	must(t, keys.Save(ctx, "4567", []byte("secret")))
 }
 
@@ -113,7 +120,7 @@ func TestOpenHandsOnWhatToDoAboutKeys(t *testing.T) {
 func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	keys := FileKeys(t.TempDir())
+	keys := FileKeys(filepath.Join(t.TempDir(), "keys"))
 	must(t, keys.Save(ctx, "ab", bytes.Repeat([]byte{0}, 1000)))
 	var wait sync.WaitGroup
 	for i := range 4 {
@@ -147,7 +154,7 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 	defer elsewhere.Close()
 
 	otherKeys := a.options
-	otherKeys.Keys = FileKeys(t.TempDir())
+	otherKeys.Keys = FileKeys(filepath.Join(t.TempDir(), "keys"))
 	_, err = Open(ctx, elsewhere, a.folder, &otherKeys)
 	wantIs(t, err, ErrNotMember)
 	wantText(t, err, "copied", "Uninstall", "Join", id.Short())

@@ -209,12 +209,12 @@ func TestADatabaseInsideTheFolderIsRefused(t *testing.T) {
 			db, err := OpenDB(test.database)
 			must(t, err)
 			defer db.Close()
-			_, err = Create(ctx, db, test.folder, &Options{Keys: FileKeys(t.TempDir()), Manual: true})
+			_, err = Create(ctx, db, test.folder, &Options{Keys: FileKeys(filepath.Join(t.TempDir(), "keys")), Manual: true})
 			wantIs(t, err, ErrFolder)
 			wantText(t, err, "inside")
 		})
 	}
-	options := &Options{Keys: FileKeys(t.TempDir()), Manual: true}
+	options := &Options{Keys: FileKeys(filepath.Join(t.TempDir(), "keys")), Manual: true}
 	s, err := Create(ctx, outside, relative, options)
 	must(t, err)
 	must(t, s.Close())

@@ -30,7 +30,7 @@ func TestSchemaPage(t *testing.T) {
 			t.Errorf("%v in\n%s", err, block[1])
 		}
 	}
-	s, err := sqlitesync.Create(t.Context(), db, t.TempDir(), &sqlitesync.Options{Manual: true, Keys: sqlitesync.FileKeys(t.TempDir())})
+	s, err := sqlitesync.Create(t.Context(), db, t.TempDir(), &sqlitesync.Options{Manual: true, Keys: sqlitesync.FileKeys(filepath.Join(t.TempDir(), "keys"))})
 	if err != nil {
 		t.Fatal(err)
 	}

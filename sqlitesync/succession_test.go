@@ -107,7 +107,7 @@ func TestADatabaseThatWasCopiedWithItsKeys(t *testing.T) {
 	old := a.id()
 	must(t, a.syncer.prepare(t.Context()))
 	moved := copyOf(a)
-	moved.options.Keys = FileKeys(t.TempDir())
+	moved.options.Keys = FileKeys(filepath.Join(t.TempDir(), "keys"))
 	secret, err := a.options.Keys.Load(t.Context(), old.String())
 	must(t, err)
 	entry, err := crypto.ParseKeyEntry(secret)

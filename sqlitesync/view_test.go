@@ -147,7 +147,7 @@ func TestExamine(t *testing.T) {
 			b.exec("CREATE TABLE log (line)")
 			b.sync()
 		}, []FindingCode{FindingTableLocal}},
-		{"keys missing", func(t *testing.T, a, b *testDevice) { b.options.Keys = FileKeys(t.TempDir()) }, []FindingCode{FindingKeysMissing}},
+		{"keys missing", func(t *testing.T, a, b *testDevice) { b.options.Keys = FileKeys(filepath.Join(t.TempDir(), "keys")) }, []FindingCode{FindingKeysMissing}},
 		{"keys open", func(t *testing.T, a, b *testDevice) {
 			if runtime.GOOS == "windows" {
 				t.Skip("Windows has no such modes")

@@ -62,7 +62,7 @@ func TestPassphrase(t *testing.T) {
 const easy = 10
 
 func TestOnlyThePassphraseOpensTheKeys(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), filepath.Join(t.TempDir(), "keys")
 	const first, second = "the first passphrase", "the second passphrase"
 	store, err := openKeys(dir, first, easy)
 	must(t, err)
@@ -82,7 +82,7 @@ func TestOnlyThePassphraseOpensTheKeys(t *testing.T) {
 }
 
 func TestEntriesThatAreMissingOrDamaged(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), filepath.Join(t.TempDir(), "keys")
 	store, err := openKeys(dir, "passphrase", easy)
 	must(t, err)
 	if _, err := store.Load(ctx, "ab"); !errors.Is(err, fs.ErrNotExist) {

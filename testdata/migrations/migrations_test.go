@@ -30,7 +30,7 @@ func newPair(t *testing.T, setUp func(*sql.DB) error) (a, b *device) {
 		return &device{t: t, db: db}
 	}
 	options := func() *sqlitesync.Options {
-		return &sqlitesync.Options{Manual: true, Keys: sqlitesync.FileKeys(t.TempDir()), Exclude: []string{"goose_db_version"}}
+		return &sqlitesync.Options{Manual: true, Keys: sqlitesync.FileKeys(filepath.Join(t.TempDir(), "keys")), Exclude: []string{"goose_db_version"}}
 	}
 	a, b = open("a"), open("b")
 	var err error

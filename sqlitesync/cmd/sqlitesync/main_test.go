@@ -390,7 +390,7 @@ func TestEventsAreExplained(t *testing.T) {
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path, folder := filepath.Join(dir, "x.db"), filepath.Join(dir, "folder")
+	path, folder, keys := filepath.Join(dir, "x.db"), filepath.Join(dir, "folder"), filepath.Join(dir, "keys")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -404,11 +404,11 @@ func TestStopped(t *testing.T) {
 	db.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	var out, errs strings.Builder
-	if code := run(ctx, []string{"create", path, folder, "--keys", dir}, streams{out: &out, errs: &errs}); code != exitDone {
+	if code := run(ctx, []string{"create", path, folder, "--keys", keys}, streams{out: &out, errs: &errs}); code != exitDone {
 		t.Fatalf("exit code %d, %s", code, errs.String())
 	}
 	cancel()
-	code := run(ctx, []string{"sync", path, "--keys", dir}, streams{out: &out, errs: &errs})
+	code := run(ctx, []string{"sync", path, "--keys", keys}, streams{out: &out, errs: &errs})
 	if code != exitFailed || !strings.Contains(errs.String(), "It was stopped") {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}
