@@ -80,9 +80,15 @@ func (e *examination) lookAtLogs(ctx context.Context, f *folder.Folder) {
 			e.lookAtLog(ctx, f, r)
 		}
 	}
-	if e.view.keys == nil {
+	if e.view.keys == nil && !e.copied() {
 		e.lookAtHeadsOf(ctx, f, byDevice)
 	}
+}
+
+// copied reports whether the database was found to be a copy: what others say that
+// they have read of this device is of the other one, and no lie.
+func (e *examination) copied() bool {
+	return slices.ContainsFunc(e.found, func(f Finding) bool { return f.Code == FindingRestored || f.Code == FindingTwin })
 }
 
 // listFinding says what is wrong with the directory of a device.

@@ -162,6 +162,13 @@ func TestExamine(t *testing.T) {
 			b.sync()
 			b.exec("UPDATE sqlitesync_devices SET batch = 0 WHERE number = (SELECT number FROM sqlitesync_devices WHERE lower(hex(id)) = ?)", b.id().String())
 		}, []FindingCode{FindingRestored, FindingTwin}},
+		{"restored, and others have read what it knows nothing of", func(t *testing.T, a, b *testDevice) {
+			b.exec("INSERT INTO item (id) VALUES ('x')")
+			settle(b, a)
+			a.exec("INSERT INTO item (id) VALUES ('z')") // so that its head says what it has read
+			settle(a, b)
+			b.exec("UPDATE sqlitesync_devices SET batch = 0 WHERE number = (SELECT number FROM sqlitesync_devices WHERE lower(hex(id)) = ?)", b.id().String())
+		}, []FindingCode{FindingRestored, FindingTwin}},
 		{"no member", func(t *testing.T, a, b *testDevice) {
 			for hash, record := range b.syncer.records {
 				if _, admits := record.Body.(*crypto.Admit); admits {
