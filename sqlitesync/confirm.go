@@ -96,10 +96,13 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 	if err != nil {
 		return err
 	}
+	if err := s.lookForSpoilt(f, live, standing); err != nil {
+		return err
+	}
 	var vanished []ownSegment
 	for _, own := range live {
 		switch {
-		case own.state == segmentFound && !standing[own.name]:
+		case own.state == segmentFound && (!standing[own.name] || s.spoilt[own.name]):
 			vanished = append(vanished, own)
 		case own.state == segmentFound && own.vanished != 0:
 			err = s.setVanished(ctx, own.name, nil)
@@ -148,6 +151,30 @@ func (s *Syncer) lookForTwin(f *folder.Folder, live []ownSegment, standing map[f
 // madeOtherwise says that a file of this device's is of another copy of this database.
 func (s *Syncer) madeOtherwise(name folder.SegmentName) error {
 	return s.publishFault(fmt.Errorf("%w: this database has made %s otherwise", folder.ErrTwin, name), name.Last)
+}
+
+// lookForSpoilt notes which files are not as long any more as they were found, once in
+// a while: it costs a system call for each. Whoever has not read them can't.
+func (s *Syncer) lookForSpoilt(f *folder.Folder, live []ownSegment, standing map[folder.SegmentName]bool) error {
+	if s.environment.Since(s.sizesLooked) < headInterval {
+		return nil
+	}
+	s.sizesLooked = s.environment.Beat()
+	s.spoilt = make(map[folder.SegmentName]bool)
+	for _, own := range live {
+		if own.state != segmentFound || !standing[own.name] {
+			continue
+		}
+		size, err := f.SegmentSize(s.identity.device.String(), own.name)
+		if !errors.Is(err, folder.ErrNotRegular) && (err != nil || size == int64(own.size)) {
+			continue
+		}
+		if s.forked(f, &own) {
+			return s.madeOtherwise(own.name)
+		}
+		s.spoilt[own.name] = true
+	}
+	return nil
 }
 
 // found reads a published file once more. If it is what was published, its bytes

@@ -27,7 +27,7 @@ const (
 	causalWait = time.Minute
 
 	hintMerge   = "Nothing of the batch was kept; the next pass tries again."
-	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history."
+	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history. A segment the device that wrote it makes again, or an admin's relays what it says."
 )
 
 // waits remembers since when a device's next batch has been waiting for others.

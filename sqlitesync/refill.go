@@ -29,7 +29,7 @@ const (
 // errInPieces: a segment shares large values with others.
 var errInPieces = errors.New("it holds a part of a large value")
 
-// checkVanished tells of segments that stood in the folder and are gone, and
+// checkVanished tells of segments that stood in the folder and are gone or spoilt, and
 // makes them again, as the next generation, if they do not come back. Devices
 // that have not read them would wait for them.
 func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *problems) error {
@@ -80,7 +80,7 @@ func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
 	e := &Error{
 		Op: "check published segments", Device: s.identity.device,
 		Path: "devices/" + s.identity.device.String() + "/" + vanished[0].name.String(),
-		Err:  fmt.Errorf("%w: %d segments that this device has published are gone", ErrFolder, len(vanished)),
+		Err:  fmt.Errorf("%w: %d segments that this device has published are gone or damaged", ErrFolder, len(vanished)),
 		Hint: "Nothing of this database is lost. If they do not come back within a minute, they are made again.",
 	}
 	if reason != nil {

@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,6 +60,56 @@ func TestVanishedSegmentsAreMadeAgain(t *testing.T) {
 	wantSame(t, []*testDevice{a, b, late})
 	late.wantHealthy()
 	late.wantValue("49", "SELECT count(*) FROM note WHERE text LIKE 'there%' OR id < 10")
+}
+
+// What another program has cut off, or replaced, long after it was found is made
+// again too: nobody else could read it.
+func TestSpoiltSegmentsAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	for what, spoil := range map[string]func(path string) error{
+		"emptied":         func(path string) error { return os.Truncate(path, 0) },
+		"cut off":         func(path string) error { return os.Truncate(path, 100) },
+		"grown":           func(path string) error { return os.Truncate(path, 1<<20) },
+		"a directory now": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			a := newTestDevice(t, itemSchema)
+			a.create(t.TempDir())
+			clock := newTestClock(a)
+			a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+			a.sync()
+			a.sync() // it has found what it has published
+			path := a.lastSegment()
+			whole, err := os.ReadFile(path)
+			must(t, err)
+			must(t, spoil(path))
+			a.sync() // it looks once in a while
+			a.syncer.sizesLooked = time.Time{}
+			_ = a.trySync()
+			wantText(t, a.problem(), "damaged")
+			// The service mends it, and spoils it once more.
+			must(t, os.RemoveAll(path))
+			must(t, os.WriteFile(path, whole, 0o600))
+			a.syncer.sizesLooked = time.Time{}
+			clock.pass(vanishedTime)
+			a.sync()
+			a.wantHealthy()
+			must(t, spoil(path))
+			a.reopen()
+			_ = a.trySync()
+			clock.pass(vanishedTime)
+			_ = a.trySync()
+			a.sync()
+			a.wantHealthy()
+			b := newTestDevice(t, itemSchema)
+			b.join(a.folder, a.invite())
+			settle(a, b)
+			b.wantValue("y", "SELECT name FROM item")
+			b.wantHealthy()
+			wantQuiet(t, a, b)
+		})
+	}
 }
 
 // What is deleted over and over is not made again for ever.

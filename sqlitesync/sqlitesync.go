@@ -41,49 +41,51 @@ type Syncer struct {
 	loop    sync.WaitGroup
 
 	// pass guards everything below: one pass at a time.
-	pass       gate
-	migrating  atomic.Bool // Migrate runs, which Close would wait for
-	identity   identity
-	keys       *keyring
-	db         *changelog.Database
-	tables     []headTable               // how those that take part are declared, for the head
-	records    map[string]*crypto.Record // every record seen, by hash
-	roster     *crypto.Roster
-	owed       time.Time       // since when a record is due from an admin's device; zero: none is
-	guarded    map[string]bool // tables that triggers of the app delete from or update
-	quiet      map[string]bool // triggers of the app that do not run in merges
-	settings   []string        // what warnings said of the app's handle
-	enforces   bool            // it enforces foreign keys
-	warnings   []string
-	broken     error // why this Syncer has stopped, see ErrBroken
-	whole      bool  // capture is what the schema asks for, and was followed up
-	seen       changelog.Vector
-	pulling    time.Time // when the pass began to merge
-	copied     int64     // PRAGMA data_version when Join copied the database
-	waiting    waits     // what the last pass waited for
-	outcomes   []outcome // of the transaction under way
-	undone     int       // how many edits of the app it takes back
-	incomplete time.Time // since when not all was merged that the folder holds; zero if it was
-	placed     bool      // the folder is remembered
-	begun      bool      // Create, Join or Open has done its part
-	looking    bool      // it belongs to a View, which writes nothing
-	tidied     bool      // temporary files of an earlier run are gone
-	headTime   time.Time // when this device's head was last written
-	headLooked time.Time // when it was looked at
-	headOwn    uint64    // the newest own batch that it names
-	foldSize   int       // how many entries of the log to fold at once
-	told       told      // of which batch the others were told, and when
-	clocks     map[DeviceID]clockReading
-	overdue    waits                  // what batches were merged without, although their authors had seen it
-	conflicted bool                   // the inbox has grown since it was pruned
-	pruned     time.Time              // when
-	looked     map[DeviceID]time.Time // when each log was last compared with what was read of it
-	lost       map[DeviceID]lostLog   // those whose files are missing in the folder
-	nextRecord int                    // where the next pass begins to read records that are not known
-	work       work
-	scrubbed   scrubbing
-	compaction compaction
-	vanished   bool // own segments are gone from the folder
+	pass        gate
+	migrating   atomic.Bool // Migrate runs, which Close would wait for
+	identity    identity
+	keys        *keyring
+	db          *changelog.Database
+	tables      []headTable               // how those that take part are declared, for the head
+	records     map[string]*crypto.Record // every record seen, by hash
+	roster      *crypto.Roster
+	owed        time.Time       // since when a record is due from an admin's device; zero: none is
+	guarded     map[string]bool // tables that triggers of the app delete from or update
+	quiet       map[string]bool // triggers of the app that do not run in merges
+	settings    []string        // what warnings said of the app's handle
+	enforces    bool            // it enforces foreign keys
+	warnings    []string
+	broken      error // why this Syncer has stopped, see ErrBroken
+	whole       bool  // capture is what the schema asks for, and was followed up
+	seen        changelog.Vector
+	pulling     time.Time // when the pass began to merge
+	copied      int64     // PRAGMA data_version when Join copied the database
+	waiting     waits     // what the last pass waited for
+	outcomes    []outcome // of the transaction under way
+	undone      int       // how many edits of the app it takes back
+	incomplete  time.Time // since when not all was merged that the folder holds; zero if it was
+	placed      bool      // the folder is remembered
+	begun       bool      // Create, Join or Open has done its part
+	looking     bool      // it belongs to a View, which writes nothing
+	tidied      bool      // temporary files of an earlier run are gone
+	headTime    time.Time // when this device's head was last written
+	headLooked  time.Time // when it was looked at
+	headOwn     uint64    // the newest own batch that it names
+	foldSize    int       // how many entries of the log to fold at once
+	told        told      // of which batch the others were told, and when
+	clocks      map[DeviceID]clockReading
+	overdue     waits                  // what batches were merged without, although their authors had seen it
+	conflicted  bool                   // the inbox has grown since it was pruned
+	pruned      time.Time              // when
+	looked      map[DeviceID]time.Time // when each log was last compared with what was read of it
+	lost        map[DeviceID]lostLog   // those whose files are missing in the folder
+	nextRecord  int                    // where the next pass begins to read records that are not known
+	work        work
+	scrubbed    scrubbing
+	compaction  compaction
+	vanished    bool // own segments are gone from the folder, or spoilt
+	spoilt      map[folder.SegmentName]bool
+	sizesLooked time.Time // when it was looked which are
 
 	state state // what Status returns, behind its own mutex
 }

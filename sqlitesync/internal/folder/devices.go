@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -126,6 +127,26 @@ func (f *Folder) PeekSegment(device string, name SegmentName, limit int64) (star
 		start, size, err = f.peek(file, limit)
 	}
 	return start, size, f.failure("read a segment", err)
+}
+
+// SegmentSize returns the size of a segment file. It does not open it: a service may keep its content elsewhere.
+func (f *Folder) SegmentSize(device string, name SegmentName) (int64, error) {
+	const operation = "look at a segment"
+	file, err := segmentPath(device, name)
+	if err == nil {
+		err = f.checkDirectory(path.Dir(file))
+	}
+	if err != nil {
+		return 0, f.failure(operation, err)
+	}
+	info, err := f.disk.Lstat(file)
+	if err == nil {
+		err = checkFile(file, info, math.MaxInt64)
+	}
+	if err != nil {
+		return 0, f.failure(operation, err)
+	}
+	return info.Size(), nil
 }
 
 // PublishSegment makes a segment file durable. It is no error if the file stands already with the same bytes; with
