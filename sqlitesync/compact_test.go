@@ -262,3 +262,77 @@ func TestPlan(t *testing.T) {
 		})
 	}
 }
+
+// An app that has not migrated yet comes, or comes back, after the logs were written anew: it writes by its own schema, and
+// has everything once it has migrated.
+func TestAnOldAppAfterLogsWereWrittenAnew(t *testing.T) {
+	t.Parallel()
+	migrations := []string{
+		"ALTER TABLE item ADD COLUMN more TEXT DEFAULT 'd'",
+		"CREATE TABLE extra (id TEXT PRIMARY KEY NOT NULL, item TEXT REFERENCES item)",
+		"ALTER TABLE item RENAME COLUMN name TO title",
+	}
+	for _, member := range []bool{false, true} {
+		t.Run(fmt.Sprint("member=", member), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			a.writeBatches(10, func(i int) string {
+				return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', %d) ON CONFLICT DO UPDATE SET n = excluded.n", i%6, i)
+			})
+			settle(a, b)
+			old := newTestDevice(t, itemSchema)
+			code := a.invite()
+			if member {
+				old.join(a.folder, code)
+				old.exec("UPDATE item SET name = 'before' WHERE id = '5'")
+				old.close()
+			}
+			for _, migration := range migrations {
+				a.exec(migration)
+				b.exec(migration)
+				settle(a, b)
+			}
+			a.exec("UPDATE item SET more = 'm' WHERE id IN ('1', '2')")
+			b.exec("UPDATE item SET title = 'of b' WHERE id = '3'")
+			settle(a, b)
+			a.exec("INSERT INTO extra VALUES ('e', '1')")
+			a.exec("DELETE FROM item WHERE id = '4'")
+			settle(a, b)
+			a.compactNext()
+			b.compactNext()
+			quietDown(clock, a, b)
+			if n := len(a.segments()) + len(b.segments()); n != 2 {
+				t.Fatalf("%d segments stand, want one of each", n)
+			}
+			clock.give(old)
+			if member {
+				old.open()
+			} else {
+				old.join(a.folder, code)
+			}
+			old.sync()
+			old.exec("UPDATE item SET n = 99 WHERE id = '1'")
+			old.exec("UPDATE item SET name = 'of the old app' WHERE id = '0'")
+			old.exec("INSERT INTO item VALUES ('new', 'of the old app', 1)")
+			settle(old, a, b)
+			for _, migration := range migrations {
+				old.exec(migration)
+			}
+			settle(old, a, b)
+			settle(old, a, b)
+			late := newTestDevice(t, itemSchema+";"+strings.Join(migrations, ";"))
+			late.join(a.folder, a.invite())
+			devices := []*testDevice{a, b, old, late}
+			settle(devices...)
+			wantSame(t, devices)
+			five := map[bool]string{false: "5xd5", true: "5befored5"}[member]
+			late.wantValue("0of the old appd6,1xm99,2xm8,3of bd9,"+five+",newof the old appd1",
+				"SELECT group_concat(id || title || more || n) FROM (SELECT * FROM item ORDER BY id)")
+			late.wantValue("1", "SELECT item FROM extra")
+			for _, d := range devices {
+				d.wantHealthy()
+			}
+		})
+	}
+}

@@ -238,3 +238,44 @@ func TestNothingIsPublishedThatTheKeyStoreDoesNotKnow(t *testing.T) {
 		t.Errorf("the KeyStore knows batch %d, want 1", entry.Batch)
 	}
 }
+
+// The machine is the same, its keys are gone. What the device had published stays that of its old id; what was still to go
+// out, sealed or not, goes out under the new one.
+func TestKeysThatAreLost(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []bool{false, true} {
+		t.Run(fmt.Sprint("log written anew=", anew), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			a.writeBatches(8, func(i int) string {
+				return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', %d) ON CONFLICT DO UPDATE SET n = excluded.n", i%4, i)
+			})
+			a.exec("DELETE FROM item WHERE id = '3'")
+			settle(a, b)
+			if anew {
+				a.compactNext()
+				quietDown(clock, a, b)
+			}
+			a.exec("INSERT INTO item VALUES ('sealed', 'of a', 1)")
+			must(t, a.syncer.prepare(t.Context()))
+			a.exec("UPDATE item SET name = 'noted' WHERE id = '1'")
+			old := a.id()
+			a.close()
+			must(t, os.Remove(filepath.Join(filepath.Dir(a.path), "keys", old.String()+".key")))
+			_, err := Open(t.Context(), a.db, a.folder, &a.options)
+			wantIs(t, err, ErrNotMember)
+			must(t, Uninstall(t.Context(), a.db))
+			a.options.Existing = MergeExisting
+			a.join(b.folder, b.invite())
+			settle(a, b)
+			must(t, b.syncer.Revoke(t.Context(), old))
+			late := newTestDevice(t, itemSchema)
+			late.join(b.folder, b.invite())
+			settle(a, b, late)
+			wantSame(t, []*testDevice{a, b, late})
+			late.wantValue("0x4,1noted5,2x6,sealedof a1", "SELECT group_concat(id || name || n) FROM (SELECT * FROM item ORDER BY id)")
+			wantQuiet(t, a, b, late)
+		})
+	}
+}

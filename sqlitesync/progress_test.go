@@ -85,3 +85,46 @@ func TestEditsDoNotWaitForALongLog(t *testing.T) {
 		t.Errorf("published at step %d, and read %d files after it: %v", published, read, steps)
 	}
 }
+
+// While ranges are read, which wait for nobody, children wait for parents that other logs have. They are not reported as held
+// before all was read.
+func TestChildrenThatWaitWhileLogsAreReadAreNotReported(t *testing.T) {
+	t.Parallel()
+	const schema = `CREATE TABLE parent (id TEXT PRIMARY KEY NOT NULL);
+		CREATE TABLE child (id TEXT PRIMARY KEY NOT NULL, parent TEXT NOT NULL REFERENCES parent)`
+	a, b := newPair(t, schema)
+	late := newTestDevice(t, schema)
+	late.join(a.folder, a.invite())
+	late.close()
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO parent VALUES ('a')")
+	b.exec("INSERT INTO parent VALUES ('b')")
+	settle(a, b)
+	a.exec("INSERT INTO child VALUES ('of a', 'b')")
+	b.exec("INSERT INTO child VALUES ('of b', 'a')")
+	settle(a, b)
+	a.compactNext()
+	b.compactNext()
+	quietDown(clock, a, b)
+
+	late.open()
+	waited := 0
+	late.environment.Wall = func() time.Time { // is asked between segments
+		if late.value("SELECT count(*) FROM sqlitesync_kept WHERE reason <> ''") != "0" {
+			waited++
+			if n := late.syncer.state.status.Held; n != 0 { // the pass that asks for the time may have locked it
+				t.Errorf("%d rows are reported as held", n)
+			}
+		}
+		clock.pass(progressInterval)
+		return clock.now
+	}
+	late.sync()
+	if waited == 0 {
+		t.Error("no child has waited: the test shows nothing")
+	}
+	wantSame(t, []*testDevice{a, late})
+	if n := late.syncer.Status().Held; n != 0 {
+		t.Errorf("%d rows are held at the end", n)
+	}
+}
