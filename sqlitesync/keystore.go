@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // KeyStore keeps the secret keys of devices, outside the database and outside
@@ -89,6 +90,7 @@ func (dir fileKeys) check() error {
 
 // Save replaces the file as a whole:
 //
+//	getdents(dir), unlink of what is left of earlier ones
 //	openat(dir, ".<id>.<random>", O_CREAT|O_EXCL, 0600)
 //	write
 //	fsync
@@ -105,6 +107,7 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 	if err := dir.check(); err != nil {
 		return err
 	}
+	dir.tidy(id)
 	var random [8]byte
 	rand.Read(random[:])
 	temporary := filepath.Join(string(dir), "."+id+"."+hex.EncodeToString(random[:]))
@@ -131,6 +134,23 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 		return err
 	}
 	return syncDirectory(string(dir))
+}
+
+// abandonedTime is after how long a temporary file is taken for one of a process that was killed.
+const abandonedTime = time.Hour
+
+// tidy removes what processes that were killed in the middle of Save have left of an entry: copies of the secrets that
+// nobody would miss, or end.
+func (dir fileKeys) tidy(id string) {
+	entries, _ := os.ReadDir(string(dir))
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), "."+id+".") {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandonedTime {
+			_ = os.Remove(filepath.Join(string(dir), entry.Name()))
+		}
+	}
 }
 
 // syncDirectory makes a rename in dir survive a power cut. Windows can't sync

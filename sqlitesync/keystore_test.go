@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sqlitesync/go/crypto"
 )
@@ -115,6 +117,34 @@ func TestOpenHandsOnWhatToDoAboutKeys(t *testing.T) {
 	}
 	must(t, os.Chmod(path, 0o600))
 	a.open()
+}
+
+// A process that is killed while it saves leaves a copy of the secrets behind, which the next one removes.
+func TestWhatAKilledProcessLeftOfKeysIsRemoved(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "keys [of it")
+	keys := FileKeys(dir)
+	must(t, keys.Save(ctx, "ab", []byte("first")))
+	old := time.Now().Add(-2 * abandonedTime)
+	want := []string{".abc.0123", ".ab.4567", ".other", "ab.key"}
+	for name, written := range map[string]time.Time{".ab.0123": old, ".ab.4567": time.Now(), ".abc.0123": old, ".other": old} {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, []byte("secret"), 0o600))
+		must(t, os.Chtimes(path, written, written))
+	}
+	must(t, os.Chtimes(filepath.Join(dir, "ab.key"), old, old))
+	must(t, keys.Save(ctx, "ab", []byte("second")))
+	var got []string
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, entry := range entries {
+		got = append(got, entry.Name())
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the directory holds %q, want %q", got, want)
+	}
 }
 
 func TestFileKeysMayBeUsedFromSeveralGoroutines(t *testing.T) {
