@@ -91,7 +91,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 	for _, member := range s.roster.Members() {
 		position, before := s.seen[changelog.DeviceID(member.ID)], s.clocks[member.ID]
 		members[member.ID] = true
-		late := s.environment.Since(before.looked) > headInterval || s.options.Manual && (!before.level || before.differs)
+		late := s.environment.Since(before.looked) > headInterval || s.options.Manual && before.head != nil && (!before.level || before.differs)
 		if member.ID == s.identity.device || position == before.position && !late && !before.suspect {
 			continue
 		}
