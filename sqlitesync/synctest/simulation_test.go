@@ -212,6 +212,18 @@ func (s *simulation) all() {
 	s.Settle()
 	s.look()
 	s.verify()
+	s.sound()
+}
+
+// sound checks that no device finds anything wrong with what it shows and knows.
+func (s *simulation) sound() {
+	for _, d := range s.devices {
+		report, err := d.syncer.Verify(d.carrier)
+		s.must(err)
+		if !report.Healthy() {
+			s.Fatalf("%s has found %+v", d.name, report)
+		}
+	}
 }
 
 // swarm allows some faults: with all of them at once, few schedules get anywhere.
