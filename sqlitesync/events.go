@@ -101,8 +101,8 @@ func (e Event) String() string {
 	return b.String()
 }
 
-// Events yields what happens after it was called, until ctx is done or the Syncer
-// is closed; iterate over it once. Sync never waits for a reader: one that is slow
+// Events yields what happens after it was called, and before it if that was
+// [EventSucceeded] and nobody listened, until ctx is done or the Syncer is closed; iterate over it once. Sync never waits for a reader: one that is slow
 // loses events and is told how many in Event.Missed. Several readers may run at once.
 func (s *Syncer) Events(ctx context.Context) iter.Seq[Event] {
 	reader := s.events.subscribe()
@@ -135,6 +135,7 @@ const maxQueued = 256
 type hub struct {
 	mu      sync.Mutex
 	readers []*eventReader
+	kept    []Event // for the next reader
 }
 
 type eventReader struct {
@@ -149,6 +150,7 @@ func (h *hub) subscribe() *eventReader {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.readers = append(h.readers, reader)
+	reader.queue, h.kept = h.kept, nil
 	return reader
 }
 
@@ -159,9 +161,27 @@ func (h *hub) unsubscribe(reader *eventReader) {
 }
 
 func (h *hub) send(event Event) {
-	event.Time = time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.hand(event)
+}
+
+// sendOrKeep is send for what must not go unheard: Open can find it, and nobody can
+// listen before Open returns. If there is no reader, the next one gets it.
+func (h *hub) sendOrKeep(event Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.readers) > 0 {
+		h.hand(event)
+		return
+	}
+	event.Time = time.Now()
+	h.kept = append(h.kept, event)
+}
+
+// hand is send for who has locked the hub.
+func (h *hub) hand(event Event) {
+	event.Time = time.Now()
 	for _, reader := range h.readers {
 		reader.put(event)
 	}

@@ -53,6 +53,16 @@ func (d *testDevice) wantSucceeded(before DeviceID) {
 	if len(d.syncer.Status().Warnings) == 0 {
 		d.tb.Error("nobody was told")
 	}
+	// The app can't listen before Open returns, which is when most of it is found.
+	var told []Event
+	reader := d.syncer.events.subscribe()
+	defer d.syncer.events.unsubscribe(reader)
+	for event, ok := reader.take(); ok; event, ok = reader.take() {
+		told = append(told, event)
+	}
+	if len(told) != 1 || told[0].Kind != EventSucceeded || told[0].Device != d.id() || told[0].Time.IsZero() {
+		d.tb.Errorf("events %v, want one that says as which device it goes on", told)
+	}
 }
 
 func TestADatabaseThatWasRestoredFromABackup(t *testing.T) {
