@@ -272,6 +272,9 @@ func TestAGapIsWaitedForVisibly(t *testing.T) {
 	if got := status.Waiting[0]; got.Device != want.Device || got.Batch != want.Batch || got.For != want.For {
 		t.Errorf("waiting %+v, want %+v", got, want)
 	}
+	if hint := status.Waiting[0].Hint(); !strings.Contains(hint, "it makes it again") {
+		t.Errorf("hint %q does not say what would help", hint)
+	}
 	if status.Behind != 1 {
 		t.Errorf("%d segments behind, want 1", status.Behind)
 	}

@@ -45,7 +45,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 	if err != nil {
 		return false, err
 	}
-	if err := s.lookForLost(ctx, readings); err != nil {
+	if err := s.lookForLost(ctx, f, readings); err != nil {
 		return false, err
 	}
 	s.beginWork(PhaseMerging, behind(readings))

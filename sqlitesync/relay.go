@@ -8,6 +8,7 @@ import (
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // A device's directory can be lost, and the device with it. Devices that enter
@@ -71,7 +72,7 @@ func (s *Syncer) loadLost(ctx context.Context) error {
 
 // lookForLost notes whose log does not stand in the folder as far as it was merged
 // here, and since when.
-func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
+func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*reading) error {
 	if err := s.loadLost(ctx); err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
 		missing[DeviceID(device)] = true
 	}
 	for _, r := range readings {
-		if r.reaches() >= r.known || r.strays {
+		if s.stands(f, r) {
 			delete(missing, r.device)
 		}
 	}
@@ -103,6 +104,39 @@ func (s *Syncer) lookForLost(ctx context.Context, readings []*reading) error {
 		delete(s.lost, device)
 	}
 	return nil
+}
+
+// stands reports whether the folder has a log as far as it was merged here, or may have
+// it under other names. Of a device that goes on writing, names tell. One that was
+// revoked may have written its log anew before it knew, and removed the only files that
+// are accepted of it: those are read, once in a while.
+func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
+	if r.log.Writes || r.reaches() < r.known {
+		return r.reaches() >= r.known || r.strays
+	}
+	now := s.environment.Now()
+	if before, known := s.ended[r.device]; known && now.Sub(before.looked) < relayTurn {
+		return before.stands
+	}
+	if s.ended == nil {
+		s.ended = make(map[DeviceID]endedLog)
+	}
+	position, tail := uint64(0), crypto.Tail{}
+	for position < r.known {
+		file, _ := s.liveFile(f, r, position, tail)
+		if file == nil {
+			break
+		}
+		position, tail = file.Header().Last, file.Tail()
+	}
+	s.ended[r.device] = endedLog{looked: now, stands: position >= r.known}
+	return position >= r.known
+}
+
+// endedLog is what was seen of the log of a device that was revoked.
+type endedLog struct {
+	looked time.Time
+	stands bool
 }
 
 // relayAgain forgets what was relayed: it stands in this device's own log, of which a

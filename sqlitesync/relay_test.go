@@ -1,7 +1,9 @@
 package sqlitesync
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -168,4 +170,53 @@ func TestRelayGoesOnWithoutWhatIsGone(t *testing.T) {
 	c.waitedLongEnough() // for batches of b, which a had seen
 	settle(a, c)
 	c.wantValue("of b", "SELECT name FROM item")
+}
+
+// A device has written its log anew before it knew of its revocation, and has removed the only files that are accepted of
+// it; or it has spoilt them. They count as lost.
+func TestALogThatARevokedDeviceReplacedIsRelayed(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []bool{true, false} {
+		t.Run(fmt.Sprint("anew=", anew), func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 3)
+			a, b, c := devices[0], devices[1], devices[2]
+			clock := newTestClock(devices...)
+			c.writeBatches(6, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of c', 1)", i) })
+			settle(devices...)
+			common := c.directory()
+			c.own()
+			a.revoke(c)
+			_ = b.trySync()
+			clock.pass(lostTime + relayTurn)
+			for _, d := range []*testDevice{a, b} {
+				_ = d.trySync()
+				if n := len(d.segments()); n != 0 {
+					t.Fatalf("%d segments: a log that stands was relayed", n)
+				}
+			}
+			if anew {
+				c.compactNext()
+				quietDown(clock, c)
+				must(t, os.RemoveAll(common))
+				must(t, os.CopyFS(common, os.DirFS(c.directory())))
+			} else {
+				must(t, os.Truncate(filepath.Join(common, segmentName(3)), 100))
+			}
+			for range 2 {
+				clock.pass(relayTurn)
+				_ = a.trySync()
+			}
+			clock.pass(lostTime)
+			for range 2 {
+				_ = a.trySync()
+			}
+			late := newTestDevice(t, itemSchema)
+			clock.give(late)
+			late.join(a.folder, a.invite())
+			late.waitedLongEnough()
+			_ = late.trySync()
+			late.wantValue("6", "SELECT count(*) FROM item")
+		})
+	}
 }

@@ -79,6 +79,7 @@ type Syncer struct {
 	pruned      time.Time              // when
 	looked      map[DeviceID]time.Time // when each log was last compared with what was read of it
 	lost        map[DeviceID]lostLog   // those whose files are missing in the folder
+	ended       map[DeviceID]endedLog  // those that were revoked, as they were seen last
 	nextRecord  int                    // where the next pass begins to read records that are not known
 	work        work
 	scrubbed    scrubbing
