@@ -3,6 +3,7 @@ package changelog
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +13,8 @@ import (
 // key, and made anew since the last Capture, or copied into a table of another name
 // and dropped: they bear no trigger that tells. A table is taken for one that is
 // gone if it could have its key, and has at least half of the rows that nobody
-// deleted: as they are known to be, or, if it has most of their columns, as they
-// were noted when they were changed.
+// deleted: as they are known to be, or, if it has most of the columns that the other
+// one had last, where what is known of them tells nothing.
 func (db *Database) findMoved(ctx context.Context, present map[string]presentTrigger, before map[int64]string) error {
 	gone, err := db.goneTables(ctx, present)
 	if err != nil || len(gone) == 0 {
@@ -40,7 +41,7 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 			}
 		}
 	}
-	slices.SortStableFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(b.same, a.same), cmp.Compare(b.noted, a.noted)) })
+	slices.SortStableFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(b.same, a.same), cmp.Compare(b.possible, a.possible)) })
 	for _, m := range moves {
 		if gone[m.number] == "" || before[m.table.Number] != "" {
 			continue // it was another one
@@ -56,13 +57,14 @@ func (db *Database) findMoved(ctx context.Context, present map[string]presentTri
 	return nil
 }
 
-// move is a table that could be the one with this number, which is gone: how many
-// of the rows that were looked at are as they are known to be, and how many could
-// be what they were noted to have become.
+// move is a table that could be the one with this number, which is gone and had
+// these columns: how many of the rows that were looked at are as they are known to
+// be, and how many could be what became of them.
 type move struct {
-	table       *Table
-	number      int64
-	same, noted int
+	table          *Table
+	number         int64
+	columns        []string
+	same, possible int
 }
 
 // goneTables returns the names of the known tables that are not there, or have
@@ -113,65 +115,102 @@ const sampleRows = 200
 // and reports whether it could.
 func (db *Database) alike(ctx context.Context, m *move, name string) (bool, error) {
 	table := m.table
-	if same, err := db.sameKey(ctx, table, m.number, name); err != nil || !same {
+	if same, err := db.sameKey(ctx, m, name); err != nil || !same {
 		return false, err
 	}
-	rows, err := db.Conn.Query(ctx, fmt.Sprintf(`SELECT c.shape, c.image, l.entry IS NOT NULL, %s
-		FROM sqlitesync_clock_%d c LEFT JOIN %s t ON %s LEFT JOIN (%s) l ON %s
-		WHERE c.state IN (%d, %d, %d) AND (l.entry IS NULL OR l.entry > 0) LIMIT %d`,
-		list(Bare("t.", table.Key), Bare("t.", table.Columns)), m.number, Quote(table.Name), MatchKey(table, "t.", "c."),
-		lastEntries(table, m.number), JoinKey(table, "c.", "l."), Shown, Combined, Unsent, sampleRows))
+	rows, err := db.Conn.Query(ctx, m.sample())
 	if err != nil {
 		return false, err
 	}
 	defer rows.Close()
-	var shapeNumber int64
+	var shape sql.NullInt64
 	var image []byte
 	var noted bool
 	var row []Value
-	dest := append([]any{&shapeNumber, &image, &noted}, pointers(&row, len(table.Key)+len(table.Columns))...)
-	known := 0
+	dest := append([]any{&shape, &image, &noted}, pointers(&row, len(table.Key)+len(table.Columns))...)
+	looked := 0
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return false, err
 		}
 		values, err := scannedValues(row)
-		if err != nil || len(image) != len(Image{}) {
-			return false, err
-		}
-		shape, err := db.Shape(ctx, shapeNumber)
 		if err != nil {
 			return false, err
 		}
-		known++
+		looked++
 		there := table.fullPut(values)
-		lost, gained := apart(shape.Columns, table.Put.Columns), apart(table.Put.Columns, shape.Columns)
-		switch _, same := findRenamed(there, shape, Image(image)); {
-		case containsNull(there.Key): // it is missing
-		case same:
-			m.same++
-		case 2*len(lost) <= len(shape.Columns) && (noted || len(lost) > len(gained)): // of columns that are gone nothing can be verified
-			m.noted++
+		if containsNull(there.Key) {
+			continue // it is missing
 		}
+		var known *Shape
+		if shape.Valid {
+			if known, err = db.Shape(ctx, shape.Int64); err != nil || len(image) != len(Image{}) {
+				return false, err
+			}
+		}
+		m.count(there, known, image, noted)
 	}
-	return known > 0 && 2*(m.same+m.noted) >= known, rows.Err()
+	return looked > 0 && 2*(m.same+m.possible) >= looked, rows.Err()
 }
 
-// sameKey reports whether the key of the table could be that of the one that is
-// gone, by the same name or by another one. A key that was an ordinary column is
-// another, and so is one beside which the old key goes on as an ordinary column.
-func (db *Database) sameKey(ctx context.Context, table *Table, number int64, name string) (bool, error) {
+// sample selects rows of the table that is gone and that nobody deleted, as they are
+// in the other: those that are known, and, should all of these be deleted, those that
+// were made since.
+func (m *move) sample() string {
+	table, log := m.table, lastEntries(m.table, m.number)
+	clocks := fmt.Sprintf("sqlitesync_clock_%d c", m.number)
+	known := fmt.Sprintf("c.state IN (%d, %d, %d)", Shown, Combined, Unsent)
+	return fmt.Sprintf(`SELECT r.shape, r.image, r.entry IS NOT NULL, %s FROM (
+			SELECT c.shape, c.image, l.entry, %s FROM %s LEFT JOIN (%s) l ON %s WHERE %s AND (l.entry IS NULL OR l.entry > 0)
+			UNION ALL
+			SELECT NULL, NULL, l.entry, %s FROM (%s) l WHERE l.entry > 0 AND NOT EXISTS (SELECT 1 FROM %s WHERE %s AND %s)
+		) r LEFT JOIN %s t ON %s LIMIT %d`,
+		list(Bare("t.", table.Key), Bare("t.", table.Columns)),
+		KeyColumns("c.", table), clocks, log, JoinKey(table, "c.", "l."), known,
+		KeyColumns("l.", table), log, clocks, JoinKey(table, "c.", "l."), known,
+		Quote(table.Name), MatchKey(table, "t.", "r."), sampleRows)
+}
+
+// count looks at a row that has the key of one of the table that is gone, whose
+// image was that of this shape (nil: it is not known), and which was noted since or not.
+func (m *move) count(there *Change, shape *Shape, image []byte, noted bool) {
+	if shape != nil {
+		if _, same := findRenamed(there, shape, Image(image)); same {
+			m.same++
+			return
+		}
+		came := apart(there.Shape.Columns, shape.Columns)
+		came = slices.DeleteFunc(came, func(column string) bool { // it may have been added
+			i, _ := slices.BinarySearch(there.Shape.Columns, column)
+			return Equal(there.Values[i], m.table.Columns[i].Default)
+		})
+		// Of a column that is gone nothing can be verified. Some may have gone before: images stay as they are then.
+		dropped := len(apart(shape.Columns, there.Shape.Columns)) > len(came)
+		before := slices.ContainsFunc(shape.Columns, func(column string) bool { return !slices.Contains(m.columns, column) })
+		noted = noted || dropped || before
+	}
+	if lost := apart(m.columns, there.Shape.Columns); noted && 2*len(lost) <= len(m.columns) {
+		m.possible++
+	}
+}
+
+// sameKey reads which columns the table had that is gone, and reports whether its
+// key could be that of the other one, by the same name or by another one. A key
+// that was an ordinary column is another, and so is one beside which the old key
+// goes on as an ordinary column.
+func (db *Database) sameKey(ctx context.Context, m *move, name string) (bool, error) {
+	table := m.table
 	bare, key := quotedNames(name)[0], quotedNames(name)[1:]
 	if !table.tookName(name) || bare != table.Put.Table && db.byName[bare] != nil {
 		return false, nil
 	}
 	var columns string
-	if err := db.Conn.Get(ctx, "SELECT columns FROM sqlitesync_tables WHERE number = ?", []any{number}, &columns); err != nil {
+	if err := db.Conn.Get(ctx, "SELECT columns FROM sqlitesync_tables WHERE number = ?", []any{m.number}, &columns); err != nil {
 		return false, err
 	}
-	before := tokenize(columns)
+	m.columns = quotedNames(columns)
 	for i, column := range table.Put.Key {
-		if column != key[i] && (slices.Contains(before, Quote(column)) || slices.Contains(table.declared, Quote(key[i]))) {
+		if column != key[i] && (slices.Contains(m.columns, column) || slices.Contains(table.declared, Quote(key[i]))) {
 			return false, nil
 		}
 	}
