@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -450,7 +451,12 @@ func TestSwappedFilesAreRefused(t *testing.T) {
 // recordOf makes a record of any kind and body in a device's name, after all that it knows.
 func (d *testDevice) recordOf(kind crypto.Kind, space crypto.SpaceID, body []byte) (name string, file []byte) {
 	d.tb.Helper()
-	heads := d.syncer.roster.Heads()
+	return d.recordAfter(kind, space, body, d.syncer.roster.Heads())
+}
+
+// recordAfter is recordOf with other parents, in rising order.
+func (d *testDevice) recordAfter(kind crypto.Kind, space crypto.SpaceID, body []byte, heads []crypto.RecordHash) (name string, file []byte) {
+	d.tb.Helper()
 	header := append([]byte{byte(kind)}, space[:]...)
 	header = binary.BigEndian.AppendUint16(header, uint16(len(heads)))
 	for _, parent := range heads {
@@ -634,6 +640,39 @@ func TestAFullRosterIsReadOn(t *testing.T) {
 	defer f.Close()
 	wantIs(t, a.syncer.enact(ctx, f, withdraw), crypto.ErrTooLarge)
 	a.reopen()
+}
+
+// A member that is no admin fills the roster with records that merge branches, as
+// many as a roster may have. They have no effect, and a pass is not held up.
+func TestManyMergedRecordsOfAWriterAreReadInTime(t *testing.T) {
+	a, b := newPair(t, itemSchema)
+	writer := newTestDevice(t, itemSchema)
+	invite, err := a.syncer.Invite(t.Context(), &InviteOptions{Role: RoleWriter})
+	must(t, err)
+	writer.join(a.folder, invite.Code)
+	settle(a, b, writer)
+	keys, err := crypto.NewCode(crypto.InviteCode).InviteKeys()
+	must(t, err)
+	body := inviteBody(keys)
+	parents := writer.syncer.roster.Heads()
+	for i := len(a.syncer.records); i < 8192; i++ {
+		binary.BigEndian.PutUint64(body[len(body)-16:], uint64(i))
+		name, file := writer.recordAfter(crypto.KindInvite, a.syncer.identity.space, body, parents)
+		must(t, os.WriteFile(filepath.Join(a.folder, "roster", name), file, 0o600))
+		var hash crypto.RecordHash
+		_, err := hex.Decode(hash[:], []byte(name))
+		must(t, err)
+		parents = append(parents, hash)
+		parents = slices.Clone(parents[max(0, len(parents)-2):])
+		slices.SortFunc(parents, func(a, b crypto.RecordHash) int { return bytes.Compare(a[:], b[:]) })
+	}
+	a.crowded, b.crowded = true, true
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	for range 2 {
+		bounded(t, func() { _ = a.trySync() })
+		bounded(t, func() { _ = b.trySync() })
+	}
+	b.wantValue("of a", "SELECT name FROM item WHERE id = 'x'")
 }
 
 // A file that somebody has planted under the name of a device's next segment is
