@@ -245,7 +245,8 @@ func (w *world) again(self changelog.DeviceID, before, after []changelog.Change)
 			for _, parent := range parents {
 				v.shown[parent.in.table][parent.in.identity(parent.key)] = parent
 			}
-			fits := w.derive(v, child, func(modelReference) bool { return true }) && child.in.follows(modelRow{values: child.now}) && !w.overtaken(v, child)
+			fits := w.derive(v, child, func(modelReference) bool { return true }) && child.in.follows(modelRow{values: child.now}) && !w.overtaken(v, child) &&
+				w.look(with(after, parents, self)).shown[table.table][identity] != nil // in a circle a row that does not show can claim a value
 			for _, parent := range parents {
 				if name := parent.in.identity(parent.key); fits {
 					puts[parent.in.table+" "+name] = parent.in.line(parent.modelRow)
@@ -256,6 +257,17 @@ func (w *world) again(self changelog.DeviceID, before, after []changelog.Change)
 		}
 	}
 	return puts
+}
+
+// with returns the changes and, newer than all, puts of rows by a device.
+func with(changes []changelog.Change, rows []*worldRow, by changelog.DeviceID) []changelog.Change {
+	changes = slices.Clone(changes)
+	for _, row := range rows {
+		put := asBaseline(row.in, row.values)
+		put.Stamp = changelog.Stamp{Time: 1 << 40, Device: by}
+		changes = append(changes, put)
+	}
+	return changes
 }
 
 // support adds the lost rows that a row needs to show to those that are to be put again, and tells whether that is possible.
