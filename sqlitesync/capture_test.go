@@ -501,3 +501,19 @@ func TestATableThatCannotBeWrittenToForAWhile(t *testing.T) {
 	wantEverywhere("1 waits in the log,3 of b", "SELECT group_concat(id || ' ' || x) FROM ev", a, b)
 	wantQuiet(t, a, b)
 }
+
+// What a merge writes is no edit of this device: nothing of it is noted, so that no pass has to find out that it is no news.
+func TestAMergeIsNotCaptured(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1), ('y', 'of a', 1)")
+	a.sync()
+	b.sync()
+	b.wantValue("2", "SELECT count(*) FROM item")
+	b.wantValue("0", "SELECT count(*) FROM sqlitesync_log")
+	a.exec("UPDATE item SET n = 2; DELETE FROM item WHERE id = 'y'")
+	a.sync()
+	b.sync()
+	b.wantValue("1", "SELECT count(*) FROM item WHERE n = 2")
+	b.wantValue("0", "SELECT count(*) FROM sqlitesync_log")
+}
