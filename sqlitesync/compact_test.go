@@ -5,12 +5,16 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// A testClock is the wall clock of devices, which a test moves on.
-type testClock struct{ now time.Time }
+// A testClock is the wall clock of devices, which a test moves on, sometimes from where a device reads a file.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
 
 func newTestClock(devices ...*testDevice) *testClock {
 	c := &testClock{now: time.Now()}
@@ -22,11 +26,20 @@ func newTestClock(devices ...*testDevice) *testClock {
 
 // give makes the clock that of a device.
 func (c *testClock) give(d *testDevice) {
-	read := func() time.Time { return c.now }
-	d.environment.Wall = read
+	d.environment.Wall = c.read
 }
 
-func (c *testClock) pass(d time.Duration) { c.now = c.now.Add(d) }
+func (c *testClock) read() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
 
 // writeBatches makes n batches of single statements.
 func (d *testDevice) writeBatches(n int, statement func(i int) string) {
@@ -60,8 +73,8 @@ func TestWhatWasReplacedIsBounded(t *testing.T) {
 			INSERT INTO sqlitesync_segments (name, state, hash, tail, rows, size, baseline, unit, replaced)
 			SELECT printf('%012x-%012x-0000.seg', i, i), 2, zeroblob(32), zeroblob(32), 1, 1, 0, 0, ?3 FROM n`, first, last, at.UnixMilli())
 	}
-	replaced(1000, 1999, clock.now.Add(-2*leastGrace))
-	replaced(2000, 2999, clock.now.Add(-leastGrace/2)) // somebody may be reading these
+	replaced(1000, 1999, clock.read().Add(-2*leastGrace))
+	replaced(2000, 2999, clock.read().Add(-leastGrace/2)) // somebody may be reading these
 	a.sync()
 	a.wantValue("1000", "SELECT count(*) FROM sqlitesync_segments WHERE replaced IS NOT NULL")
 	a.wantValue("0000000007d0-0000000007d0-0000.seg", "SELECT min(name) FROM sqlitesync_segments WHERE replaced IS NOT NULL")

@@ -117,7 +117,7 @@ func TestChildrenThatWaitWhileLogsAreReadAreNotReported(t *testing.T) {
 			}
 		}
 		clock.pass(progressInterval)
-		return clock.now
+		return clock.read()
 	}
 	late.sync()
 	if waited == 0 {
