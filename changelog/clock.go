@@ -175,20 +175,10 @@ func (db *Database) Clocks(ctx context.Context, table *Table, keys []Key) (map[s
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		var row clockRow
-		dest := row.dest(table)
-		for rows.Next() {
-			if err := rows.Scan(dest...); err != nil {
-				return err
-			}
-			clock, err := row.clock(db)
-			if err != nil {
-				return err
-			}
-			found[table.Identity(clock.Key)] = clock
-		}
-		return rows.Err()
+		return db.scanClocks(rows, table, func(clock *Clock) error {
+			found[table.Identity(clock.Key)] = *clock
+			return nil
+		})
 	})
 	return found, err
 }
@@ -199,6 +189,11 @@ func (db *Database) EachClock(ctx context.Context, table *Table, each func(*Cloc
 	if err != nil {
 		return err
 	}
+	return db.scanClocks(rows, table, each)
+}
+
+// scanClocks calls each with the clocks that rows selects, and closes rows.
+func (db *Database) scanClocks(rows *sql.Rows, table *Table, each func(*Clock) error) error {
 	defer rows.Close()
 	var row clockRow
 	dest := row.dest(table)

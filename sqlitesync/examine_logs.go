@@ -176,10 +176,6 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 
 // lookForDivergenceOf compares what the heads say with what is known here.
 func (e *examination) lookForDivergenceOf(ctx context.Context, readings map[DeviceID]clockReading) {
-	copied := func(f Finding) bool { return f.Code == FindingRestored || f.Code == FindingTwin }
-	if slices.ContainsFunc(e.found, copied) {
-		return // its numbers stand for other contents elsewhere
-	}
 	diverged, err := e.diverged(ctx, readings)
 	if err != nil {
 		return // it was told of before
