@@ -135,48 +135,36 @@ func (db *Database) SetApart(ctx context.Context, tables ...*Table) error {
 	return nil
 }
 
-// Apart returns the names of the rows of which SetApart has recorded so.
-func (db *Database) Apart(ctx context.Context) (map[string]bool, error) {
-	rows, err := db.Conn.Query(ctx, "SELECT tbl FROM sqlitesync_digests WHERE apart")
+// StoredDigest is what a database has written down of the digest of rows.
+type StoredDigest struct {
+	Digest  Digest
+	Doubted bool // it is to be computed anew
+	Apart   bool // it is not to be compared, see SetApart
+}
+
+// Digests returns the digests that are written down, by the names of the rows.
+func (db *Database) Digests(ctx context.Context) (map[string]StoredDigest, error) {
+	rows, err := db.Conn.Query(ctx, "SELECT tbl, digest, apart FROM sqlitesync_digests")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	apart := make(map[string]bool)
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		apart[name] = true
-	}
-	return apart, rows.Err()
-}
-
-// Digests returns the digests that are up to date, by the names of the rows, and
-// lists the names of those in doubt.
-func (db *Database) Digests(ctx context.Context) (known map[string]Digest, doubted []string, err error) {
-	rows, err := db.Conn.Query(ctx, "SELECT tbl, digest FROM sqlitesync_digests")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	known = make(map[string]Digest)
+	stored := make(map[string]StoredDigest)
 	for rows.Next() {
 		var name string
 		var sum []byte
-		if err := rows.Scan(&name, &sum); err != nil {
-			return nil, nil, err
+		var one StoredDigest
+		if err := rows.Scan(&name, &sum, &one.Apart); err != nil {
+			return nil, err
 		}
-		if sum == nil {
-			doubted = append(doubted, name)
-			continue
+		if one.Doubted = sum == nil; !one.Doubted {
+			if one.Digest, err = DecodeDigest(sum); err != nil {
+				return nil, err
+			}
 		}
-		if known[name], err = DecodeDigest(sum); err != nil {
-			return nil, nil, err
-		}
+		stored[name] = one
 	}
-	return known, doubted, rows.Err()
+	return stored, rows.Err()
 }
 
 // ClockDigest computes the digest of what clocks tell of the rows with this name.

@@ -80,7 +80,7 @@ func (t *told) save(ctx context.Context, c *changelog.Conn) error {
 // and once in a while those of all that have written. It says whose clocks are
 // off, who knows something else, and which heads are false. One that is damaged
 // says nothing: heads are replaced in place, and sync clients deliver files in pieces.
-func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) {
+func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, known *knowledge, p *problems) {
 	if s.clocks == nil {
 		s.clocks = make(map[DeviceID]clockReading)
 	}
@@ -119,7 +119,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 		}
 	}
 	s.state.update(func(st *Status) { st.Clocks = off })
-	p.add(s.lookForDivergence(ctx))
+	s.lookForDivergence(known)
 }
 
 // clocksOff decides whose clocks are off, by this device's clock and what others

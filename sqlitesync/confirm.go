@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
@@ -61,10 +60,10 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 // so that it is to be written anew. It looks once in a while only: nothing but
 // people, and devices that enter, wait for a head.
 func (s *Syncer) headSpoilt(ctx context.Context, f *folder.Folder) (bool, error) {
-	if time.Since(s.headLooked) < headInterval {
+	if s.environment.Since(s.headLooked) < headInterval {
 		return false, nil
 	}
-	s.headLooked = time.Now()
+	s.headLooked = s.environment.Beat()
 	counter, err := loadNumber(ctx, s.handle.conn, "head_counter")
 	return err == nil && s.standingCounter(f) < counter, err
 }

@@ -27,46 +27,46 @@ type Divergence struct {
 // maxDigests bounds how many tables a head has digests of.
 const maxDigests = 4096
 
-// knowledge returns what this device has read and written, and the digests of what
-// it knows, both as heads carry them. Tables of which it knows not all that stands
-// in the logs are left out.
-func (s *Syncer) knowledge(ctx context.Context) (seen map[string]uint64, digests map[string]string, err error) {
+// knowledge is what a device has read and written, and the digests of what it
+// knows, both as heads carry them.
+type knowledge struct {
+	seen    map[string]uint64
+	digests map[string]string
+}
+
+// knowledge returns that of this device. Tables of which it knows not all that
+// stands in the logs are left out.
+func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 	vector, err := s.db.Seen(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	own, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	seen = map[string]uint64{s.identity.device.String(): own}
+	known := &knowledge{seen: map[string]uint64{s.identity.device.String(): own}, digests: make(map[string]string)}
 	for id, batch := range vector {
-		seen[id.String()] = batch
+		known.seen[id.String()] = batch
 	}
-	if !s.looking {
-		if err := merge.ComputeDigests(ctx, s.db); err != nil {
-			return nil, nil, err
-		}
-	}
-	known, err := merge.Digests(ctx, s.db)
+	stored, err := merge.Digests(ctx, s.db, !s.looking)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	tables, err := s.comparable(ctx)
-	digests = make(map[string]string)
+	tables := s.comparable(stored)
 	for _, table := range tables[:min(len(tables), maxDigests)] {
 		rows := table.Put.Rows()
-		digests[rows] = known[rows].String()
+		known.digests[rows] = stored[rows].Digest.String()
 	}
-	return seen, digests, err
+	return known, nil
 }
 
 // comparable returns the tables of which this device knows what every device does
 // that has read as much.
-func (s *Syncer) comparable(ctx context.Context) ([]*changelog.Table, error) {
-	apart, err := s.db.Apart(ctx)
-	tables := slices.Clone(s.db.Tables)
-	return slices.DeleteFunc(tables, func(table *changelog.Table) bool { return apart[table.Put.Rows()] || !s.knowsAll(table) }), err
+func (s *Syncer) comparable(stored map[string]changelog.StoredDigest) []*changelog.Table {
+	return slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool {
+		return stored[table.Put.Rows()].Apart || !s.knowsAll(table)
+	})
 }
 
 // knowsAll reports whether the clocks of a table tell of all that was read of it.
@@ -78,18 +78,14 @@ func (s *Syncer) knowsAll(table *changelog.Table) bool {
 // diverged compares what other devices said they know, where they said that they
 // had read just what this one has, with what this one knows. It notes in the
 // readings which devices have said so.
-func (s *Syncer) diverged(ctx context.Context, readings map[DeviceID]clockReading) (diverged []Divergence, err error) {
-	seen, digests, err := s.knowledge(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) (diverged []Divergence) {
 	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
 		reading := readings[device]
-		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, seen), false
+		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, known.seen), false
 		if reading.level {
 			for _, table := range s.db.Tables {
 				rows := table.Put.Rows()
-				if theirs, there := reading.head.Digests[rows]; there && digests[rows] != "" && digests[rows] != theirs {
+				if theirs, there := reading.head.Digests[rows]; there && known.digests[rows] != "" && known.digests[rows] != theirs {
 					reading.differs = true
 					diverged = append(diverged, Divergence{Device: device, Table: table.Name, Since: s.environment.Now()})
 				}
@@ -97,24 +93,20 @@ func (s *Syncer) diverged(ctx context.Context, readings map[DeviceID]clockReadin
 		}
 		readings[device] = reading
 	}
-	return diverged, nil
+	return diverged
 }
 
 // lookForDivergence makes it the state of things what has diverged. Of a device
 // that has read something else since, what was found before stands.
-func (s *Syncer) lookForDivergence(ctx context.Context) error {
-	diverged, err := s.diverged(ctx, s.clocks)
-	if err != nil {
-		return err
-	}
+func (s *Syncer) lookForDivergence(known *knowledge) {
+	diverged := s.diverged(known, s.clocks)
 	before := s.Status().Diverged
 	for _, d := range before {
-		if reading, known := s.clocks[d.Device]; known && !reading.level {
+		if reading, there := s.clocks[d.Device]; there && !reading.level {
 			diverged = append(diverged, d)
 		}
 	}
 	s.tellDivergence(before, diverged)
-	return nil
 }
 
 // sameVector reports whether two devices have read the same. That nothing was read

@@ -176,12 +176,12 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 
 // lookForDivergenceOf compares what the heads say with what is known here.
 func (e *examination) lookForDivergenceOf(ctx context.Context, readings map[DeviceID]clockReading) {
-	diverged, err := e.diverged(ctx, readings)
+	known, err := e.knowledge(ctx)
 	if err != nil {
 		return // it was told of before
 	}
-	e.status.Diverged = diverged
-	for _, d := range diverged {
+	e.status.Diverged = e.diverged(known, readings)
+	for _, d := range e.status.Diverged {
 		e.add(Finding{Code: FindingDiverged, Device: d.Device, Table: d.Table,
 			Text: fmt.Sprintf("Device %s knows something else of table %q, although both have read the same.", d.Device.Short(), d.Table)})
 	}

@@ -41,11 +41,12 @@ type headSegment struct {
 // publishHead writes this device's head if it would say something new. With
 // background work on, what was merely read is told at most once a minute, so
 // that devices do not answer each other for ever.
-func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder) error {
-	content, own, err := s.composeHead(ctx)
+func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowledge) error {
+	content, err := s.composeHead(ctx, known)
 	if err != nil {
 		return err
 	}
+	own := known.seen[s.identity.device.String()]
 	said, err := json.Marshal(content)
 	if err != nil {
 		return err
@@ -128,28 +129,26 @@ func (s *Syncer) openHead(f *folder.Folder, device DeviceID, keys crypto.PublicK
 	return file, file.Verify(keys.SigningKey())
 }
 
-// composeHead returns the head without its time, and the newest own batch in it.
-func (s *Syncer) composeHead(ctx context.Context) (*head, uint64, error) {
+// composeHead returns the head without its time.
+func (s *Syncer) composeHead(ctx context.Context, known *knowledge) (*head, error) {
 	rosterHash := s.roster.Hash()
-	content := &head{Name: s.options.DeviceName, Segments: []headSegment{}, Roster: hex.EncodeToString(rosterHash[:]), Tables: s.tables}
+	content := &head{
+		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests, Tables: s.tables,
+	}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
 		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var entry headSegment
 		if err := rows.Scan(&entry.Name, &entry.Hash); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		content.Segments = append(content.Segments, entry)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, err
-	}
-	content.Seen, content.Digests, err = s.knowledge(ctx)
-	return content, content.Seen[s.identity.device.String()], err
+	return content, rows.Err()
 }
 
 // readHead reads the head of another device. It refuses one that is older than

@@ -169,9 +169,13 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // now, not before: a device whose every pass has something to say would never get to it
 		p.add(s.sweep(ctx, f, p))
 	}
-	s.lookAtHeads(ctx, f, p)
-	if published == nil { // the head follows the segments that it names
-		published = s.publishHead(ctx, f)
+	known, err := s.knowledge(ctx)
+	p.add(err)
+	if err == nil {
+		s.lookAtHeads(ctx, f, known, p)
+		if published == nil { // the head follows the segments that it names
+			published = s.publishHead(ctx, f, known)
+		}
 	}
 	p.add(published)
 	p.add(s.scrubSome(ctx))
@@ -311,7 +315,11 @@ func (s *Syncer) export(ctx context.Context) error {
 	if err := s.publish(ctx, f); err != nil {
 		return err
 	}
-	return s.publishHead(ctx, f)
+	known, err := s.knowledge(ctx)
+	if err != nil {
+		return err
+	}
+	return s.publishHead(ctx, f, known)
 }
 
 // report makes what went wrong in a pass the state of things, and tells what

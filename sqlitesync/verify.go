@@ -198,9 +198,11 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 	if err != nil {
 		return err
 	}
-	if check.tables, err = s.comparable(ctx); err != nil {
+	stored, err := s.db.Digests(ctx)
+	if err != nil {
 		return err
 	}
+	check.tables = s.comparable(stored)
 	there, err := s.reachable(ctx, readings)
 	if err != nil {
 		return err

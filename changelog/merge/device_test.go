@@ -220,14 +220,12 @@ func (d *device) transact(fn func(context.Context) error) {
 }
 
 // digests returns the digests of the tables that are there.
-func (d *device) digests() map[string]changelog.Digest {
+func (d *device) digests() map[string]changelog.StoredDigest {
 	d.t.Helper()
-	digests, err := merge.Digests(context.Background(), d.db)
+	digests, err := merge.Digests(context.Background(), d.db, false)
 	d.check(err)
-	apart, err := d.db.Apart(context.Background())
-	d.check(err)
-	maps.DeleteFunc(digests, func(rows string, _ changelog.Digest) bool {
-		return apart[rows] || !slices.ContainsFunc(d.db.Tables, func(table *changelog.Table) bool { return table.Put.Rows() == rows })
+	maps.DeleteFunc(digests, func(rows string, stored changelog.StoredDigest) bool {
+		return stored.Apart || !slices.ContainsFunc(d.db.Tables, func(table *changelog.Table) bool { return table.Put.Rows() == rows })
 	})
 	return digests
 }

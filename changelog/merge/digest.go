@@ -9,33 +9,27 @@ import (
 
 // Digests returns the digest of what is known of the rows of each table, by
 // [changelog.Shape.Rows]: of rows that are shown, held or deleted, also of
-// tables that are not there. It only reads.
-func Digests(ctx context.Context, db *changelog.Database) (map[string]changelog.Digest, error) {
-	digests, doubted, err := db.Digests(ctx)
+// tables that are not there. Those in doubt are computed, and, if record is set,
+// written down.
+func Digests(ctx context.Context, db *changelog.Database, record bool) (map[string]changelog.StoredDigest, error) {
+	stored, err := db.Digests(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, rows := range doubted {
-		if digests[rows], err = computeDigest(ctx, db, rows); err != nil {
+	for rows, one := range stored {
+		if !one.Doubted {
+			continue
+		}
+		if one.Digest, err = computeDigest(ctx, db, rows); err == nil && record {
+			err = db.SetDigest(ctx, rows, one.Digest)
+		}
+		if err != nil {
 			return nil, err
 		}
+		one.Doubted = false
+		stored[rows] = one
 	}
-	return digests, nil
-}
-
-// ComputeDigests computes the digests that are in doubt. It writes.
-func ComputeDigests(ctx context.Context, db *changelog.Database) error {
-	_, doubted, err := db.Digests(ctx)
-	for _, rows := range doubted {
-		var digest changelog.Digest
-		if err == nil {
-			digest, err = computeDigest(ctx, db, rows)
-		}
-		if err == nil {
-			err = db.SetDigest(ctx, rows, digest)
-		}
-	}
-	return err
+	return stored, nil
 }
 
 // computeDigest reads all that is known of the rows of a table.
@@ -52,16 +46,19 @@ func computeDigest(ctx context.Context, db *changelog.Database, rows string) (ch
 // anew gives: somebody has written to our tables, or this program is wrong. It
 // reads all that is known.
 func WrongDigests(ctx context.Context, db *changelog.Database) (wrong []string, err error) {
-	digests, _, err := db.Digests(ctx)
+	stored, err := db.Digests(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for rows, digest := range digests {
+	for rows, one := range stored {
+		if one.Doubted {
+			continue
+		}
 		computed, err := computeDigest(ctx, db, rows)
 		if err != nil {
 			return nil, err
 		}
-		if computed != digest {
+		if computed != one.Digest {
 			wrong = append(wrong, rows)
 		}
 	}
@@ -90,11 +87,11 @@ func (m *merger) keptDigest(ctx context.Context, which string, args ...any) (sum
 	return sum, rows.Err()
 }
 
-// neededDigest returns the digest of those of the changes of a row that other
-// devices know too, however they came to them.
-func neededDigest(changes []changelog.Change) (sum changelog.Digest) {
-	for _, c := range Combine(changes).Needed {
-		sum = sum.Plus(c.Digest())
+// digestOfAll returns the digest of changes of a row: of those that are needed, which
+// other devices know too, however they came to them.
+func digestOfAll(needed []changelog.Change) (sum changelog.Digest) {
+	for i := range needed {
+		sum = sum.Plus(needed[i].Digest())
 	}
 	return sum
 }

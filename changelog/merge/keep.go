@@ -57,7 +57,8 @@ func eachKept(ctx context.Context, c *changelog.Conn, fn func(*changelog.Change)
 
 // keep replaces what is kept of a row. A row that does not exist is not held.
 func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, changes []changelog.Change, held hold) error {
-	if held.reason != "" && !Combine(changes).Exists {
+	w := Combine(changes)
+	if held.reason != "" && !w.Exists {
 		held = hold{}
 	}
 	was, err := m.keptDigest(ctx, "WHERE tbl = ? AND row = ? AND n = 0", shape.Rows(), []byte(row))
@@ -67,7 +68,7 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 	if _, err := m.db.Conn.Exec(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ?", shape.Rows(), []byte(row)); err != nil {
 		return err
 	}
-	is := neededDigest(changes)
+	is := digestOfAll(w.Needed)
 	if err := m.db.Redigest(ctx, shape.Rows(), was, is); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 			return err
 		}
 		if held.reason != "" {
-			if err := m.describe(ctx, shape.Rows(), row, changes); err != nil {
+			if err := m.describe(ctx, shape.Rows(), row, &changes[0], w.Values); err != nil {
 				return err
 			}
 		}
@@ -88,10 +89,9 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 	return nil
 }
 
-// describe writes down what the view of held rows shows of one: what its
-// changes, newest first, amount to.
-func (m *merger) describe(ctx context.Context, rows, row string, changes []changelog.Change) error {
-	newest, winner := &changes[0], Combine(changes).Values
+// describe writes down what the view of held rows shows of one: its newest change,
+// and what its changes amount to.
+func (m *merger) describe(ctx context.Context, rows, row string, newest *changelog.Change, winner map[string]changelog.Value) error {
 	columns := slices.Sorted(maps.Keys(winner))
 	values := make([]changelog.Value, len(columns))
 	for i, column := range columns {

@@ -88,7 +88,7 @@ func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row 
 	if err != nil {
 		return err
 	}
-	before := neededDigest(kept)
+	before := digestOfAll(Combine(kept).Needed)
 	for n := range kept {
 		c := &kept[n]
 		if !c.Restamp(was, change.Stamp) {
@@ -100,7 +100,7 @@ func (m *merger) restampKept(ctx context.Context, change *changelog.Change, row 
 			return err
 		}
 	}
-	digest := neededDigest(kept)
+	digest := digestOfAll(Combine(kept).Needed)
 	_, err = m.db.Conn.Exec(ctx, "UPDATE sqlitesync_kept SET digest = ? WHERE tbl = ? AND row = ? AND n = 0",
 		digest.Bytes(), change.Shape.Rows(), []byte(row))
 	if err != nil {
