@@ -61,6 +61,13 @@ func (f *faults) step(step string, perform func() error) error {
 	return fmt.Errorf("%s: %w", step, syscall.EIO)
 }
 
+// between lets something be done at each step, or nothing.
+func (f *faults) between(each func(step string, perform func() error) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.each = each
+}
+
 // arm lets a step fail.
 func (f *faults) arm(at int, persisted bool) {
 	f.mu.Lock()
@@ -232,12 +239,12 @@ func TestAnIdlePassOnlyReads(t *testing.T) {
 	s.write(s.b)
 	s.check("before")
 	var steps []string
-	s.faults.each = func(step string, perform func() error) error {
+	s.faults.between(func(step string, perform func() error) error {
 		if verb, _, _ := strings.Cut(step, " "); verb != "open" && verb != "close" {
-			steps = append(steps, step)
+			steps = append(steps, step) // by one goroutine: what is read ahead is only opened
 		}
 		return perform()
-	}
+	})
 	s.a.sync()
 	if len(steps) > 0 {
 		t.Errorf("steps %v", steps)
@@ -312,7 +319,7 @@ func (s *stage) record(devices []*testDevice, pass func() error) []moment {
 	var moments []moment
 	steps := 0
 	var mu sync.Mutex // a segment is read ahead while another is merged
-	s.faults.each = func(step string, perform func() error) error {
+	s.faults.between(func(step string, perform func() error) error {
 		mu.Lock()
 		defer mu.Unlock()
 		take := sampled(steps)
@@ -325,9 +332,9 @@ func (s *stage) record(devices []*testDevice, pass func() error) []moment {
 			moments = append(moments, s.moment("after "+step, devices...))
 		}
 		return err
-	}
+	})
 	must(s.t, pass())
-	s.faults.each = nil
+	s.faults.between(nil)
 	return moments
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -61,8 +62,11 @@ func TestEditsDoNotWaitForALongLog(t *testing.T) {
 		now = now.Add(maxFlushDelay)
 		return now
 	}
+	var mu sync.Mutex // a file is read while the one before it is merged
 	var steps []string
 	b.environment.Step = func(step string, perform func() error) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if strings.HasPrefix(step, "open 0") {
 			if len(steps) == 5 {
 				b.exec("INSERT INTO item VALUES ('mine', 'y', 1)")
