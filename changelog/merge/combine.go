@@ -32,6 +32,23 @@ func (w *Winner) Birth() changelog.Stamp {
 	return changelog.Stamp{}
 }
 
+// deleted reports whether a delete is among the changes that are needed.
+func (w *Winner) deleted() bool {
+	return slices.ContainsFunc(w.Needed, func(c changelog.Change) bool { return c.Shape.Kind == changelog.Delete })
+}
+
+// ended reports whether a delete has ended all that older changes said of the
+// columns which the winner lacks. It is in doubt if the winner has one that the
+// table does not: that may be the same column by the name that it had.
+func (w *Winner) ended(table *changelog.Table) bool {
+	for column := range w.Values {
+		if !contains(table.Put, column) {
+			return false
+		}
+	}
+	return w.deleted()
+}
+
 // Combine applies the one rule of merging to the changes of one row, given in
 // any order, with any repetition: for each column the newest change that
 // contains it wins. A delete contains every column, as absent; whether the row

@@ -259,7 +259,9 @@ func (m *merger) shownVersions(ctx context.Context, edit *changelog.Edit) ([]cha
 // leaveOut takes the columns from a put of a whole row that show their defaults
 // because no version of the row contains them: what they hold may be on its way
 // still, under the name that the column had. Or it has come under the new name of
-// the table, and a row that is told again does not show it yet.
+// the table, and a row that is told again does not show it yet. But what a delete
+// has ended a row that is told again must end too: by its new name nobody tells of
+// the delete.
 func leaveOut(edit *changelog.Edit, w Winner) {
 	c, table := &edit.Change, edit.Table
 	if c.Shape != table.Put {
@@ -269,8 +271,11 @@ func leaveOut(edit *changelog.Edit, w Winner) {
 	var values []changelog.Value
 	for i, column := range c.Shape.Columns {
 		value, set := w.Values[column]
-		if set && edit.Again() {
+		switch {
+		case set && edit.Again():
 			set = changelog.Equal(value, c.Values[i])
+		case edit.Again():
+			set = w.ended(table)
 		}
 		if set || !changelog.Equal(c.Values[i], table.Columns[i].Default) {
 			columns, values = append(columns, column), append(values, c.Values[i])
