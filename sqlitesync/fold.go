@@ -238,6 +238,13 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 		}
 		tail = next
 		own := ownSegment{name: original(part.Last), tail: next, rows: len(part.Changes), baseline: baselineRowsIn(part.Changes), unit: unit, sealed: sealed}
+		if own.baseline > 0 {
+			again, err := loadNumber(ctx, s.handle.conn, "baseline_lost")
+			if err != nil {
+				return err
+			}
+			own.lost = int(again)
+		}
 		if err := s.addSegment(ctx, own); err != nil {
 			return err
 		}

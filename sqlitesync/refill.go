@@ -26,9 +26,6 @@ const (
 	maxRefills = 16
 )
 
-// errInPieces: a segment shares large values with others.
-var errInPieces = errors.New("it holds a part of a large value")
-
 // checkVanished tells of segments that stood in the folder and are gone or spoilt, and
 // makes them again, as the next generation, if they do not come back. Devices
 // that have not read them would wait for them.
@@ -37,8 +34,12 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 	s.vanished = len(vanished) > 0
 	var stay []ownSegment
 	var reason error
-	made := 0
+	made, unit := 0, uint64(0)
 	for _, own := range vanished {
+		if own.unit > 0 && own.unit == unit {
+			made++ // with the one before
+			continue
+		}
 		since := time.UnixMilli(own.vanished)
 		if own.vanished == 0 { // written down, for the program may end before it is made again
 			since = now
@@ -49,7 +50,7 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 		switch {
 		case own.lost >= maxLost:
 			stay, reason = append(stay, own), errors.New("they were made again, and deleted again")
-		case now.Sub(since) < vanishedTime && !since.After(now) || made == maxRefills:
+		case now.Sub(since) < vanishedTime && !since.After(now) || made >= maxRefills:
 			stay = append(stay, own)
 		default:
 			if err := s.refill(ctx, own); err != nil {
@@ -59,7 +60,7 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 				stay, reason = append(stay, own), err
 				continue
 			}
-			made++
+			made, unit = made+1, own.unit
 		}
 	}
 	s.vanished = len(vanished) > made
@@ -96,7 +97,7 @@ func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
 // published once more.
 func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 	if own.unit > 0 {
-		return errInPieces
+		return s.refillUnit(ctx, own)
 	}
 	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
 	if err := s.collectWithoutLock(ctx, &r, own.baseline > 0); err != nil {
@@ -111,7 +112,7 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 			return err
 		}
 		if own.baseline > 0 {
-			if err := s.db.Unpublish(ctx); err != nil {
+			if err := s.publishAgain(ctx, made.lost); err != nil {
 				return err
 			}
 		}
@@ -120,6 +121,82 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		}
 		return s.addSegment(ctx, *made)
 	})
+}
+
+// publishAgain lets all rows of a baseline go out once more. Their segments count
+// as made again so many times. It writes.
+func (s *Syncer) publishAgain(ctx context.Context, lost int) error {
+	if err := s.db.Unpublish(ctx); err != nil {
+		return err
+	}
+	return saveNumber(ctx, s.handle.conn, "baseline_lost", uint64(lost))
+}
+
+// refillUnit makes segments again that share large values, of which one is gone:
+// how the values would be cut now nobody knows, for some may not count any more.
+// So an empty range takes the place of all, and what counts goes out in new
+// batches, under their stamps. It is as new among the changes of its rows as it was.
+func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
+	return s.transact(ctx, func() error {
+		if err := s.fold(ctx); err != nil {
+			return err
+		}
+		if err := s.allRead(); err != nil {
+			return err
+		}
+		unit, err := s.ownSegments(ctx, fmt.Sprintf("unit = %d AND replaced IS NULL", int64(gone.unit)))
+		if err != nil {
+			return err
+		}
+		newest := unit[len(unit)-1]
+		r := compactedRange{first: unit[0].name.First, last: newest.name.Last, tail: newest.tail, batches: []segment.Batch{{Number: newest.name.Last}}}
+		if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
+			return err
+		}
+		again := ownSegment{lost: gone.lost + 1}
+		for _, own := range unit {
+			r.generation = max(r.generation, own.name.Generation)
+			again.baseline += own.baseline
+		}
+		position, _, err := s.db.Position(ctx, s.self())
+		if err != nil {
+			return err
+		}
+		if err := s.sendBatchesAgain(ctx, s.self(), unit, alteredRow); err != nil {
+			return err
+		}
+		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET lost = ? WHERE name > ?", again.lost, original(position + 1).String()[:12])
+		if err != nil {
+			return err
+		}
+		if again.baseline > 0 {
+			if err := s.publishAgain(ctx, again.lost); err != nil {
+				return err
+			}
+		}
+		if err := s.relayAgain(ctx); err != nil {
+			return err
+		}
+		made, err := s.sealRange(&r, again)
+		if err != nil {
+			return err
+		}
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_segments WHERE unit = ? AND vanished IS NOT NULL", int64(gone.unit)); err != nil {
+			return err
+		}
+		return s.addSegment(ctx, *made)
+	})
+}
+
+// allRead makes sure that this database knows all that it ever did: a table that
+// is being read again may lack what is to be made again.
+func (s *Syncer) allRead() error {
+	for _, table := range s.db.Tables {
+		if table.Incomplete {
+			return fmt.Errorf("table %q is being read again", table.Name)
+		}
+	}
+	return nil
 }
 
 // errBusy: the app writes so often that the log is never seen empty.
@@ -167,10 +244,8 @@ func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail
 // collect reads the changes of a range out of the database. Of what their authors
 // had seen nothing is said: nobody asks it of a range.
 func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) error {
-	for _, table := range s.db.Tables {
-		if table.Incomplete {
-			return fmt.Errorf("table %q is being read again", table.Name)
-		}
+	if err := s.allRead(); err != nil {
+		return err
 	}
 	numbers := map[uint64]bool{r.last: true}
 	err := merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, func(c changelog.Change) error {

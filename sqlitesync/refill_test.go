@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,60 @@ func TestVanishedSegmentsAreMadeAgain(t *testing.T) {
 	wantSame(t, []*testDevice{a, b, late})
 	late.wantHealthy()
 	late.wantValue("49", "SELECT count(*) FROM note WHERE text LIKE 'there%' OR id < 10")
+}
+
+// A file goes that holds a part of a large value: what counts of it goes out in new
+// batches, also what stood there before sync. Who deletes these again is named in the end.
+func TestVanishedPartsOfLargeValuesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	const schema = `CREATE TABLE file (id TEXT PRIMARY KEY NOT NULL, content BLOB, name TEXT)`
+	large := func(letter string) string { return strings.Repeat(letter, 17<<20) }
+	a := newTestDevice(t, schema)
+	a.exec("INSERT INTO file VALUES ('before', ?, 'x')", large("b"))
+	a.create(t.TempDir())
+	a.sync()
+	b := newTestDevice(t, schema)
+	b.join(a.folder, a.invite())
+	clock := newTestClock(a, b)
+	settle(a, b)
+	a.exec("INSERT INTO file VALUES ('one', ?, 'x'), ('two', ?, 'x'), ('three', ?, 'x')", large("1"), large("2"), large("3"))
+	a.sync()
+	a.exec("UPDATE file SET content = 'small' WHERE id = 'two'; DELETE FROM file WHERE id = 'three'")
+	settle(a, b)
+	settle(a, b)
+	b.exec("UPDATE file SET name = 'of b' WHERE id = 'one'")
+	b.sync() // later than what goes out again, and overrules it
+
+	for round := range maxLost + 1 {
+		gone := 0
+		for _, path := range a.segments() {
+			if info, err := os.Stat(path); err == nil && info.Size() > 1000 && gone < 2 { // one of each unit
+				must(t, os.Remove(path))
+				gone++
+			}
+		}
+		if gone == 0 {
+			t.Fatal("no segment was to be deleted")
+		}
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+		err := a.trySync()
+		if round == maxLost {
+			wantText(t, err, "deleted again")
+			return
+		}
+		a.sync()
+		a.sync()
+		a.wantHealthy()
+		b.sync()
+		late := newTestDevice(t, schema)
+		late.join(a.folder, a.invite())
+		settle(a, b, late)
+		wantSame(t, []*testDevice{a, b, late})
+		late.wantValue("2", "SELECT count(*) FROM file WHERE length(content) = 17 << 20")
+		late.wantValue("of b", "SELECT name FROM file WHERE id = 'one'")
+		must(t, late.syncer.Close())
+	}
 }
 
 // What another program has cut off, or replaced, long after it was found is made

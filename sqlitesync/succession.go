@@ -241,7 +241,7 @@ func (s *Syncer) ownReading() *reading {
 func (s *Syncer) forgetOwn(ctx context.Context) error {
 	for _, statement := range []string{
 		"DELETE FROM sqlitesync_segments",
-		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced')",
+		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced', 'baseline_lost')",
 	} {
 		if _, err := s.handle.conn.Exec(ctx, statement); err != nil {
 			return err
@@ -269,7 +269,7 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 		for n < len(unsent) && (n == 0 || rows < maxRun && size < maxBody) {
 			rows, size, n = rows+unsent[n].rows, size+unsent[n].size, n+1
 		}
-		if err := s.sendBatchesAgain(ctx, old, unsent[:n]); err != nil {
+		if err := s.sendBatchesAgain(ctx, old, unsent[:n], s.noteFound(ctx)); err != nil {
 			return err
 		}
 		unsent = unsent[n:]
@@ -277,16 +277,25 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 	return nil
 }
 
-// sendBatchesAgain is sendAgain for as many batches as are good to have in memory.
-func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
-	baseline := slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 })
-	altered := func(table *changelog.Table, key changelog.Key) error {
+// noteFound returns what notes that a row is not as it was written.
+func (s *Syncer) noteFound(ctx context.Context) (altered func(*changelog.Table, changelog.Key) error) {
+	return func(table *changelog.Table, key changelog.Key) error {
 		if table == nil { // its rows are gone here
 			return nil
 		}
 		return s.db.NoteFound(ctx, table, key)
 	}
-	layers, err := merge.Layers(ctx, s.db, old, unsent[0].name.First, unsent[len(unsent)-1].name.Last, baseline, altered)
+}
+
+// sendBatchesAgain puts what the device old has made in batches that follow one
+// another into the outbox, as changes of new batches. They are as many as are good
+// to have in memory. Rows that are not as they were written then are for altered.
+// It writes.
+func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, batches []ownSegment,
+	altered func(*changelog.Table, changelog.Key) error,
+) error {
+	baseline := slices.ContainsFunc(batches, func(own ownSegment) bool { return own.baseline > 0 })
+	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, baseline, altered)
 	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)
