@@ -217,8 +217,9 @@ func (w *world) bears(component []*model, row *worldRow, before map[string]any) 
 }
 
 // again says which rows a device puts again that has merged changes, by table and key: rows that showed and are deleted now, if
-// one that it has written itself can show with them, and could not without.
-func (w *world) again(self changelog.DeviceID, before, after []changelog.Change) map[string]string {
+// one that it has written itself can show with them, and could not without. It may do so, too, if the row then does not show for
+// another that has waited for the same parent, and claims a value of it: nobody looks at what waits before the parent is there.
+func (w *world) again(self changelog.DeviceID, before, after []changelog.Change) (puts map[string]string, may map[string]bool) {
 	lost := make(map[string]map[string]*worldRow)
 	v := w.look(after)
 	for table, rows := range w.look(before).shown {
@@ -230,7 +231,7 @@ func (w *world) again(self changelog.DeviceID, before, after []changelog.Change)
 			}
 		}
 	}
-	puts := make(map[string]string)
+	puts, may = make(map[string]string), make(map[string]bool)
 	for _, table := range w.tables() {
 		held := v.held[table.table]
 		for _, identity := range slices.Sorted(maps.Keys(held)) {
@@ -245,18 +246,20 @@ func (w *world) again(self changelog.DeviceID, before, after []changelog.Change)
 			for _, parent := range parents {
 				v.shown[parent.in.table][parent.in.identity(parent.key)] = parent
 			}
-			fits := w.derive(v, child, func(modelReference) bool { return true }) && child.in.follows(modelRow{values: child.now}) && !w.overtaken(v, child) &&
-				w.look(with(after, parents, self)).shown[table.table][identity] != nil // in a circle a row that does not show can claim a value
+			fits := w.derive(v, child, func(modelReference) bool { return true }) && child.in.follows(modelRow{values: child.now}) && !w.overtaken(v, child)
+			shows := fits && w.look(with(after, parents, self)).shown[table.table][identity] != nil
 			for _, parent := range parents {
-				if name := parent.in.identity(parent.key); fits {
+				name := parent.in.identity(parent.key)
+				if shows {
 					puts[parent.in.table+" "+name] = parent.in.line(parent.modelRow)
 				} else {
 					delete(v.shown[parent.in.table], name)
 				}
+				may[parent.in.table+" "+name] = may[parent.in.table+" "+name] || fits
 			}
 		}
 	}
-	return puts
+	return puts, may
 }
 
 // with returns the changes and, newer than all, puts of rows by a device.
@@ -264,7 +267,7 @@ func with(changes []changelog.Change, rows []*worldRow, by changelog.DeviceID) [
 	changes = slices.Clone(changes)
 	for _, row := range rows {
 		put := asBaseline(row.in, row.values)
-		put.Stamp = changelog.Stamp{Time: 1 << 40, Device: by}
+		put.Stamp = changelog.Stamp{Time: 1 << 46, Device: by}
 		changes = append(changes, put)
 	}
 	return changes
