@@ -60,8 +60,12 @@ func (s *Syncer) adopt(ctx context.Context, f *folder.Folder, listing folder.Lis
 // takesPlaceOf reports whether a segment stands in the folder that says all that
 // the one with this name does.
 func (own *ownSegment) takesPlaceOf(name folder.SegmentName) bool {
-	return own.state == segmentFound && own.replaced == 0 && own.name != name &&
-		own.name.First <= name.First && name.Last <= own.name.Last && name.Generation <= own.name.Generation
+	return own.state == segmentFound && own.replaced == 0 && own.covers(name)
+}
+
+// covers reports whether a segment says all that another one with this name does.
+func (own *ownSegment) covers(name folder.SegmentName) bool {
+	return own.name != name && own.name.First <= name.First && name.Last <= own.name.Last && name.Generation <= own.name.Generation
 }
 
 // adoptSegment notes a segment as one of this device's, which has the place of what

@@ -91,10 +91,11 @@ func (s *Syncer) strange(ctx context.Context, f *folder.Folder, listing folder.L
 // whose bytes are still here is done with if it stands there whole, and goes out
 // again if it does not stand there.
 func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder.SegmentName]bool, p *problems) error {
-	live, err := s.ownSegments(ctx, fmt.Sprintf("state <> %d AND replaced IS NULL", segmentPending))
+	all, err := s.ownSegments(ctx, "replaced IS NULL")
 	if err != nil {
 		return err
 	}
+	live := slices.DeleteFunc(slices.Clone(all), func(own ownSegment) bool { return own.state == segmentPending })
 	if err := s.lookForSpoilt(f, live, standing); err != nil {
 		return err
 	}
@@ -118,6 +119,9 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 	if err := s.lookForTwin(f, live, standing); err != nil {
 		return err
 	}
+	vanished = slices.DeleteFunc(vanished, func(own ownSegment) bool { // what a range has taken the place of by now, or is about to, nobody misses
+		return slices.ContainsFunc(all, func(other ownSegment) bool { return other.covers(own.name) })
+	})
 	return s.checkVanished(ctx, vanished, p)
 }
 

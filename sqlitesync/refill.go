@@ -148,6 +148,9 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(unit, func(own ownSegment) bool { return own.state == segmentPending }) {
+			return errors.New("what shares values with them was not published yet, and may be sealed anew")
+		}
 		newest := unit[len(unit)-1]
 		r := compactedRange{first: unit[0].name.First, last: newest.name.Last, tail: newest.tail, batches: []segment.Batch{{Number: newest.name.Last}}}
 		if r.prev, err = s.tailBefore(ctx, r.first); err != nil {

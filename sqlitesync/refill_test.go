@@ -117,6 +117,70 @@ func TestVanishedPartsOfLargeValuesAreMadeAgain(t *testing.T) {
 	}
 }
 
+// share lets all segments of a device from a batch on be as if they had values in pieces.
+func (d *testDevice) share(first uint64) {
+	d.tb.Helper()
+	_, err := d.syncer.handle.conn.Exec(d.tb.Context(), "UPDATE sqlitesync_segments SET unit = ? WHERE name >= ?", int64(first), segmentName(first))
+	must(d.tb, err)
+}
+
+// Files go that a range is about to take the place of: nothing is to be made again.
+func TestWhatARangeTakesThePlaceOfIsNotMissed(t *testing.T) {
+	t.Parallel()
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprint("shared=", shared), func(t *testing.T) {
+			a := newTestDevice(t, itemSchema)
+			a.create(t.TempDir())
+			clock := newTestClock(a)
+			a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES (%d, 'x', 1)", i) })
+			if shared {
+				a.share(1)
+			}
+			a.exec("DELETE FROM item")
+			a.sync()
+			a.sync() // it has found what it has published
+			f, err := a.syncer.openFolder()
+			must(t, err)
+			a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}
+			must(t, a.syncer.compact(t.Context(), f)) // and the process dies before it publishes
+			must(t, f.Close())
+			a.reopen()
+			must(t, os.Remove(a.segments()[0]))
+			a.sync() // publishes the range
+			clock.pass(vanishedTime)
+			a.sync() // finds it
+			a.wantHealthy()
+			clock.pass(graceTime)
+			a.sync()
+			if n := len(a.segments()); n != 1 {
+				t.Errorf("%d segments stand, want the range alone", n)
+			}
+		})
+	}
+}
+
+// What waits in the outbox can be sealed anew, and has another tail then.
+func TestAUnitThatIsNotPublishedIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.exec("INSERT INTO item VALUES ('x', 'published', 1)")
+	a.sync()
+	a.sync()
+	a.exec("INSERT INTO item VALUES ('y', 'pending', 1)")
+	must(t, a.syncer.prepare(t.Context()))
+	a.share(1)
+	found, err := a.syncer.ownSegments(t.Context(), "true")
+	must(t, err)
+	if len(found) != 2 {
+		t.Fatalf("%d segments", len(found))
+	}
+	wantText(t, a.syncer.refill(t.Context(), found[0]), "not published yet")
+	a.sync()
+	a.sync()
+	must(t, a.syncer.refill(t.Context(), found[0]))
+}
+
 // What another program has cut off, or replaced, long after it was found is made
 // again too: nobody else could read it.
 func TestSpoiltSegmentsAreMadeAgain(t *testing.T) {
