@@ -159,6 +159,31 @@ func TestWhatARangeTakesThePlaceOfIsNotMissed(t *testing.T) {
 	}
 }
 
+// A row that was made again, while another device has written to it, is the same row.
+func TestWhatIsMadeAgainIsNoCollision(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	settle(a, b)
+	a.share(1)
+	b.exec("UPDATE item SET name = 'of b'")
+	must(t, os.Remove(a.lastSegment()))
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	_ = a.trySync()
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("of b", "SELECT name FROM item")
+	for _, d := range []*testDevice{a, b} {
+		for _, conflict := range d.conflicts() {
+			if conflict.Collision {
+				t.Errorf("%v counts as two rows", conflict.Key)
+			}
+		}
+	}
+}
+
 // What waits in the outbox can be sealed anew, and has another tail then.
 func TestAUnitThatIsNotPublishedIsNotMadeAgain(t *testing.T) {
 	t.Parallel()

@@ -313,13 +313,8 @@ func (s *Syncer) sendChangesAgain(ctx context.Context, changes []changelog.Chang
 	for i := range changes {
 		c := &changes[i]
 		was[i] = c.Stamp
-		if c.Stamp.Baseline() {
-			continue
-		}
-		born := c.Birth == c.Stamp
-		c.Stamp.Device, c.Stamp.Batch = s.self(), position+1
-		if born {
-			c.Birth = c.Stamp
+		if !c.Stamp.Baseline() {
+			c.Restamp(c.Stamp, changelog.Stamp{Time: c.Stamp.Time, Device: s.self(), Batch: position + 1})
 		}
 	}
 	segments, err := s.split(ctx, position+1, &changes, func(i int) { was = slices.Delete(was, i, i+1) })
