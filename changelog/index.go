@@ -117,6 +117,11 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 		// In a trigger's query from a table called new, NEW is the table.
 		unique.opaque = unique.opaque || term.opaque || CanonicalName(table.Name) == "new"
 	}
+	if len(table.Key) == 1 && table.Key[0].index == "" { // it is the rowid: SQLite chooses it when the triggers before have run
+		for i := range table.Unique {
+			table.Unique[i].opaque = table.Unique[i].opaque || table.Unique[i].computes(table.Key[0].Name)
+		}
+	}
 	for i := range table.Key {
 		key := &table.Key[i]
 		if key.Collation == "NOCASE" || key.Collation == "RTRIM" {
@@ -138,6 +143,14 @@ func readIndexes(ctx context.Context, c *Conn, table *Table, columns []columnRow
 	return "", "", nil
 }
 
+// computes reports whether rows have something in the index that is made of the
+// column.
+func (u *Unique) computes(column string) bool {
+	return slices.ContainsFunc(u.Terms, func(term Term) bool {
+		return !term.plain && slices.ContainsFunc(term.columns, func(c Column) bool { return c.Name == column })
+	})
+}
+
 func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 	term := Term{Collation: row.collation}
 	if row.position >= 0 {
@@ -157,6 +170,7 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 		substituted := slices.ContainsFunc(dependencies(columns, column.generation), func(c Column) bool { return c.substitute != "" })
 		term.opaque = term.opaque || substituted || canFail(column.generation)
 	}
+	term.opaque = term.opaque || slices.ContainsFunc(term.columns, func(c Column) bool { return foreign(tokenize(c.substitute)) })
 	return term
 }
 
@@ -210,6 +224,16 @@ var harmless = map[string]bool{
 	"quote": true, "replace": true, "round": true, "rtrim": true, "sign": true, "strftime": true, "substr": true, "substring": true,
 	"time": true, "trim": true, "typeof": true, "unicode": true, "unixepoch": true, "upper": true,
 }
+
+// foreign reports whether a default calls what not every program has. A trigger of
+// ours that names it would refuse the writes of those that lack it, and that give
+// the column a value.
+func foreign(tokens []string) bool {
+	return canFail(slices.DeleteFunc(tokens, func(token string) bool { return everywhere[CanonicalName(token)] }))
+}
+
+// everywhere holds functions that can fail, or differ, and that every SQLite has.
+var everywhere = map[string]bool{"abs": true, "char": true, "printf": true, "random": true, "randomblob": true, "zeroblob": true}
 
 // dependencies returns the columns that SQL names, and those that generated
 // columns among them are made of. SQLite computes a generated column for a

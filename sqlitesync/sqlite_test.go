@@ -533,6 +533,10 @@ func TestRowsThatReplaceRemovesGoEverywhere(t *testing.T) {
 			"INSERT INTO t VALUES ('k', 'x'), ('l', 'y')", "REPLACE INTO t VALUES ('m', NULL)"},
 		{"default of a key column, for NULL", "CREATE TABLE t (a NOT NULL DEFAULT 'k', b NOT NULL, v, PRIMARY KEY (a, b), UNIQUE (a, v))",
 			"INSERT INTO t VALUES ('k', 1, 1), ('k', 2, 2)", "REPLACE INTO t VALUES (NULL, 3, 1)"},
+		{"expression of an id that SQLite chooses", "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE UNIQUE INDEX i ON t (id % 2)",
+			"INSERT INTO t VALUES (1, 1), (2, 2)", "REPLACE INTO t (v) VALUES (3)"},
+		{"generated column of an id that SQLite chooses", "CREATE TABLE t (id INTEGER PRIMARY KEY, v, g AS (id % 2), UNIQUE (g, v))",
+			"INSERT INTO t VALUES (1, 'x'), (2, 'x')", "REPLACE INTO t (v) VALUES ('x')"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, b := newPair(t, test.schema)
@@ -571,6 +575,23 @@ func TestCaptureRefusesNoWrite(t *testing.T) {
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	b.wantValue("w,y,z", "SELECT group_concat(id) FROM (SELECT id FROM t ORDER BY id)")
+}
+
+// A default can call what other programs lack. As long as they give the column a
+// value they can write, and a REPLACE that takes the default is noticed all the same.
+func TestADefaultThatOtherProgramsCannotCompute(t *testing.T) {
+	t.Parallel()
+	for function, named := range map[string]string{"concat('a', 'b')": "0", "lower('AB') || abs(1) % 1": "2"} {
+		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, u NOT NULL DEFAULT ("+function+") UNIQUE)")
+		a.wantValue(named, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND instr(sql, ?)", function)
+		a.withoutRecursion()
+		a.exec("INSERT INTO t (id) VALUES ('x')")
+		settle(a, b)
+		a.exec("REPLACE INTO t VALUES ('y', NULL)")
+		settle(a, b)
+		wantEverywhere("y", "SELECT group_concat(id) FROM t", a, b)
+		a.wantValue("0", "SELECT count(*) FROM sqlitesync_log")
+	}
 }
 
 // A row that this database can't take, for a reason that only it has, is held
@@ -720,6 +741,38 @@ func TestTemporaryObjects(t *testing.T) {
 	wantSame(t, []*testDevice{a, b}, "t", "u")
 	b.wantValue("w,y", "SELECT group_concat(id) FROM (SELECT id FROM t ORDER BY id)")
 	b.wantValue("w,x,y", "SELECT group_concat(id) FROM (SELECT id FROM u ORDER BY id)")
+}
+
+// LIMITS.md says what temporary triggers can hide from capture, and how it shows.
+func TestATemporaryTriggerThatEndsAStatement(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, eventSchema)
+	a.db.SetMaxOpenConns(1)
+	a.exec("INSERT INTO ev VALUES ('1', 'old')")
+	settle(a, b)
+	a.exec("CREATE TEMP TRIGGER tr AFTER UPDATE ON main.ev BEGIN SELECT RAISE(IGNORE); END; UPDATE ev SET x = 'new'; DROP TRIGGER tr")
+	settle(a, b)
+	a.wantVerified("ev [1] altered")
+	a.exec("UPDATE ev SET x = x")
+	settle(a, b)
+	wantEverywhere("new", "SELECT x FROM ev", a, b)
+	a.wantVerified()
+}
+
+// LIMITS.md says in which order rows are updated: any trigger has this effect, and
+// if capture's has it no more the limit is to go.
+func TestTheOrderOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v, u UNIQUE); CREATE INDEX i ON t (v); INSERT INTO t VALUES (1, 3, 1), (2, 2, 2), (3, 1, 3)"
+	for _, test := range []struct {
+		trigger string
+		passes  bool
+	}{{"", true}, {"CREATE TRIGGER tr AFTER UPDATE ON t BEGIN SELECT 1; END", false}} {
+		d := newTestDevice(t, schema+";"+test.trigger)
+		if _, err := d.db.Exec("UPDATE t SET u = u + 1 WHERE v BETWEEN 1 AND 3"); (err == nil) != test.passes {
+			t.Errorf("with trigger %q: %v", test.trigger, err)
+		}
+	}
 }
 
 // LIMITS.md says what a merge runs of the app's triggers on an update.
