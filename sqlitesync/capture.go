@@ -77,6 +77,7 @@ func (s *Syncer) captureNow(ctx context.Context) error {
 	}
 	s.tables = headTables(definitions)
 	s.warnings = append(s.warnings, s.referenceWarnings()...)
+	s.warnings = append(s.warnings, s.migrationWarnings()...)
 	synced := make(map[string]bool)
 	for _, table := range s.db.Tables {
 		synced[table.Put.Table] = true

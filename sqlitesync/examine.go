@@ -102,6 +102,11 @@ func (e *examination) lookAtDatabase(ctx context.Context) error {
 		e.add(Finding{Code: FindingTableLocal, Note: true, Table: u.Table,
 			Text: fmt.Sprintf("Table %q, or some of its rows, stay on this device: %s.", u.Table, u.Reason)})
 	}
+	e.status.Warnings = e.migrationWarnings()
+	for _, name := range e.toldMigrations() {
+		e.add(Finding{Code: FindingMigrationsSynced, Note: true, Table: name,
+			Text: fmt.Sprintf("Table %q is synced, and looks like the one in which a migration tool notes how far it has come: another device would take these migrations for its own.", name)})
+	}
 	if e.status.LastPublished, err = e.view.published(ctx); err != nil {
 		return err
 	}
@@ -158,7 +163,11 @@ func (e *examination) lookAtHeld(ctx context.Context) error {
 		e.status.Held += held[name]
 		f := Finding{Code: FindingRowsHeld, Table: name, Count: held[name],
 			Text: fmt.Sprintf("%s of table %q can't be shown here, because of a constraint; they are kept.", plural(held[name], "row"), name)}
-		if e.db.Table(name) == nil {
+		switch {
+		case !e.selection().Takes(name):
+			f.Code, f.Note = FindingTableLocal, true
+			f.Text = fmt.Sprintf("Table %q was left out of sync on this device; %s that others have written are kept.", name, plural(held[name], "row"))
+		case e.db.Table(name) == nil:
 			f.Code, f.Text = FindingSchemaBehind, fmt.Sprintf("%s of table %q wait for the table, which this database does not have.", plural(held[name], "row"), name)
 		}
 		e.add(f)

@@ -8,7 +8,7 @@ type Finding struct {
 	Code FindingCode
 	// Text is a sentence for the person.
 	Text string
-	// Note: it is right, or harmless. Nothing waits for it.
+	// Note: it is right, or harmless, or to be thought about. Nothing waits for it.
 	Note   bool
 	Device DeviceID // whose, if it is known
 	Path   string   // relative to the folder, or ""
@@ -45,7 +45,8 @@ const (
 	FindingSchemaBehind     FindingCode = "schema-behind" // tables or columns are missing that others have
 	FindingRowsHeld         FindingCode = "rows-held"
 	FindingTriggersMissing  FindingCode = "triggers-missing"
-	FindingTableLocal       FindingCode = "table-local" // it stays on this device
+	FindingTableLocal       FindingCode = "table-local"       // it stays on this device
+	FindingMigrationsSynced FindingCode = "migrations-synced" // a migration tool's own table travels
 	FindingKeysMissing      FindingCode = "keys-missing"
 	FindingKeysOpen         FindingCode = "keys-open" // others can read them
 	FindingKeysDamaged      FindingCode = "keys-damaged"

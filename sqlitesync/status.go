@@ -66,7 +66,7 @@ type Status struct {
 	// Unsynced lists tables, and rows of tables, that stay on this device.
 	Unsynced []Unsynced
 	// Warnings lists what the author of the app should know: settings of its
-	// handle, and triggers, that do not go well with sync.
+	// handle, triggers, and tables of migration tools, that do not go well with sync.
 	Warnings []string
 	// Problems lists what does not work, until a later pass finds it mended.
 	Problems []error

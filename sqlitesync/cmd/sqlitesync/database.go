@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
+	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync"
 )
 
@@ -50,6 +52,7 @@ func (a *app) open(ctx context.Context, path string, manual bool) (*session, err
 	if folder == "" {
 		return nil, &failure{fmt.Errorf("nobody has said yet which folder %s is synced with", path), "Say --folder FOLDER.", exitFolder}
 	}
+	a.choose(&opts)
 	opts.Keys, opts.Logger, opts.Manual, opts.StandBy = a.keyStore(), a.logger(), manual, a.standBy
 	return a.start(path, folder, "opening", func(db *sql.DB) (*sqlitesync.Syncer, error) {
 		if err := enforceLike(ctx, db, &opts); err != nil {
@@ -57,6 +60,24 @@ func (a *app) open(ctx context.Context, path string, manual bool) (*session, err
 		}
 		return sqlitesync.Open(ctx, db, folder, &opts)
 	})
+}
+
+// choose changes which tables take part, as the flags of sync say.
+func (a *app) choose(opts *sqlitesync.Options) {
+	has := func(names []string, name string) bool {
+		return slices.ContainsFunc(names, func(other string) bool { return changelog.CanonicalName(other) == changelog.CanonicalName(name) })
+	}
+	for _, name := range a.exclude {
+		if !has(opts.Exclude, name) {
+			opts.Exclude = append(opts.Exclude, name)
+		}
+	}
+	opts.Exclude = slices.DeleteFunc(opts.Exclude, func(name string) bool { return has(a.include, name) })
+	for _, name := range a.include {
+		if opts.Tables != nil && !has(opts.Tables, name) {
+			opts.Tables = append(opts.Tables, name)
+		}
+	}
 }
 
 // enforceLike makes a handle do with foreign keys as the space, and so the

@@ -32,7 +32,7 @@ inside the folder. It holds names of tables and columns, and ids of devices.`,
 // Levels of findings.
 const (
 	levelMend = "mend" // something waits for it
-	levelNote = "note" // it is right, or harmless
+	levelNote = "note" // it is right, or harmless, or to be thought about
 )
 
 // findingJSON is a finding of doctor and status.
@@ -121,7 +121,8 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingSchemaBehind:     "Update the app on this device, so that it makes what is missing. Then: sqlitesync sync DB. For tables that no app makes here: sqlitesync make-tables DB",
 	sqlitesync.FindingRowsHeld:         "Look which, and why: sqlitesync held DB",
 	sqlitesync.FindingTriggersMissing:  "sqlitesync sync DB",
-	sqlitesync.FindingTableLocal:       "sqlitesync status DB says what to change, if it shall travel.",
+	sqlitesync.FindingTableLocal:       "If it shall travel, this says what to change: sqlitesync status DB. If it was left out: sqlitesync sync DB --include TABLE",
+	sqlitesync.FindingMigrationsSynced: "If it is a migration tool's, let it stay at home, on each device: sqlitesync sync DB --exclude TABLE",
 	sqlitesync.FindingKeysMissing:      "If they are in another place: sqlitesync doctor DB --keys DIRECTORY. If the database was copied here: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
 	sqlitesync.FindingKeysOpen:         "chmod 700 KEYS && chmod 600 KEYS/DEVICE.key. If others can have read them: sqlitesync uninstall DB, then sqlitesync join DB FOLDER --merge",
 	sqlitesync.FindingKeysDamaged:      "Restore KEYS/DEVICE.key from a backup of this machine. If there is none: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
@@ -144,6 +145,6 @@ func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
 		finding.Device = device
 	}
 	// NEWDB and DB differ in what stands before them, so "NEWDB" is kept.
-	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
+	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "TABLE", word(f.Table), "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
 	return finding
 }

@@ -39,7 +39,7 @@ make-tables: the same, and made (names of tables). restore: the same, and tables
 invite: id, code, role, expires. recovery: code. uninstall: device, keys (the file that stays)
 invites: invites (id, role, expires)
 status: state (idle or failing), running (another program syncs it), device, folder, to_publish (changes), to_merge
-    (files), last_published, held, conflicts, collisions, undone (edits of a reader), foreign_keys, unsynced, findings
+    (files), last_published, held, conflicts, collisions, undone (edits of a reader), foreign_keys, only and exclude (tables), unsynced, findings
 doctor: healthy, findings (code, level: "mend" or "note", text, do, device, path in the folder, table, count)
 devices: devices (id, name, role, self, admitted, last_seen, merged: its batches that are here, has: the newest of
     this device's batches that it has, error)
@@ -69,7 +69,8 @@ that was last seen to hold the database's space. If the folder has moved, say so
     sqlitesync sync notes.db --folder ~/Sync/notes
 
 The database also remembers its name as a device and which tables it was set up with (--only, --exclude), from an
-app too. So the command goes on as the app that set it up.
+app too. So the command goes on as the app that set it up. sync --exclude and --include change which tables take part;
+where an app syncs the database itself, its own options count.
 
 This device's keys are in the directory sqlitesync of the user's configuration directory (on Linux ~/.config or
 $XDG_CONFIG_HOME, on macOS ~/Library/Application Support, on Windows %AppData%), or where --keys says. They are never

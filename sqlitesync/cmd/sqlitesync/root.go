@@ -11,9 +11,11 @@ type app struct {
 	streams
 	json     bool
 	verbose  bool
-	keys     string // where the keys are, "" for the default place
-	folder   string // "" for the one that the database remembers
-	standBy  bool   // wait until nothing else syncs the database
+	keys     string   // where the keys are, "" for the default place
+	folder   string   // "" for the one that the database remembers
+	standBy  bool     // wait until nothing else syncs the database
+	exclude  []string // tables to leave out, beside those that are
+	include  []string // tables to leave out no longer
 	progress progress
 }
 

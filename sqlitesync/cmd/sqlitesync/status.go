@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,6 +40,8 @@ type statusJSON struct {
 	Collisions    int            `json:"collisions"`
 	Undone        int            `json:"undone"`
 	ForeignKeys   bool           `json:"foreign_keys"`
+	Only          []string       `json:"only"`    // the tables that were chosen, null if all that can take part
+	Exclude       []string       `json:"exclude"` // those that were left out
 	Unsynced      []unsyncedJSON `json:"unsynced"`
 	Findings      []findingJSON  `json:"findings"`
 }
@@ -49,7 +52,7 @@ func (a *app) status(ctx context.Context, path string) error {
 		return err
 	}
 	examined, err := view.Examine(ctx)
-	folder, _ := view.Opened()
+	folder, opts := view.Opened()
 	device := view.Device()
 	if err = errors.Join(err, view.Close()); err != nil {
 		return err
@@ -58,7 +61,7 @@ func (a *app) status(ctx context.Context, path string) error {
 	report := statusJSON{
 		State: string(status.State), Device: device.String(), Folder: folder, ToPublish: status.Pending, ToMerge: status.Behind,
 		LastPublished: stamp(status.LastPublished), Held: status.Held, Conflicts: status.Conflicts, Collisions: status.Collisions, Undone: status.Undone,
-		ForeignKeys: status.ForeignKeys, Unsynced: unsynced(status), Findings: []findingJSON{},
+		ForeignKeys: status.ForeignKeys, Only: opts.Tables, Exclude: append([]string{}, opts.Exclude...), Unsynced: unsynced(status), Findings: []findingJSON{},
 	}
 	for i := range examined.Findings {
 		if examined.Findings[i].Code == sqlitesync.FindingInUse {
@@ -96,8 +99,17 @@ func (a *app) printStatus(path string, report *statusJSON, status *sqlitesync.St
 	if report.Undone > 0 {
 		a.printf("%-15s %s that this device, a reader, may not make: see the view sqlitesync_undone", "undone", plural(report.Undone, "edit"))
 	}
+	if report.Only != nil {
+		a.printf("%-15s %s", "only", strings.Join(report.Only, ", "))
+	}
+	if len(report.Exclude) > 0 {
+		a.printf("%-15s %s", "excluded", strings.Join(report.Exclude, ", "))
+	}
 	for _, u := range report.Unsynced {
-		a.printf("%-15s %s: %s", "stays here", u.Table, u.Reason)
+		a.printf("%-15s %s: %s; %s", "stays here", u.Table, u.Reason, u.Hint)
+	}
+	for _, warning := range status.Warnings {
+		a.printf("%-15s %s", "note", warning)
 	}
 	for _, f := range report.Findings {
 		if f.Level == levelMend {

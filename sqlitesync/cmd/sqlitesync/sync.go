@@ -17,12 +17,18 @@ func (a *app) syncCommand() *cobra.Command {
 		Long: `Does one full pass: it publishes what programs have written to the database, reads what the folder has, and merges it.
 For scripts and timers; watch does it whenever something changes.
 
+--exclude leaves tables out on this device from now on, beside those that are left out already, and --include lets them
+take part again: what was written to them meanwhile, here and elsewhere, counts then. Say it on each device that shall do so. The rows
+stay where they are.
+
 What stood in the way of one device or one file is printed, and all else was done.`,
 		Example: "  sqlitesync sync notes.db\n  sqlitesync sync notes.db --folder /media/stick/notes",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.sync(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	cmd.Flags().StringSliceVar(&a.exclude, "exclude", nil, "more `TABLES` that stay on this device from now on")
+	cmd.Flags().StringSliceVar(&a.include, "include", nil, "`TABLES` that were left out and take part from now on")
 	return cmd
 }
 
