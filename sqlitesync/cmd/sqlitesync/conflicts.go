@@ -35,14 +35,21 @@ Listing and showing work while something else syncs the database.`,
 	show := &cobra.Command{
 		Use:   "show DB ID",
 		Short: "Print both versions of the row",
-		Args:  usage(cobra.ExactArgs(2)),
-		RunE:  func(cmd *cobra.Command, args []string) error { return a.showConflict(cmd.Context(), args[0], args[1]) },
+		Long: `Prints both versions of the row, the one that shows and the one that lost, with the device that wrote each and when, and
+the columns in which they differ. ID is the number that the list has.`,
+		Example: "  sqlitesync conflicts show notes.db 7",
+		Args:    usage(cobra.ExactArgs(2)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.showConflict(cmd.Context(), args[0], args[1]) },
 	}
 	var as []string
 	take := &cobra.Command{
 		Use:   "take DB ID",
 		Short: "Write the version that lost over the row",
-		Args:  usage(cobra.ExactArgs(2)),
+		Long: `Writes the version that lost over the row, as an edit made now, which travels to all devices. The version that showed
+until then is not kept. With --as, which is for rows that were given one key, the other row comes back under the key
+given, and the one that shows stays.`,
+		Example: "  sqlitesync conflicts take notes.db 7\n  sqlitesync conflicts take notes.db 7 --as 1042",
+		Args:    usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.resolve(cmd.Context(), args[0], args[1], func(c *sqlitesync.Conflict) (sqlitesync.Resolution, error) {
 				if len(as) == 0 {
@@ -57,11 +64,16 @@ Listing and showing work while something else syncs the database.`,
 	keep := &cobra.Command{
 		Use:   "keep DB ID",
 		Short: "Leave the row as it is, and forget the version that lost",
-		Args:  usage(cobra.ExactArgs(2)),
+		Long: `Leaves the row as it is, and forgets the version that lost, on this device: others that list the conflict, too, go on
+listing it.`,
+		Example: "  sqlitesync conflicts keep notes.db 7",
+		Args:    usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.resolve(cmd.Context(), args[0], args[1], func(*sqlitesync.Conflict) (sqlitesync.Resolution, error) { return sqlitesync.KeepWinner, nil })
 		},
 	}
+	alone(take)
+	alone(keep)
 	a.folderFlag(take)
 	a.folderFlag(keep)
 	cmd.AddCommand(show, take, keep)

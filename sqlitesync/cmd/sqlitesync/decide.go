@@ -61,6 +61,7 @@ for good, so that devices which enter later have it too. Admins' devices do so b
 	verbs := []*cobra.Command{rename, revoke, role, relay}
 	for _, verb := range verbs {
 		a.folderFlag(verb)
+		alone(verb)
 	}
 	return verbs
 }

@@ -56,7 +56,7 @@ var advice = []struct {
 }{
 	{sqlitesync.ErrNotSetUp, exitNotSetUp, "Found a space with 'sqlitesync create DB FOLDER', or enter one with 'sqlitesync join DB FOLDER'."},
 	{sqlitesync.ErrAlreadySetUp, exitAlreadySetUp, "Enter the folder's space with 'sqlitesync join DB FOLDER', or use an empty folder."},
-	{sqlitesync.ErrInUse, exitInUse, "Stop the other program, such as 'sqlitesync watch' or the app itself, and try again."},
+	{sqlitesync.ErrInUse, exitInUse, "Stop the other program, 'sqlitesync watch' or the app, do this, and start it again."},
 	{sqlitesync.ErrNotMember, exitNotMember, "Take sync out with 'sqlitesync uninstall DB', which leaves the rows, and enter again with 'sqlitesync join DB FOLDER --merge' and a new code. If the keys are in another place, say --keys."},
 	{sqlitesync.ErrNotAllowed, exitNotAllowed, "Only admins decide: see the roles, and which devices and invites there are, with 'sqlitesync devices DB' and 'sqlitesync invites DB'."},
 	{sqlitesync.ErrCode, exitCode, "Make another code with 'sqlitesync invite DB' on a device that is in, and let the file-sync service carry the folder here first."},

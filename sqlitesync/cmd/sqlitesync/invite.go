@@ -35,6 +35,7 @@ The new device can use it once the file-sync service has carried the folder ther
 		},
 	}
 	a.folderFlag(cmd)
+	alone(cmd)
 	cmd.Flags().StringVar(&role, "role", "admin", "what the new device may do: `admin` (also decides who else may), writer or reader")
 	cmd.Flags().DurationVar(&expires, "expires", 48*time.Hour, "how long the code works, such as 20m or 72h")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp)) // fails only if there is no such flag

@@ -23,11 +23,15 @@ opens nothing that is written from then on. Listing works while something else s
 	}
 	withdraw := &cobra.Command{
 		Use:   "withdraw DB INVITE",
-		Short: "End an invite, named by its id or the beginning of it",
-		Args:  usage(cobra.ExactArgs(2)),
-		RunE:  func(cmd *cobra.Command, args []string) error { return a.withdraw(cmd.Context(), args[0], args[1]) },
+		Short: "End an invite that is open",
+		Long: `Ends an invite, named by its id or the beginning of it: its code admits nobody any more. Whoever has it could read what
+the folder held until now; what is written from then on it does not open. Only an admin can do it.`,
+		Example: "  sqlitesync invites withdraw notes.db 91d35e2f",
+		Args:    usage(cobra.ExactArgs(2)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.withdraw(cmd.Context(), args[0], args[1]) },
 	}
 	a.folderFlag(withdraw)
+	alone(withdraw)
 	cmd.AddCommand(withdraw)
 	return cmd
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync"
@@ -291,6 +292,11 @@ func TestEverythingIsExplained(t *testing.T) {
 		if verb.Runnable() && (verb.Long == "" || verb.Example == "" || verb.GroupID == "") {
 			t.Errorf("%s is not explained", verb.Name())
 		}
+		for _, below := range verb.Commands() {
+			if below.Long == "" || below.Example == "" {
+				t.Errorf("%s is not explained", below.CommandPath())
+			}
+		}
 	}
 	source, err := os.ReadFile(filepath.Join("..", "..", "finding.go"))
 	if err != nil {
@@ -304,6 +310,34 @@ func TestEverythingIsExplained(t *testing.T) {
 		if !strings.Contains(string(source), `"`+string(code)+`"`) {
 			t.Errorf("there is no code %s", code)
 		}
+	}
+}
+
+// The verbs that are refused while something else syncs the database are those
+// whose help says so.
+func TestVerbsThatNeedTheDatabaseAlone(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile(filepath.Join("testdata", "in_use.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := 0
+	var compare func(*cobra.Command)
+	compare = func(verb *cobra.Command) {
+		name := regexp.QuoteMeta(strings.TrimPrefix(verb.CommandPath(), "sqlitesync "))
+		refused := regexp.MustCompile(`(?m)^exits 5 ` + name + ` \w+\.db`).Match(script)
+		if says := strings.Contains(verb.Long, aloneHelp); says != refused {
+			t.Errorf("%s: the script has it refused: %v, its help says so: %v", name, refused, says)
+		} else if says {
+			said++
+		}
+		for _, below := range verb.Commands() {
+			compare(below)
+		}
+	}
+	compare((&app{}).root())
+	if said < 10 {
+		t.Errorf("only %d verbs say so", said)
 	}
 }
 

@@ -23,6 +23,7 @@ to be updated instead. Tables that are here stay as they are; triggers, views an
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.makeTables(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	alone(cmd)
 	return cmd
 }
 

@@ -23,6 +23,7 @@ shown once.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.recovery(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	alone(cmd)
 	return cmd
 }
 

@@ -78,6 +78,12 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// aloneHelp stands in the help of each verb that opens the database as an app does.
+const aloneHelp = "Nothing else may sync the database meanwhile: stop 'sqlitesync watch', or the app, and start it again afterwards."
+
+// alone says so in the help of a verb.
+func alone(cmd *cobra.Command) { cmd.Long += "\n\n" + aloneHelp }
+
 // folderFlag gives a verb the flag --folder.
 func (a *app) folderFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.folder, "folder", "", "the shared `FOLDER` (default: the one that the database was last synced with)")

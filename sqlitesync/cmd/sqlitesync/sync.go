@@ -27,6 +27,7 @@ What stood in the way of one device or one file is printed, and all else was don
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.sync(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	alone(cmd)
 	cmd.Flags().StringSliceVar(&a.exclude, "exclude", nil, "more `TABLES` that stay on this device from now on")
 	cmd.Flags().StringSliceVar(&a.include, "include", nil, "`TABLES` that were left out and take part from now on")
 	return cmd

@@ -26,6 +26,7 @@ machine away: who has the file and the folder can read the space.`,
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.uninstall(cmd.Context(), args[0], force) },
 	}
+	alone(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "also if changes were not published, or rows are held")
 	return cmd
 }

@@ -22,6 +22,7 @@ one that is wrong: run it on both. It alters nothing, and takes about as long as
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0]) },
 	}
 	a.folderFlag(cmd)
+	alone(cmd)
 	return cmd
 }
 

@@ -41,6 +41,8 @@ func (a *app) watch(ctx context.Context, path string) error {
 	switch {
 	case err != nil && a.standBy && ctx.Err() != nil:
 		return nil //nolint:nilerr // it was stopped while it waited, as it is while it watches
+	case errors.Is(err, sqlitesync.ErrInUse):
+		return &failure{err, "One is enough. To take over when it ends: 'sqlitesync watch DB --stand-by'.", exitInUse}
 	case err != nil:
 		return err
 	}
