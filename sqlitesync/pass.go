@@ -138,6 +138,11 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	} else if s.incomplete.IsZero() {
 		s.incomplete = s.environment.Beat()
 	}
+	if err == nil {
+		if err := s.rememberWaits(ctx); err != nil {
+			p.add(fault("remember what is waited for", err, "The next pass tries again."))
+		}
+	}
 	if published == nil { // all that is known here stands in the folder
 		if err := s.rebuild(ctx, f, p); err != nil {
 			p.add(fault("read all logs again", err, "Rows are missing from a table that was made anew; the next pass tries again."))

@@ -1,7 +1,6 @@
 package sqlitesync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +29,6 @@ const (
 	hintDamaged = "The file is damaged, or has not been downloaded completely. It is tried again at every pass; if it stays so, restore it from the file-sync service's history. A segment the device that wrote it makes again, or an admin's relays what it says."
 )
 
-// waits remembers since when a device's next batch has been waiting for others.
-type waits map[DeviceID]Waiting
-
 // pull merges what stands in the folder, of every device as far as its log
 // reaches without a gap. What is wrong with one device's files does not keep
 // others from being read.
@@ -57,10 +53,10 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 			}
 		}
 	}()
-	waiting := make(waits)
-	if s.overdue == nil {
-		s.overdue = make(waits)
+	if err := s.recallWaits(ctx); err != nil {
+		return false, err
 	}
+	waiting := make(waits)
 	for progress := true; progress; {
 		progress = false
 		clear(waiting)
@@ -85,8 +81,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 	held, err := merge.CountHeld(ctx, s.handle.conn)
 	s.state.update(func(st *Status) {
 		st.Behind, st.Held = left, held
-		st.Waiting = slices.AppendSeq(slices.Collect(maps.Values(waiting)), maps.Values(s.overdue))
-		slices.SortFunc(st.Waiting, func(a, b Waiting) int { return cmp.Compare(a.For.String(), b.For.String()) })
+		st.Waiting = s.listWaits()
 	})
 	return left == 0 && len(waiting) == 0, err
 }
@@ -159,16 +154,6 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 		return false, nil
 	}
 	return true, nil
-}
-
-// wait notes what a device waits for, and returns since when it does.
-func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
-	w.Since = s.environment.Beat()
-	if before, ok := s.waiting[w.For]; ok && before.Device == w.Device && before.Batch == w.Batch {
-		w.Since = before.Since
-	}
-	waiting[w.For] = w
-	return w.Since
 }
 
 // uncovered returns a batch that the author of the next batch had seen and

@@ -60,7 +60,8 @@ type Syncer struct {
 	seen        changelog.Vector
 	pulling     time.Time // when the pass began to merge
 	copied      int64     // PRAGMA data_version when Join copied the database
-	waiting     waits     // what the last pass waited for
+	waiting     waits     // what the last pass waited for; nil before the first
+	remembered  rememberedWaits
 	outcomes    []outcome // of the transaction under way
 	undone      int       // how many edits of the app it takes back
 	incomplete  time.Time // since when not all was merged that the folder holds; zero if it was

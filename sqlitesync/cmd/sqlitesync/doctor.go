@@ -95,6 +95,10 @@ func (a *app) printFindings(list []findingJSON) {
 	}
 }
 
+// relayHelp is for what a device that is gone has taken with it. What is left of its
+// log can't be read without it, and is listed until it is removed.
+const relayHelp = ", on a device that has it: sqlitesync devices relay DB DEVICE. It is merged a minute after it has come; if the device itself is lost, too, its directory can go then: rm -r FOLDER/devices/DEVICE"
+
 // mends says what to do about each finding. DB, DEVICE, TABLE and KEYS are
 // replaced; FOLDER is for the person to fill in.
 var mends = map[sqlitesync.FindingCode]string{
@@ -107,8 +111,8 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingDatabaseInside:   "Stop the app, and move the database with its -wal and -shm files out of the folder. Then: sqlitesync sync NEWDB",
 	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history. Then: sqlitesync sync DB",
 	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
-	sqlitesync.FindingNotDownloaded:    "Wait for the file-sync service, and set the folder to be available offline. If files stay away, bring them back from the service's history. If they are lost for good, on a device that has them: sqlitesync devices relay DB DEVICE",
-	sqlitesync.FindingGap:              "Wait for the file-sync service, or bring the file back from its history. If the author's device still has it, it publishes it again; there: sqlitesync sync DB. If it is lost for good, on a device that has it: sqlitesync devices relay DB DEVICE",
+	sqlitesync.FindingNotDownloaded:    "Wait for the file-sync service, and set the folder to be available offline. If files stay away, bring them back from the service's history. If they are lost for good" + relayHelp,
+	sqlitesync.FindingGap:              "Wait for the file-sync service, or bring the file back from its history. If the author's device still has it, it publishes it again; there: sqlitesync sync DB. If it is lost for good" + relayHelp,
 	sqlitesync.FindingSegmentDamaged:   "Restore the file from the file-sync service's history. If it is a file of this device, remove it, and it is written again: sqlitesync sync DB",
 	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
 	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",

@@ -1,0 +1,111 @@
+package sqlitesync
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// waits remembers since when a device's next batch has been waiting for others.
+type waits map[DeviceID]Waiting
+
+// rememberedWaits is the setting "waiting". A process that does one pass and ends,
+// as one that a timer starts does, would otherwise begin to wait anew each time: what
+// was written by somebody who had seen a file that is lost would never be merged.
+type rememberedWaits struct {
+	Incomplete int64            `json:"incomplete,omitempty"` // since when, in milliseconds since 1970
+	Waiting    []rememberedWait `json:"waiting,omitempty"`
+}
+
+type rememberedWait struct {
+	Device  DeviceID `json:"device"`
+	Batch   uint64   `json:"batch"`
+	For     DeviceID `json:"for"`
+	Since   int64    `json:"since"`
+	Overdue bool     `json:"overdue,omitempty"`
+}
+
+// wait notes what a device waits for, and returns since when it does.
+func (s *Syncer) wait(waiting waits, w Waiting) time.Time {
+	w.Since = s.environment.Beat()
+	if before, ok := s.waiting[w.For]; ok && before.Device == w.Device && before.Batch == w.Batch {
+		w.Since = before.Since
+	}
+	waiting[w.For] = w
+	return w.Since
+}
+
+// listWaits returns all that is waited for, and what was merged without.
+func (s *Syncer) listWaits() []Waiting {
+	list := slices.AppendSeq(slices.Collect(maps.Values(s.waiting)), maps.Values(s.overdue))
+	slices.SortFunc(list, func(a, b Waiting) int {
+		return cmp.Or(cmp.Compare(a.For.String(), b.For.String()), cmp.Compare(a.Device.String(), b.Device.String()))
+	})
+	return list
+}
+
+// recallWaits reads what an earlier Syncer waited for, at the first pass.
+func (s *Syncer) recallWaits(ctx context.Context) error {
+	if s.waiting != nil {
+		return nil
+	}
+	text, err := load(ctx, s.handle.conn, "waiting")
+	if err != nil {
+		return err
+	}
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &s.remembered); err != nil {
+			return fmt.Errorf("setting waiting: %w", err)
+		}
+	}
+	s.waiting, s.overdue = make(waits), make(waits)
+	if began := s.remembered.Incomplete; began != 0 {
+		s.incomplete = s.beatAt(began)
+	}
+	for _, r := range s.remembered.Waiting {
+		w := Waiting{Device: r.Device, Batch: r.Batch, For: r.For, Since: s.beatAt(r.Since), Overdue: r.Overdue}
+		if r.Overdue {
+			s.overdue[w.Device] = w
+		} else {
+			s.waiting[w.For] = w
+		}
+	}
+	return nil
+}
+
+// beatAt returns what the steady clock showed at a time of the wall clock. One that
+// was put back since makes no wait longer.
+func (s *Syncer) beatAt(milliseconds int64) time.Time {
+	return s.environment.Beat().Add(-max(0, s.environment.Now().Sub(time.UnixMilli(milliseconds))))
+}
+
+// rememberWaits writes down what is waited for, if that has changed.
+func (s *Syncer) rememberWaits(ctx context.Context) error {
+	wall := func(beat time.Time) int64 { return s.environment.Now().Add(-s.environment.Since(beat)).UnixMilli() }
+	var now rememberedWaits
+	if !s.incomplete.IsZero() {
+		now.Incomplete = wall(s.incomplete)
+	}
+	for _, w := range s.listWaits() {
+		now.Waiting = append(now.Waiting, rememberedWait{w.Device, w.Batch, w.For, wall(w.Since), w.Overdue})
+	}
+	same := func(a, b rememberedWait) bool { // but for the time: two clocks never agree to the millisecond
+		a.Since = b.Since
+		return a == b
+	}
+	if (now.Incomplete == 0) == (s.remembered.Incomplete == 0) && slices.EqualFunc(now.Waiting, s.remembered.Waiting, same) {
+		return nil
+	}
+	text, err := json.Marshal(now)
+	if err == nil {
+		err = save(ctx, s.handle.conn, "waiting", string(text))
+	}
+	if err == nil {
+		s.remembered = now
+	}
+	return err
+}

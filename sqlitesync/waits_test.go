@@ -1,0 +1,74 @@
+package sqlitesync
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A device that is opened for one pass at a time, as by a timer, does not begin to
+// wait anew each time, neither for what another one had seen nor, once it has gone
+// on without it, for the same again.
+func TestWaitsOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	a.exec("INSERT INTO item VALUES ('lost', 'a', 1)")
+	a.sync()
+	hidden := a.lastSegment()
+	b.sync()
+	b.exec("INSERT INTO item VALUES ('x', 'b', 1)")
+	b.sync()
+	away := filepath.Join(t.TempDir(), "away")
+	must(t, os.Rename(hidden, away))
+	clock := newTestClock(c)
+	pass := func(want string) {
+		t.Helper()
+		c.reopen()
+		c.sync()
+		c.wantValue(want, "SELECT name FROM item WHERE id = 'x'")
+	}
+	pass("no row")
+	clock.pass(causalWait / 2)
+	pass("no row")
+	clock.pass(-time.Hour) // the clock is set right: what was waited is not known then
+	pass("no row")
+	clock.pass(time.Hour + causalWait)
+	pass("b")
+	b.exec("UPDATE item SET name = 'b again' WHERE id = 'x'")
+	b.sync()
+	pass("b again")
+	if waiting := c.syncer.Status().Waiting; len(waiting) != 1 || !waiting[0].Overdue || waiting[0].Device != a.id() {
+		t.Errorf("waiting %+v, want a, overdue", waiting)
+	}
+	must(t, os.Rename(away, hidden))
+	settle(devices...)
+	wantSame(t, devices)
+	wantQuiet(t, devices...)
+	c.wantValue("", "SELECT coalesce((SELECT json_extract(value, '$.waiting') FROM sqlitesync_settings WHERE name = 'waiting'), '')")
+}
+
+// Nor does it keep rows of its own for ever, for which a log that can't be read is waited.
+func TestBaselinesAreNotKeptByPassesOfOneProcessEach(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	must(t, os.WriteFile(g.path, g.data[:100], 0o600))
+	d := newTestDevice(t, itemSchema)
+	d.exec("INSERT INTO item VALUES ('d', 'of d', 1)")
+	d.options.Existing = MergeExisting
+	clock := newTestClock(d)
+	d.join(g.a.folder, g.a.invite())
+	d.problem()
+	d.reopen()
+	_ = d.trySync()
+	if len(d.segments()) != 0 {
+		t.Error("published before it was known what the space has")
+	}
+	clock.pass(causalWait + time.Second)
+	d.reopen()
+	_ = d.trySync()
+	if len(d.segments()) == 0 {
+		t.Error("nothing is published after a minute")
+	}
+}
