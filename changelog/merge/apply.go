@@ -49,6 +49,7 @@ type merger struct {
 	whole       map[*changelog.Table]bool                // tables whose rows all have to be looked at
 	seenLocally queue                                    // rows that rows of local tables may refer to
 	lost        map[*changelog.Table][]*changelog.Change // rows that the batch deletes
+	overruled   []overruled
 }
 
 // touch notes that a row shows something else: unique values may be free now.

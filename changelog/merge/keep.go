@@ -89,6 +89,13 @@ func (m *merger) keep(ctx context.Context, shape *changelog.Shape, row string, c
 	return nil
 }
 
+// holdOf returns why a row is held of which changes are kept.
+func (m *merger) holdOf(ctx context.Context, rows, row string) (held hold, err error) {
+	err = m.db.Conn.Get(ctx, "SELECT reason, rival, shown FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0",
+		[]any{rows, []byte(row)}, &held.reason, &held.rival, &held.shown)
+	return held, err
+}
+
 // describe writes down what the view of held rows shows of one: its newest change,
 // and what its changes amount to.
 func (m *merger) describe(ctx context.Context, rows, row string, newest *changelog.Change, winner map[string]changelog.Value) error {

@@ -68,6 +68,24 @@ func (m *merger) unsettle(ctx context.Context) error {
 }
 
 func (m *merger) local(ctx context.Context, edits []changelog.Edit) error {
+	if err := m.recordEdits(ctx, edits); err != nil {
+		return err
+	}
+	for _, o := range m.overruled { // at last: a row that has to give way must be known as it is
+		if err := m.overrule(ctx, o.table, o.winner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overruled is what a row amounts to that a migration has made something else of.
+type overruled struct {
+	table  *changelog.Table
+	winner Winner
+}
+
+func (m *merger) recordEdits(ctx context.Context, edits []changelog.Edit) error {
 	for len(edits) > 0 {
 		// Edits of one table stand together.
 		table := edits[0].Table
@@ -108,16 +126,15 @@ func (m *merger) tellAgain(ctx context.Context, edit *changelog.Edit) error {
 	if err != nil {
 		return err
 	}
-	v := view{}
-	err = m.db.Conn.Get(ctx, "SELECT reason, rival FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0",
-		[]any{edit.Table.Put.Rows(), []byte(edit.Table.Identity(edit.Before.Key))}, &v.held.reason, &v.held.rival)
+	held, err := m.holdOf(ctx, edit.Table.Put.Rows(), edit.Table.Identity(edit.Before.Key))
 	if err != nil {
 		return err
 	}
-	return m.record(ctx, edit.Table, Combine(append(versions, edit.Change)), edit.Before, false, v)
+	return m.record(ctx, edit.Table, Combine(append(versions, edit.Change)), edit.Before, false, view{held: held})
 }
 
-// edit records an edit of a row of which more is known than the table shows.
+// edit records an edit of a row of which more is known than the table shows, or
+// notes that it is overruled.
 func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	versions, err := m.versions(ctx, edit.Table, edit.Before)
 	if err != nil {
@@ -125,7 +142,8 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 	}
 	w := Combine(append(versions, edit.Change))
 	if w.Newest().Compare(&edit.Change) != 0 || edit.Unshown && edit.Origin != changelog.Noted {
-		return m.overrule(ctx, edit.Table, w, edit.Before)
+		m.overruled = append(m.overruled, overruled{edit.Table, w})
+		return nil
 	}
 	unseen, err := m.unseen(ctx, edit, versions)
 	if err != nil {
@@ -137,7 +155,8 @@ func (m *merger) edit(ctx context.Context, edit *changelog.Edit) error {
 		}
 	}
 	if edit.Unshown {
-		return m.overrule(ctx, edit.Table, w, edit.Before)
+		m.overruled = append(m.overruled, overruled{edit.Table, w})
+		return nil
 	}
 	v, err := m.asShown(ctx, edit, w)
 	if err != nil {
@@ -173,8 +192,12 @@ func (m *merger) asShown(ctx context.Context, edit *changelog.Edit, w Winner) (v
 
 // overrule shows the winner in the place of what a migration made of a row, or
 // left of it.
-func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner, before *changelog.Clock) error {
+func (m *merger) overrule(ctx context.Context, table *changelog.Table, w Winner) error {
 	m.result.Rows[table.Name]++
+	before, err := m.clock(ctx, table, w.Newest().Key)
+	if err != nil {
+		return err
+	}
 	if !w.Exists {
 		if err := m.remove(ctx, table, w.Newest().Key); err != nil {
 			return err

@@ -65,18 +65,24 @@ func (m *merger) renameKept(ctx context.Context, table *changelog.Table, was str
 		if err != nil {
 			return err
 		}
-		var held hold
-		err = m.db.Conn.Get(ctx, "DELETE FROM sqlitesync_kept WHERE tbl = ? AND row = ? AND n = 0 RETURNING reason, rival, shown",
-			[]any{was, []byte(row)}, &held.reason, &held.rival, &held.shown)
+		held, err := m.holdOf(ctx, was, row)
 		if err != nil {
 			return err
 		}
 		if len(others) > 0 {
+			theirs, err := m.holdOf(ctx, table.Put.Rows(), row)
+			if err != nil {
+				return err
+			}
 			// All of it: that what the row showed is older than what came under the new name must not hide when it was written.
 			changes = append(changes, others...)
 			slices.SortFunc(changes, func(a, b changelog.Change) int { return b.Compare(&a) })
-			if w := Combine(changes); !w.Exists { // it waits for nothing but Retry, which takes it away
+			w := Combine(changes)
+			switch {
+			case !w.Exists: // it waits for nothing but Retry, which takes it away
 				held = hold{}
+			case held.reason == "":
+				held = theirs
 			}
 		}
 		if err := m.keep(ctx, table.Put, row, changes, held); err != nil {
