@@ -195,6 +195,9 @@ func (run *logsRun) lose(i int) {
 	}
 	run.sync(i)
 	run.sync(i)
+	if run.IntN(2) == 0 {
+		run.share(i)
+	}
 	lost := d.column("SELECT name FROM sqlitesync_segments WHERE state = 2 AND replaced IS NULL AND lost < 2")
 	for _, name := range lost {
 		if run.IntN(3) == 0 {
@@ -202,6 +205,27 @@ func (run *logsRun) lose(i int) {
 			_ = os.Remove(filepath.Join(d.directory(), name)) // it may be gone already
 		}
 	}
+}
+
+// share lets a few batches of a device be as if they had values in pieces.
+func (run *logsRun) share(i int) {
+	d := run.devices[i]
+	standing, err := d.syncer.ownSegments(run.t.Context(), "state = 2 AND replaced IS NULL AND unit = 0 AND lost < 2")
+	must(run.t, err)
+	standing = slices.DeleteFunc(standing, func(own ownSegment) bool { return own.name.Generation > 0 })
+	if len(standing) == 0 {
+		return
+	}
+	standing = standing[run.IntN(len(standing)):]
+	first := standing[0].name.First
+	for n, own := range standing {
+		if n == 3 || own.name.First != first+uint64(n) {
+			break
+		}
+		_, err := d.syncer.handle.conn.Exec(run.t.Context(), "UPDATE sqlitesync_segments SET unit = ? WHERE name = ?", int64(first), own.name.String())
+		must(run.t, err)
+	}
+	run.note(i, "share from batch %d", first)
 }
 
 func (run *logsRun) backUp(i int) {

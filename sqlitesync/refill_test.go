@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,45 @@ func TestWhatIsMadeAgainIsNoCollision(t *testing.T) {
 			if conflict.Collision {
 				t.Errorf("%v counts as two rows", conflict.Key)
 			}
+		}
+	}
+}
+
+// The device is lost while it makes a unit again: who enters then has the rows that stood in other files of the unit, or
+// is told that there is something to wait for.
+func TestADeviceIsLostWhileItMakesSegmentsAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	first := uint64(len(s.a.segments()) + 1)
+	for range 3 {
+		s.publish()
+	}
+	s.a.share(first)
+	code := s.a.invite()
+	must(t, os.Remove(filepath.Join(s.a.directory(), segmentName(first+1))))
+	_ = s.a.trySync()
+	s.clock.pass(vanishedTime)
+	var folders []string
+	before := s.a.segments()
+	s.faults.between(func(_ string, perform func() error) error {
+		err := perform()
+		if now := s.a.segments(); !slices.Equal(now, before) {
+			folders, before = append(folders, t.TempDir()), now
+			copyTree(t, s.a.folder, folders[len(folders)-1])
+		}
+		return err
+	})
+	_ = s.a.trySync()
+	s.faults.between(nil)
+	if len(folders) < 2 {
+		t.Errorf("only %d moments to be lost in", len(folders))
+	}
+	for i, folder := range folders {
+		late := newTestDevice(t, itemSchema)
+		late.join(folder, code)
+		_ = late.trySync()
+		if rows := late.value("SELECT count(*) FROM item"); rows != "3" && len(late.syncer.Status().Waiting) == 0 {
+			t.Errorf("moment %d: %s rows, and nothing that is waited for", i, rows)
 		}
 	}
 }
