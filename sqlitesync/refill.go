@@ -34,11 +34,11 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 	s.vanished = len(vanished) > 0
 	var stay []ownSegment
 	var reason error
-	made, unit := 0, uint64(0)
+	made, waiting := 0, false
+	tried, failed := uint64(0), false // the unit of the one before, and what came of it
 	for _, own := range vanished {
-		if own.unit > 0 && own.unit == unit {
-			made++ // with the one before
-			continue
+		if own.unit > 0 && own.unit == tried && !failed {
+			continue // it was made again with the one before
 		}
 		since := time.UnixMilli(own.vanished)
 		if own.vanished == 0 { // written down, for the program may end before it is made again
@@ -51,19 +51,22 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 		case own.lost >= maxLost:
 			stay, reason = append(stay, own), errors.New("they were made again, and deleted again")
 		case now.Sub(since) < vanishedTime && !since.After(now) || made >= maxRefills:
+			stay, waiting = append(stay, own), true
+		case own.unit > 0 && own.unit == tried: // to try it once more would hold up the app again
 			stay = append(stay, own)
 		default:
-			if err := s.refill(ctx, own); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
+			err := s.refill(ctx, own)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if tried, failed = own.unit, err != nil; failed {
 				stay, reason = append(stay, own), err
 				continue
 			}
-			made, unit = made+1, own.unit
+			made++
 		}
 	}
-	s.vanished = len(vanished) > made
+	s.vanished = waiting
 	if len(stay) > 0 {
 		p.add(s.vanishedFault(stay, reason))
 	}

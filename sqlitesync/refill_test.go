@@ -342,6 +342,52 @@ func TestAlteredRowsAreNotMadeAgain(t *testing.T) {
 	}
 }
 
+// A segment that can't be made again does not keep the log from being tidied up. What a range has taken the place of stays
+// as long as that is gone.
+func TestTheLogIsTidiedThoughASegmentIsGone(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	write := func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1) ON CONFLICT DO UPDATE SET n = n + 1", i%4)
+	}
+	round := func() {
+		a.writeBatches(8, write)
+		a.syncer.compaction = compaction{segments: -maxLive, rows: -1000}
+		a.sync()
+		a.sync()
+	}
+	a.exec("INSERT INTO item VALUES ('first', 'x', 1)")
+	round()
+	whole := len(a.segments())
+	_, err := a.syncer.handle.conn.Exec(t.Context(), "UPDATE item SET name = 'altered' WHERE id = 'first'") // as capture does not see it
+	must(t, err)
+	ranges, err := filepath.Glob(filepath.Join(a.directory(), "*-0001.seg"))
+	must(t, err)
+	if len(ranges) != 1 {
+		t.Fatalf("ranges %q", ranges)
+	}
+	must(t, os.Remove(ranges[0]))
+	a.tolerates = ErrFolder
+	clock.pass(graceTime)
+	a.sync()
+	clock.pass(graceTime)
+	a.sync()
+	wantIs(t, a.syncer.Status().Err, changelog.ErrAltered)
+	if n := len(a.segments()); n != whole-1 {
+		t.Errorf("%d segments stand beside the range that is gone, want %d", n, whole-1)
+	}
+	for range 2 {
+		round()
+		clock.pass(graceTime)
+	}
+	a.sync()
+	if n := len(a.segments()); n > whole+3 {
+		t.Errorf("%d segments stand, of which %d were there before", n, whole)
+	}
+}
+
 // To make a large segment again takes seconds, in which the app writes.
 func TestTheAppWritesWhileASegmentIsMadeAgain(t *testing.T) {
 	a := newTestDevice(t, itemSchema)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -154,8 +155,9 @@ func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 
 // sweep removes the files of segments that ranges took the place of, once they
 // have stood beside these for a time of grace. What has overruled a change that
-// a range leaves out may be a change of this device, and must be out first; and
-// nothing goes while something is gone that should stand, such as the range.
+// a range leaves out may be a change of this device, and must be out first.
+// Nothing goes while something is gone that should stand and may come back, and
+// what such a range has taken the place of stays until that is made again.
 func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error {
 	if s.vanished {
 		return nil
@@ -164,6 +166,10 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		return err
 	}
 	replaced, err := s.ownSegments(ctx, "replaced IS NOT NULL")
+	if err != nil || len(replaced) == 0 {
+		return err
+	}
+	gone, err := s.ownSegments(ctx, "vanished IS NOT NULL AND replaced IS NULL")
 	if err != nil {
 		return err
 	}
@@ -175,6 +181,9 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		}
 		since := now.Sub(time.UnixMilli(own.replaced))
 		if since >= 0 && since < grace { // below 0: the clock was set back
+			continue
+		}
+		if slices.ContainsFunc(gone, func(other ownSegment) bool { return other.covers(own.name) }) {
 			continue
 		}
 		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {

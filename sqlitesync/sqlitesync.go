@@ -85,7 +85,7 @@ type Syncer struct {
 	work        work
 	scrubbed    scrubbing
 	compaction  compaction
-	vanished    bool // own segments are gone from the folder, or spoilt
+	vanished    bool // own segments are gone from the folder, or spoilt, and may come back
 	spoilt      map[folder.SegmentName]bool
 	sizesLooked time.Time // when it was looked which are
 
