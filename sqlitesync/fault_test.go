@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // crashThorough is given by .ci/run.
@@ -158,6 +160,16 @@ var acts = []struct {
 	{"refill", func(s *stage) {
 		s.publish()
 		must(s.t, os.Remove(s.a.lastSegment()))
+		_ = s.a.trySync() // misses it
+		s.clock.pass(vanishedTime)
+	}},
+	{"refill of parts", func(s *stage) {
+		s.publish()
+		first := s.a.lastSegment()
+		s.publish()
+		name, _ := folder.ParseSegmentName(filepath.Base(first))
+		s.a.share(name.First)
+		must(s.t, os.Remove(first))
 		_ = s.a.trySync() // misses it
 		s.clock.pass(vanishedTime)
 	}},
