@@ -322,6 +322,34 @@ func TestSomebodyDeletesItAgain(t *testing.T) {
 	}
 }
 
+// A file comes back when it was just made again, and goes once more: what was made again stands in its place.
+func TestWhatWasMadeAgainStandsThoughTheFileComesBack(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.exec("INSERT INTO item VALUES ('a', 'b', 1)")
+	a.sync()
+	a.sync()
+	path := a.lastSegment()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Remove(path))
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	a.sync() // makes it again
+	must(t, os.WriteFile(path, data, 0o600))
+	a.sync()
+	must(t, os.Remove(path))
+	a.sync()
+	a.wantHealthy()
+	clock.pass(graceTime)
+	a.sync()
+	if stand := a.segments(); len(stand) != 1 || stand[0] == path {
+		t.Errorf("%q stand", stand)
+	}
+}
+
 // A row that was written behind the triggers is not taken for what was published.
 func TestAlteredRowsAreNotMadeAgain(t *testing.T) {
 	a := newTestDevice(t, itemSchema)

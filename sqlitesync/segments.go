@@ -144,11 +144,11 @@ func (s *Syncer) readOwn(f *folder.Folder, own *ownSegment) ([]byte, error) {
 	return data, err
 }
 
-// replace notes that a range has taken the place of the segments that it was
-// made of.
+// replace notes that a segment has taken the place of those that it covers: of one
+// range the higher generation counts.
 func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
-	_, err := s.handle.conn.Exec(ctx, `UPDATE sqlitesync_segments SET replaced = ?
-		WHERE replaced IS NULL AND name <> ? AND substr(name, 1, 12) >= ? AND substr(name, 14, 12) <= ?`,
+	_, err := s.handle.conn.Exec(ctx, `UPDATE sqlitesync_segments SET replaced = ?1
+		WHERE replaced IS NULL AND substr(name, 1, 12) >= ?3 AND substr(name, 14, 12) <= ?4 AND (name < ?2 OR substr(name, 1, 25) <> ?3 || '-' || ?4)`,
 		s.environment.Now().UnixMilli(), by.String(), fmt.Sprintf("%012x", by.First), fmt.Sprintf("%012x", by.Last))
 	return err
 }
