@@ -190,6 +190,38 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	wantQuiet(t, a, b)
 }
 
+// A process that stands by goes on when the one that works is killed, with all that this one has committed.
+func TestTheNextProcessGoesOnWhenOneIsKilled(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.close()
+	b.crowded = true
+	c := startChild(t, a.job("open", "child", 50))
+	c.until("done")
+	_, err := Open(t.Context(), a.db, a.folder, &a.options)
+	wantIs(t, err, ErrInUse)
+	options := a.options
+	options.StandBy = true
+	took := make(chan *Syncer, 1)
+	go func() {
+		s, err := Open(t.Context(), a.db, a.folder, &options)
+		if err != nil {
+			t.Error(err)
+		}
+		took <- s
+	}()
+	c.kill()
+	select {
+	case a.syncer = <-took:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody goes on")
+	}
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("50", "SELECT count(*) FROM item")
+	a.wantHealthy()
+}
+
 // The directory of a device, in which its records take shape too, may not have
 // been made before the process was killed, or be deleted with them.
 func TestRecordsArePublishedThoughTheDirectoryIsGone(t *testing.T) {
