@@ -185,42 +185,54 @@ func TestWhatIsMadeAgainIsNoCollision(t *testing.T) {
 	}
 }
 
-// The device is lost while it makes a unit again: who enters then has the rows that stood in other files of the unit, or
-// is told that there is something to wait for.
+// The device is lost while it makes segments again: who enters then has the rows that stood in other files of the unit, and
+// those of the baseline, or is told that there is something to wait for.
 func TestADeviceIsLostWhileItMakesSegmentsAgain(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
-	first := uint64(len(s.a.segments()) + 1)
-	for range 3 {
-		s.publish()
-	}
-	s.a.share(first)
-	code := s.a.invite()
-	must(t, os.Remove(filepath.Join(s.a.directory(), segmentName(first+1))))
-	_ = s.a.trySync()
-	s.clock.pass(vanishedTime)
-	var folders []string
-	before := s.a.segments()
-	s.faults.between(func(_ string, perform func() error) error {
-		err := perform()
-		if now := s.a.segments(); !slices.Equal(now, before) {
-			folders, before = append(folders, t.TempDir()), now
-			copyTree(t, s.a.folder, folders[len(folders)-1])
+	a := newTestDevice(t, itemSchema)
+	f := new(faults)
+	f.give(a)
+	a.exec("INSERT INTO item VALUES ('before', 'x', 1)")
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.sync()
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES (%d, 'x', 1)", i) })
+	a.sync()
+	code := a.invite()
+	for _, what := range []string{"the baseline", "a part"} {
+		lose := segmentName(1)
+		if what == "a part" {
+			a.share(2)
+			lose = segmentName(3)
 		}
-		return err
-	})
-	_ = s.a.trySync()
-	s.faults.between(nil)
-	if len(folders) < 2 {
-		t.Errorf("only %d moments to be lost in", len(folders))
-	}
-	for i, folder := range folders {
-		late := newTestDevice(t, itemSchema)
-		late.join(folder, code)
-		_ = late.trySync()
-		if rows := late.value("SELECT count(*) FROM item"); rows != "3" && len(late.syncer.Status().Waiting) == 0 {
-			t.Errorf("moment %d: %s rows, and nothing that is waited for", i, rows)
+		must(t, os.Remove(filepath.Join(a.directory(), lose)))
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+		var folders []string
+		before := a.segments()
+		f.between(func(_ string, perform func() error) error {
+			err := perform()
+			if now := a.segments(); !slices.Equal(now, before) {
+				folders, before = append(folders, t.TempDir()), now
+				copyTree(t, a.folder, folders[len(folders)-1])
+			}
+			return err
+		})
+		_ = a.trySync()
+		f.between(nil)
+		if len(folders) < 2 {
+			t.Errorf("%s: only %d moments to be lost in", what, len(folders))
 		}
+		for i, folder := range folders {
+			late := newTestDevice(t, itemSchema)
+			late.join(folder, code)
+			_ = late.trySync()
+			if rows := late.value("SELECT count(*) FROM item"); rows != "4" && len(late.syncer.Status().Waiting) == 0 {
+				t.Errorf("%s, moment %d: %s rows, and nothing that is waited for", what, i, rows)
+			}
+		}
+		a.sync()
+		a.wantHealthy()
 	}
 }
 

@@ -55,15 +55,15 @@ func (s *Syncer) addSegment(ctx context.Context, own ownSegment) error {
 
 // outbox returns what is to be published, oldest first, up to a size that is
 // good to have in memory. Ranges come last: what they leave out may stand in a
-// batch, and this device may be lost before that is out.
-func (s *Syncer) outbox(ctx context.Context) (found []ownSegment, err error) {
-	for _, generation := range []string{"=", ">"} {
-		condition := fmt.Sprintf("state = %d AND substr(name, 27, 4) %s '0000'", segmentPending, generation)
-		if found, err = s.selectSegments(ctx, "sealed", condition, maxBody); err != nil || len(found) > 0 {
-			break
-		}
+// batch, or in a baseline that goes out again, and this device may be lost before
+// that is out.
+func (s *Syncer) outbox(ctx context.Context) ([]ownSegment, error) {
+	pending := fmt.Sprintf("state = %d AND substr(name, 27, 4)", segmentPending)
+	batches, err := s.selectSegments(ctx, "sealed", pending+" = '0000'", maxBody)
+	if err != nil || len(batches) > 0 || slices.ContainsFunc(s.db.Tables, func(table *changelog.Table) bool { return table.Phase == changelog.PhaseUnsent }) {
+		return batches, err
 	}
-	return found, err
+	return s.selectSegments(ctx, "sealed", pending+" > '0000'", maxBody)
 }
 
 // pendingSegments reports whether there is something to be published.
