@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -118,11 +119,11 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.writers, err = openPool(path, "busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)",
-		"foreign_keys(0)", "fullfsync(1)", "cache_size(-16000)", "temp_store(MEMORY)"); err != nil {
+	if h.writers, err = openPool(path, "journal_mode(WAL)", "synchronous(NORMAL)",
+		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)", "temp_store(MEMORY)"); err != nil {
 		return h, err
 	}
-	if h.readers, err = openPool(path, "busy_timeout(10000)", "query_only(1)"); err != nil {
+	if h.readers, err = openPool(path, "query_only(1)"); err != nil {
 		return h, err
 	}
 	conn, err := h.writers.Conn(ctx)
@@ -136,12 +137,34 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 	})
 }
 
+// openPool opens connections of ours to the database file at path.
 func openPool(path string, pragmas ...string) (*sql.DB, error) {
-	connector, err := sqlite.NewConnector(dataSource(path, pragmas...))
+	const timeout = "busy_timeout(10000)"
+	connector, err := sqlite.NewConnector(dataSource(path, timeout))
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA ")}), nil
+}
+
+// pinned sets pragmas when a connection is there. Hooks that the app has registered
+// with the driver (sqlite.RegisterConnectionHook) run for our connections too, after
+// the pragmas of the data source: with foreign keys on, a merge would cascade; and
+// with query_only on, a hook that makes a temporary table would fail.
+type pinned struct {
+	driver.Connector
+	pragmas string
+}
+
+func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := p.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, p.pragmas, nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func (h *handle) close() error {

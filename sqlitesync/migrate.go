@@ -35,7 +35,7 @@ func (s *Syncer) Migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 }
 
 func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) error) (err error) {
-	db, err := openPool(s.handle.path, "busy_timeout(10000)", "synchronous(NORMAL)", "foreign_keys(0)", "recursive_triggers(1)")
+	db, err := openPool(s.handle.path, "synchronous(NORMAL)", "foreign_keys(0)", "recursive_triggers(1)")
 	if err != nil {
 		return err
 	}

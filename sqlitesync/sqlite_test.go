@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,6 +154,40 @@ func TestAMergeCascadesNothing(t *testing.T) {
 		}
 	}
 	wantQuiet(t, a, b)
+}
+
+// Apps set pragmas for all connections of the driver, ours too. In a merge nothing
+// cascades all the same, and in Migrate no DROP TABLE does.
+func TestPragmasThatTheAppSetsForTheWholeDriver(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE shelf (id TEXT PRIMARY KEY NOT NULL, v); CREATE TABLE book (id TEXT PRIMARY KEY NOT NULL, shelf TEXT REFERENCES shelf ON DELETE "
+	for _, action := range []string{"CASCADE", "SET NULL", "RESTRICT"} {
+		a, b := newTestDevice(t, schema+action+")"), newTestDevice(t, schema+action+")")
+		sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
+			if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
+				return nil
+			}
+			_, err := conn.ExecContext(context.Background(), "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; CREATE TEMP TABLE session (user)", nil)
+			return err
+		})
+		a.options.ForeignKeys = ForeignKeysOff
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.db.SetMaxOpenConns(1)
+		a.exec("PRAGMA foreign_keys = OFF; INSERT INTO shelf VALUES ('s', 1), ('t', 1); INSERT INTO book VALUES ('a', 's')")
+		settle(a, b)
+		a.exec("DELETE FROM shelf WHERE id = 's'")
+		b.exec("INSERT INTO book VALUES ('b', 's'), ('c', 't')")
+		settle(a, b)
+		wantEverywhere("a s,b s,c t", "SELECT group_concat(id || ' ' || shelf) FROM (SELECT * FROM book ORDER BY id)", a, b)
+		must(t, b.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "CREATE TABLE n (id TEXT PRIMARY KEY NOT NULL, v, w); INSERT INTO n (id, v) SELECT * FROM shelf; DROP TABLE shelf; ALTER TABLE n RENAME TO shelf")
+			return err
+		}))
+		settle(a, b)
+		wantEverywhere("a s,b s,c t", "SELECT group_concat(id || ' ' || shelf) FROM (SELECT * FROM book ORDER BY id)", a, b)
+		b.wantVerified()
+	}
 }
 
 func TestSavepointsAndRollbacksAtEveryDepth(t *testing.T) {
