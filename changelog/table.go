@@ -181,14 +181,17 @@ func beyond(name string, columns []columnRow) (reason, hint string) {
 }
 
 // Writes returns statements that fire every trigger of the table. They are to
-// be compiled, not run.
+// be compiled, not run. Defaults are not in them: a merge computes none, and they
+// can need a function that this process does not have.
 func (t *Table) Writes() []string {
 	name := Quote(t.Name)
-	var set []string
+	var names, values, set []string
 	for _, column := range slices.Concat(t.Key, t.Columns) {
+		names, values = append(names, Quote(column.Name)), append(values, "NULL")
 		set = append(set, Quote(column.Name)+" = NULL")
 	}
-	return []string{"INSERT INTO " + name + " DEFAULT VALUES", "UPDATE " + name + " SET " + strings.Join(set, ", "), "DELETE FROM " + name}
+	return []string{fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", name, strings.Join(names, ", "), strings.Join(values, ", ")),
+		"UPDATE " + name + " SET " + strings.Join(set, ", "), "DELETE FROM " + name}
 }
 
 // tryWrites lets SQLite compile what a merge does to a table. That fails if a

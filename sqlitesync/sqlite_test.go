@@ -629,6 +629,24 @@ func TestADefaultThatOtherProgramsCannotCompute(t *testing.T) {
 	}
 }
 
+// A merge computes no default, so it matters to none that this program lacks a
+// function that defaults call: the app is another program, perhaps.
+func TestADefaultThatThisProgramCannotCompute(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL DEFAULT (lacking()), v DEFAULT (lacking()), u NOT NULL DEFAULT (lacking()) UNIQUE)")
+	a.exec("INSERT INTO t VALUES ('x', 1, 1)")
+	settle(a, b)
+	b.exec("UPDATE t SET v = 2")
+	settle(a, b)
+	wantEverywhere("x 2", "SELECT id || ' ' || v FROM t", a, b)
+	b.exec("DELETE FROM t")
+	settle(a, b)
+	wantEverywhere("no row", "SELECT v FROM t", a, b)
+	if u := append(a.syncer.Status().Unsynced, b.syncer.Status().Unsynced...); len(u) != 0 {
+		t.Errorf("unsynced: %+v", u)
+	}
+}
+
 // A row that this database can't take, for a reason that only it has, is held
 // and costs nothing but itself: the app that wrote it has another schema.
 func TestARowThatOnlyThisSchemaRefusesIsHeld(t *testing.T) {
