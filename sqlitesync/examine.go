@@ -208,7 +208,11 @@ func (e *examination) lookAtFolder(ctx context.Context) {
 	var p problems
 	err = e.checkFolder(ctx, f, &p)
 	for _, problem := range p.list {
-		e.add(Finding{Code: FindingMarkerDamaged, Path: "sqlitesync.json", Err: problem, Text: "The file sqlitesync.json is damaged, or someone has replaced it; sync goes on without it."})
+		e.add(e.markerFinding("is damaged, or someone has replaced it; sync goes on without it", problem))
+	}
+	if errors.Is(err, fs.ErrNotExist) && e.recognizes(f) {
+		e.add(e.markerFinding("is gone, although the rest is there; nothing is synced until it is back", err))
+		return
 	}
 	if err != nil {
 		e.add(folderFinding(err))
@@ -221,6 +225,13 @@ func (e *examination) lookAtFolder(ctx context.Context) {
 	e.lookAtOwn(ctx, f)
 	e.lookAtLogs(ctx, f)
 	e.lookAtOthers(f)
+}
+
+// markerFinding says what is wrong with the file that says which space the folder
+// holds, and what is to stand in it: who has lost it may have no history.
+func (e *examination) markerFinding(what string, err error) Finding {
+	return Finding{Code: FindingMarkerDamaged, Path: "sqlitesync.json", Err: err,
+		Text: fmt.Sprintf(`The file sqlitesync.json %s. It shall hold {"format":1,"space":%q}.`, what, e.identity.space)}
 }
 
 // folderFinding says what keeps the folder from being used.

@@ -76,20 +76,23 @@ func (e *examination) lookAtLogs(ctx context.Context, f *folder.Folder) {
 				e.status.Behind++
 			}
 		}
-		if e.view.keys == nil {
+		if e.opens() {
 			e.lookAtLog(ctx, f, r)
 		}
 	}
-	if e.view.keys == nil && !e.copied() {
+	if e.opens() && !e.has(FindingRestored, FindingTwin) { // what others say that they have read of a copy is of the other one, and no lie
 		e.lookAtHeadsOf(ctx, f, byDevice)
 	}
 }
 
-// copied reports whether the database was found to be a copy: what others say that
-// they have read of this device is of the other one, and no lie.
-func (e *examination) copied() bool {
-	return slices.ContainsFunc(e.found, func(f Finding) bool { return f.Code == FindingRestored || f.Code == FindingTwin })
+// has reports whether one of these was found.
+func (e *examination) has(codes ...FindingCode) bool {
+	return slices.ContainsFunc(e.found, func(f Finding) bool { return slices.Contains(codes, f.Code) })
 }
+
+// opens reports whether this device should be able to open what members write. One
+// that is a member no more would find it damaged.
+func (e *examination) opens() bool { return e.view.keys == nil && !e.has(FindingNotMember) }
 
 // listFinding says what is wrong with the directory of a device.
 func listFinding(problem error) Finding {
@@ -116,6 +119,10 @@ func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *readin
 			switch {
 			case errors.Is(next.fault, ErrFormat):
 				found.Code, found.Text = FindingFormatNewer, "A newer version of sqlitesync wrote a segment."
+			case errors.Is(next.fault, crypto.ErrWrongKey):
+				found.Code, found.Text = FindingKeyUnknown, fmt.Sprintf("The file with batch %d of device %s needs a key that is not here yet.", next.fault.Batch, r.device.Short())
+			case errors.Is(next.fault, errCut):
+				found.Code, found.Note, found.Text = FindingQuarantine, true, fmt.Sprintf("Batch %d of device %s, which was revoked, is used on no device.", next.fault.Batch, r.device.Short())
 			case errors.Is(next.fault, folder.ErrSlow):
 				found.Code, found.Text = FindingNotDownloaded, fmt.Sprintf("The file with batch %d of device %s is a placeholder, whose content does not come.", next.fault.Batch, r.device.Short())
 			}
@@ -152,8 +159,12 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 			continue
 		}
 		if err != nil {
-			e.add(Finding{Code: FindingHeadDamaged, Device: member.ID, Path: "devices/" + member.ID.String() + "/head", Err: err,
-				Text: fmt.Sprintf("The head of device %s is damaged, is an old one, or is not its own.", member.ID.Short())})
+			found := Finding{Code: FindingHeadDamaged, Device: member.ID, Path: "devices/" + member.ID.String() + "/head", Err: err,
+				Text: fmt.Sprintf("The head of device %s is damaged, is an old one, or is not its own.", member.ID.Short())}
+			if errors.Is(err, crypto.ErrWrongKey) {
+				found.Code, found.Text = FindingKeyUnknown, fmt.Sprintf("The head of device %s needs a key that is not here yet.", member.ID.Short())
+			}
+			e.add(found)
 			continue
 		}
 		reading := clockReading{head: content, said: time.UnixMilli(content.Time)}

@@ -35,6 +35,7 @@ const (
 	FindingGap              FindingCode = "gap"               // a file is missing among those of a device
 	FindingSegmentDamaged   FindingCode = "segment-damaged"
 	FindingRecordDamaged    FindingCode = "record-damaged"
+	FindingKeyUnknown       FindingCode = "key-unknown"  // the record that brings the key to a file is not here
 	FindingHeadDamaged      FindingCode = "head-damaged" // or an old one, or not its device's
 	FindingQuarantine       FindingCode = "quarantine"   // files of devices that may not write, records without effect
 	FindingOwnMissing       FindingCode = "own-missing"  // files of this device are gone from the folder

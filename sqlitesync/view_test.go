@@ -75,6 +75,7 @@ func TestExamine(t *testing.T) {
 			must(t, os.Rename(other.folder, b.folder))
 		}, []FindingCode{FindingFolderSwapped}},
 		{"folder unknown", func(t *testing.T, a, b *testDevice) { b.exec("DELETE FROM sqlitesync_settings WHERE name = 'folder'") }, []FindingCode{FindingFolderUnknown}},
+		{"marker gone", func(t *testing.T, a, b *testDevice) { must(t, os.Remove(filepath.Join(b.folder, "sqlitesync.json"))) }, []FindingCode{FindingMarkerDamaged}},
 		{"marker damaged", func(t *testing.T, a, b *testDevice) { write(b, "sqlitesync.json", "{") }, []FindingCode{FindingMarkerDamaged}},
 		{"newer format", func(t *testing.T, a, b *testDevice) {
 			must(t, os.RemoveAll(b.directory()))
@@ -169,6 +170,26 @@ func TestExamine(t *testing.T) {
 			settle(a, b)
 			b.exec("UPDATE sqlitesync_devices SET batch = 0 WHERE number = (SELECT number FROM sqlitesync_devices WHERE lower(hex(id)) = ?)", b.id().String())
 		}, []FindingCode{FindingRestored, FindingTwin}},
+		{"a record that brings a key is not here", func(t *testing.T, a, b *testDevice) {
+			c := newTestDevice(t, itemSchema)
+			c.join(a.folder, a.invite())
+			settle(a, b, c)
+			before := tree(t, filepath.Join(b.folder, "roster"))
+			must(t, a.syncer.Revoke(t.Context(), c.id()))
+			a.exec("INSERT INTO item VALUES ('after', 'x', 1)")
+			a.sync()
+			for name := range tree(t, filepath.Join(b.folder, "roster")) {
+				if _, known := before[name]; !known {
+					must(t, os.Remove(name))
+				}
+			}
+		}, []FindingCode{FindingKeyUnknown, FindingKeyUnknown}},
+		{"revoked", func(t *testing.T, a, b *testDevice) { // it can't read what is written from then on
+			must(t, a.syncer.Revoke(t.Context(), b.id()))
+			a.exec("INSERT INTO item VALUES ('after', 'x', 1)")
+			a.sync()
+			_ = b.trySync()
+		}, []FindingCode{FindingNotMember}},
 		{"no member", func(t *testing.T, a, b *testDevice) {
 			for hash, record := range b.syncer.records {
 				if _, admits := record.Body.(*crypto.Admit); admits {

@@ -99,23 +99,26 @@ func (a *app) printFindings(list []findingJSON) {
 // log can't be read without it, and is listed until it is removed.
 const relayHelp = ", on a device that has it: sqlitesync devices relay DB DEVICE. It is merged a minute after it has come; if the device itself is lost, too, its directory can go then: rm -r FOLDER/devices/DEVICE"
 
+const newCode = ", with a new code from another device, or the recovery code. Rows are kept."
+
 // mends says what to do about each finding. DB, DEVICE, TABLE and KEYS are
 // replaced; FOLDER is for the person to fill in.
 var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingFolderUnknown:    "Say which it is: sqlitesync sync DB --folder FOLDER",
 	sqlitesync.FindingFolderMissing:    "Connect the drive, or start the file-sync service. If the folder has moved: sqlitesync sync DB --folder FOLDER",
-	sqlitesync.FindingFolderEmpty:      "Let the file-sync service finish downloading; restore the folder from its history if it was emptied. If it is elsewhere: sqlitesync sync DB --folder FOLDER",
+	sqlitesync.FindingFolderEmpty:      "Let the file-sync service finish downloading; restore the folder from its history if it was emptied. If it is elsewhere: sqlitesync sync DB --folder FOLDER. If it is lost for good, begin a new space: sqlitesync uninstall DB --force, then sqlitesync create DB FOLDER; on the other devices uninstall, too, then sqlitesync join DB FOLDER --merge, with codes from there",
 	sqlitesync.FindingFolderSwapped:    "Name the folder that this database was set up with: sqlitesync sync DB --folder FOLDER",
 	sqlitesync.FindingFolderReadOnly:   "Allow writing, or free some space, where the folder is. Then: sqlitesync sync DB",
 	sqlitesync.FindingFolderUnreadable: "Look at who may read the folder: ls -l FOLDER",
 	sqlitesync.FindingDatabaseInside:   "Stop the app, and move the database with its -wal and -shm files out of the folder. Then: sqlitesync sync NEWDB",
-	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history. Then: sqlitesync sync DB",
+	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history, or write it anew, with what it shall hold, as text. Then: sqlitesync sync DB",
 	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
 	sqlitesync.FindingNotDownloaded:    "Wait for the file-sync service, and set the folder to be available offline. If files stay away, bring them back from the service's history. If they are lost for good" + relayHelp,
 	sqlitesync.FindingGap:              "Wait for the file-sync service, or bring the file back from its history. If the author's device still has it, it publishes it again; there: sqlitesync sync DB. If it is lost for good" + relayHelp,
 	sqlitesync.FindingSegmentDamaged:   "Restore the file from the file-sync service's history. If it is a file of this device, remove it, and it is written again: sqlitesync sync DB",
 	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
 	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",
+	sqlitesync.FindingKeyUnknown:       "Wait for the file-sync service: a file in roster brings it. If it does not come, an admin's device hands the key out when it syncs next; there: sqlitesync sync DB. If none has it, make a device an admin that has merged these changes: sqlitesync devices role DB DEVICE admin",
 	sqlitesync.FindingQuarantine:       "If the device has just joined, wait: its record is on its way. If nobody knows it, someone has written into the folder: sqlitesync devices DB",
 	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again, by two passes a minute apart: sqlitesync sync DB",
 	sqlitesync.FindingConflictCopies:   "",
@@ -127,10 +130,10 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingTriggersMissing:  "sqlitesync sync DB",
 	sqlitesync.FindingTableLocal:       "If it shall travel, this says what to change: sqlitesync status DB. If it was left out: sqlitesync sync DB --include TABLE",
 	sqlitesync.FindingMigrationsSynced: "If it is a migration tool's, let it stay at home, on each device: sqlitesync sync DB --exclude TABLE",
-	sqlitesync.FindingKeysMissing:      "If they are in another place: sqlitesync doctor DB --keys DIRECTORY. If the database was copied here: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
-	sqlitesync.FindingKeysOpen:         "chmod 700 KEYS && chmod 600 KEYS/DEVICE.key. If others can have read them: sqlitesync uninstall DB, then sqlitesync join DB FOLDER --merge",
-	sqlitesync.FindingKeysDamaged:      "Restore KEYS/DEVICE.key from a backup of this machine. If there is none: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge",
-	sqlitesync.FindingNotMember:        "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge with a new code: rows are kept.",
+	sqlitesync.FindingKeysMissing:      "If they are in another place: sqlitesync doctor DB --keys DIRECTORY. If the database was copied here: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge" + newCode,
+	sqlitesync.FindingKeysOpen:         "chmod 700 KEYS && chmod 600 KEYS/DEVICE.key. If others can have read them: sqlitesync uninstall DB, then sqlitesync join DB FOLDER --merge" + newCode,
+	sqlitesync.FindingKeysDamaged:      "Restore KEYS/DEVICE.key from a backup of this machine. If there is none: sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge" + newCode,
+	sqlitesync.FindingNotMember:        "sqlitesync uninstall DB --force, then sqlitesync join DB FOLDER --merge" + newCode,
 	sqlitesync.FindingRestored:         "sqlitesync sync DB",
 	sqlitesync.FindingTwin:             "sqlitesync sync DB",
 	sqlitesync.FindingInUse:            "That is as it should be while 'sqlitesync watch' or the app runs.",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,8 @@ func (a *app) uninstall(ctx context.Context, path string, force bool) error {
 		}{device.String(), keys})
 	}
 	a.printf("Took sync out of %s. Its rows stay.", path)
-	a.printf("The keys of this device stay in %s.", keys)
+	if _, err := os.Stat(keys); err == nil { // with keys that are lost there is nothing to keep
+		a.printf("The keys of this device stay in %s.", keys)
+	}
 	return nil
 }
