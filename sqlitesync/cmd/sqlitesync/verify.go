@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,10 @@ func (a *app) verify(ctx context.Context, path string) error {
 		report, err = s.Verify(ctx)
 		return err
 	})
+	self, unknown := ownDevice(ctx, s)
+	if err == nil {
+		err = unknown
+	}
 	if closed := s.close(); err == nil {
 		err = closed
 	}
@@ -67,12 +72,23 @@ func (a *app) verify(ctx context.Context, path string) error {
 	if a.json {
 		err = a.printJSON(verifyReport(report))
 	} else {
-		a.printVerified(report)
+		a.printVerified(path, self, report)
 	}
 	if err == nil && !report.Healthy() {
 		err = problemsError{exitProblems}
 	}
 	return err
+}
+
+// ownDevice returns the device of a session's database.
+func ownDevice(ctx context.Context, s *session) (sqlitesync.DeviceID, error) {
+	devices, err := s.Devices(ctx)
+	for _, d := range devices {
+		if d.Self {
+			return d.ID, nil
+		}
+	}
+	return sqlitesync.DeviceID{}, err
 }
 
 func verifyReport(r *sqlitesync.Report) verifyJSON {
@@ -95,7 +111,15 @@ var faultTexts = map[sqlitesync.FaultKind]string{
 	sqlitesync.FaultUnfounded: "is known here by a change that stands in no log",
 }
 
-func (a *app) printVerified(r *sqlitesync.Report) {
+// unfit reports whether what the database knows of its rows is wrong, which writing
+// them again does not mend.
+func unfit(r *sqlitesync.Report) bool {
+	return len(r.Digests) > 0 || slices.ContainsFunc(r.Faults, func(f sqlitesync.Fault) bool {
+		return r.Whole && (f.Kind == sqlitesync.FaultMissing || f.Kind == sqlitesync.FaultUnfounded)
+	})
+}
+
+func (a *app) printVerified(path string, device sqlitesync.DeviceID, r *sqlitesync.Report) {
 	for _, f := range r.Faults {
 		a.printf("%s %s %s", visible(f.Table), keyText(f.Key), faultTexts[f.Kind])
 	}
@@ -107,6 +131,12 @@ func (a *app) printVerified(r *sqlitesync.Report) {
 	}
 	for _, d := range r.Diverged {
 		a.printf("%s: device %s knows something else, although both have read the same; verify there, too", visible(d.Table), d.Device.Short())
+	}
+	if unfit(r) {
+		a.printf("What this database knows of its rows is wrong. Let it enter anew, which keeps the rows:")
+		a.printf("    sqlitesync uninstall %s --force", word(path))
+		a.printf("    sqlitesync join %s FOLDER --merge        # with a new code from another device", word(path))
+		a.printf("    sqlitesync devices revoke DB %s    # there: the device that this one was", device.Short())
 	}
 	a.printf("Compared %s, and %s in the logs.", plural(r.Rows, "row"), plural(r.Changes, "change"))
 	if !r.Whole {
