@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 		e.add(Finding{Code: FindingOwnMissing, Err: err, Text: "What this device has published can't be read."})
 		return
 	}
-	missing, damaged := 0, 0
+	missing, damaged, path := 0, 0, ""
 	for i := range own {
 		switch {
 		case !standing[own[i].name]:
@@ -43,6 +44,7 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 		case own[i].state == segmentPublished:
 			if _, err := e.readOwn(f, &own[i]); err != nil {
 				damaged++
+				path = cmp.Or(path, "devices/"+e.identity.device.String()+"/"+own[i].name.String())
 			}
 		}
 	}
@@ -51,7 +53,7 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 			Text: plural(missing, "file") + " that this device has published are gone from the folder. They are made again if they stay away."})
 	}
 	if damaged > 0 {
-		e.add(Finding{Code: FindingSegmentDamaged, Device: e.identity.device, Count: damaged, Path: "devices/" + e.identity.device.String(),
+		e.add(Finding{Code: FindingSegmentDamaged, Device: e.identity.device, Count: damaged, Path: path,
 			Text: "Another program has damaged " + plural(damaged, "file") + " of this device."})
 	}
 }

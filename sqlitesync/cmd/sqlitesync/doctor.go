@@ -115,7 +115,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
 	sqlitesync.FindingNotDownloaded:    "Wait for the file-sync service, and set the folder to be available offline. If files stay away, bring them back from the service's history. If they are lost for good" + relayHelp,
 	sqlitesync.FindingGap:              "Wait for the file-sync service, or bring the file back from its history. If the author's device still has it, it publishes it again; there: sqlitesync sync DB. If it is lost for good" + relayHelp,
-	sqlitesync.FindingSegmentDamaged:   "Restore the file from the file-sync service's history. If it is a file of this device, remove it, and it is written again: sqlitesync sync DB",
+	sqlitesync.FindingSegmentDamaged:   "Restore the file from the file-sync service's history, or remove it: the device that wrote it makes it again, by two passes a minute apart at most; there: sqlitesync sync DB. If that device is lost" + relayHelp,
 	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
 	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",
 	sqlitesync.FindingKeyUnknown:       "Wait for the file-sync service: a file in roster brings it. If it does not come, an admin's device hands the key out when it syncs next; there: sqlitesync sync DB. If none has it, make a device an admin that has merged these changes: sqlitesync devices role DB DEVICE admin",
