@@ -62,11 +62,13 @@ func (a *app) finish(ctx context.Context, s *session, report func(tally) error) 
 	if err != nil && len(problems) == 0 { // it was broken off
 		return errors.Join(err, s.close())
 	}
-	if err == nil {
-		err = report(t)
-	} else {
+	// What was done is said also if something else could not be: who has revoked a
+	// stolen device must not think that it failed.
+	done := report(t)
+	if err != nil {
 		err = a.printProblems(problems)
 	}
+	err = errors.Join(done, err)
 	if closed := s.close(); err == nil {
 		err = closed
 	}
