@@ -60,7 +60,7 @@ var advice = []struct {
 	{sqlitesync.ErrNotMember, exitNotMember, "Take sync out with 'sqlitesync uninstall DB', which leaves the rows, and enter again with 'sqlitesync join DB FOLDER --merge' and a new code. If the keys are in another place, say --keys."},
 	{sqlitesync.ErrNotAllowed, exitNotAllowed, "Only admins decide: see the roles, and which devices and invites there are, with 'sqlitesync devices DB' and 'sqlitesync invites DB'."},
 	{sqlitesync.ErrCode, exitCode, "Make another code with 'sqlitesync invite DB' on a device that is in, and let the file-sync service carry the folder here first."},
-	{sqlitesync.ErrNotEmpty, exitNotEmpty, "Say --merge to add these rows to the space, or --replace to remove them here after a copy of the database was written."},
+	{sqlitesync.ErrNotEmpty, exitNotEmpty, "Say --merge to add these rows to the space, or --replace to remove them here after a copy of the database was written. A table that stays on each device, such as that of a migration tool: --exclude TABLE, there too."},
 	{sqlitesync.ErrFormat, exitFormat, "Update sqlitesync."},
 	{sqlitesync.ErrFolder, exitFolder, ""},
 	{fs.ErrNotExist, exitFailed, "Look whether the path is right."},
