@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -138,7 +139,8 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	} else if s.incomplete.IsZero() {
 		s.incomplete = s.environment.Beat()
 	}
-	if err == nil {
+	refused := func(problem error) bool { return changelog.ErrorCode(problem) != 0 }
+	if err == nil && !slices.ContainsFunc(p.list, refused) { // a lock that the merge gave up on is not waited for again
 		if err := s.rememberWaits(ctx); err != nil {
 			p.add(fault("remember what is waited for", err, "The next pass tries again."))
 		}
