@@ -236,6 +236,33 @@ func TestADeviceIsLostWhileItMakesSegmentsAgain(t *testing.T) {
 	}
 }
 
+// What was made again, and is not published, goes out as another device's if the database turns out to be a copy: under an
+// id that may come before the old one, which a birth must not be newer than.
+func TestACopySendsWhatWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	for i := range 6 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+			settle(a, b)
+			a.share(1)
+			must(t, os.Remove(a.lastSegment()))
+			_ = a.trySync()
+			clock.pass(vanishedTime)
+			f, err := a.syncer.openFolder()
+			must(t, err)
+			must(t, a.syncer.confirm(t.Context(), f, &problems{}))
+			must(t, a.syncer.succeed(t.Context(), f))
+			must(t, f.Close())
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			b.wantValue("1", "SELECT count(*) FROM item")
+		})
+	}
+}
+
 // What waits in the outbox can be sealed anew, and has another tail then.
 func TestAUnitThatIsNotPublishedIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
