@@ -645,6 +645,7 @@ func TestAFullRosterIsReadOn(t *testing.T) {
 // A member that is no admin fills the roster with records that merge branches, as
 // many as a roster may have. They have no effect, and a pass is not held up.
 func TestManyMergedRecordsOfAWriterAreReadInTime(t *testing.T) {
+	long(t)
 	a, b := newPair(t, itemSchema)
 	writer := newTestDevice(t, itemSchema)
 	invite, err := a.syncer.Invite(t.Context(), &InviteOptions{Role: RoleWriter})

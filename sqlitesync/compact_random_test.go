@@ -25,6 +25,7 @@ var (
 //
 //	go test ./sqlitesync -run TestLogsAtRandom -logs.from=1000 -logs.seeds=100
 func TestLogsAtRandom(t *testing.T) {
+	long(t)
 	for n := range *logsSeeds {
 		seed := *logsFrom + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

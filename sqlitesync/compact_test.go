@@ -87,6 +87,7 @@ func TestWhatWasReplacedIsBounded(t *testing.T) {
 }
 
 func TestALogIsKeptShort(t *testing.T) {
+	long(t)
 	a, b := newPair(t, itemSchema)
 	clock := newTestClock(a, b)
 	a.writeBatches(3*maxLive, func(i int) string {

@@ -67,6 +67,7 @@ func TestVanishedSegmentsAreMadeAgain(t *testing.T) {
 // A file goes that holds a part of a large value: what counts of it goes out in new
 // batches, also what stood there before sync. Who deletes these again is named in the end.
 func TestVanishedPartsOfLargeValuesAreMadeAgain(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const schema = `CREATE TABLE file (id TEXT PRIMARY KEY NOT NULL, content BLOB, name TEXT)`
 	large := func(letter string) string { return strings.Repeat(letter, 17<<20) }

@@ -288,6 +288,7 @@ func TestAParentThatOnePageBringsIsSeen(t *testing.T) {
 
 // Large rows are folded in small pages, and arrive whole.
 func TestLargeRowsAreFoldedFewAtATime(t *testing.T) {
+	long(t)
 	const rows, size = 80, 1 << 20
 	a, b := newPair(t, "CREATE TABLE photo (id INTEGER PRIMARY KEY, data BLOB)")
 	settle(a, b)

@@ -167,6 +167,7 @@ func TestLargeAndSmallRowsOfOneTransactionArriveAsOne(t *testing.T) {
 
 // What a migration filled is not one transaction, however much it is.
 func TestAMigrationIsNoTransaction(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) INSERT INTO item SELECT i, 'x', i FROM n")

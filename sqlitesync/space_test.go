@@ -36,6 +36,14 @@ func newSpace(tb testing.TB, schema string, n int) []*testDevice {
 	return devices
 }
 
+// long skips a test of one thread and much work where tests are to be short: with the race detector it takes minutes.
+func long(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("much work in one thread")
+	}
+}
+
 func newPair(tb testing.TB, schema string) (a, b *testDevice) {
 	tb.Helper()
 	devices := newSpace(tb, schema, 2)

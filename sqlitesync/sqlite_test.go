@@ -237,6 +237,7 @@ func TestSavepointsAndRollbacksAtEveryDepth(t *testing.T) {
 // One statement writes 200,000 rows, all with one time; others change and
 // delete many of them.
 func TestStatementsOfManyRows(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a, b := newPair(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
 	const sum = "SELECT count(*) || ' ' || sum(id) || ' ' || sum(name = 'y') FROM item"

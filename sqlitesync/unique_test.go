@@ -22,6 +22,7 @@ func orders(devices []*testDevice) (all [][]*testDevice) {
 // Three devices give one address to three people, in each order, and hear of one another in each order. The newest shows
 // everywhere; when it goes, whoever deletes it, the next one is back everywhere.
 func TestThreeDevicesInsertTheSameMail(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const schema = "CREATE TABLE person (id TEXT PRIMARY KEY NOT NULL, mail TEXT NOT NULL UNIQUE)"
 	devices := newSpace(t, schema, 3)

@@ -52,6 +52,7 @@ func (d *testDevice) zstdSize() int {
 // A year of small edits on three devices leaves few files, which are not much
 // larger than the rows.
 func TestAYearOfEdits(t *testing.T) {
+	long(t)
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 365))
 	devices := newSpace(t, diarySchema, 3)
@@ -89,6 +90,7 @@ func TestAYearOfEdits(t *testing.T) {
 // A device is away for a year, with three edits of its own. What the others have
 // deleted meanwhile, and compacted, does not come back, and the three edits stand.
 func TestADeviceThatWasAwayForAYear(t *testing.T) {
+	long(t)
 	t.Parallel()
 	random := rand.New(rand.NewPCG(2, 365))
 	devices := newSpace(t, diarySchema, 3)
@@ -125,6 +127,7 @@ func TestADeviceThatWasAwayForAYear(t *testing.T) {
 
 // The whole folder is put back to how it was a year ago.
 func TestAFolderThatIsRewoundByAYear(t *testing.T) {
+	long(t)
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 365))
 	a, b := newPair(t, diarySchema)
@@ -182,6 +185,7 @@ func deliverAll(tb testing.TB, from, to string) {
 // A newcomer gets the folder in several sittings, between which the others write,
 // delete and compact.
 func TestANewcomerInSeveralSittings(t *testing.T) {
+	long(t)
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 365))
 	a, b := newPair(t, diarySchema)
