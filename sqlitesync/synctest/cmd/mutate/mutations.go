@@ -33,7 +33,7 @@ var mutations = []mutation{
 	{"a copy that a sync client has renamed is not looked for", "sqlitesync/reading.go",
 		"	if !r.strays {\n", "	if r.strays || !r.strays {\n", []room{engine("Conflict|Stray|Hazard|Copies")}},
 	{"a segment that vanished is not made again", "sqlitesync/refill.go",
-		"made == maxRefills:", "made == maxRefills || made == 0:", []room{engine("Vanish|Refill|MadeAgain|Lost")}},
+		"made >= maxRefills:", "made == maxRefills || made == 0:", []room{engine("Vanish|Refill|MadeAgain|Lost")}},
 
 	// Capture.
 	{"a merge is captured as an edit", "sqlitesync/policy.go",
