@@ -77,7 +77,7 @@ func bounded(t *testing.T, fn func()) {
 func sealAs(tb testing.TB, d *testDevice, header crypto.SegmentHeader, content []byte) []byte {
 	tb.Helper()
 	header.Space = d.syncer.identity.space
-	data, _, err := crypto.SealSegment(header, content, d.syncer.keys.newest(), d.syncer.keys.entry.Device)
+	data, _, err := crypto.SealSegment(header, content, d.syncer.keys.newest(), d.syncer.keys.entry().Device)
 	must(tb, err)
 	return data
 }
@@ -333,7 +333,7 @@ func TestFalseHeadsAreNamedAndCostNothing(t *testing.T) {
 		if change != nil {
 			change(&header)
 		}
-		data, err := crypto.SealHead(header, []byte(content), g.a.syncer.keys.newest(), signer.syncer.keys.entry.Device)
+		data, err := crypto.SealHead(header, []byte(content), g.a.syncer.keys.newest(), signer.syncer.keys.entry().Device)
 		must(t, err)
 		return data
 	}
@@ -551,7 +551,7 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 		a.sync()
 		return a.value("SELECT count(*) FROM sqlitesync_records")
 	}
-	members, epochs := len(a.syncer.roster.Members()), len(a.syncer.keys.entry.Epochs)
+	members, epochs := len(a.syncer.roster.Members()), len(a.syncer.keys.entry().Epochs)
 	epoch := a.syncer.keys.newest().ID()
 	for _, test := range []struct {
 		name  string
@@ -588,7 +588,7 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 			if n := len(a.syncer.roster.Members()); n != members {
 				t.Errorf("%d members, want %d", n, members)
 			}
-			if a.syncer.keys.newest().ID() != epoch || len(a.syncer.keys.entry.Epochs) != epochs {
+			if a.syncer.keys.newest().ID() != epoch || len(a.syncer.keys.entry().Epochs) != epochs {
 				t.Error("another epoch")
 			}
 			if !test.keep { // who does not keep it does not put it back either
@@ -632,7 +632,7 @@ func TestAFullRosterIsReadOn(t *testing.T) {
 		}
 		return nil
 	}))
-	withdraw, err := a.syncer.roster.NewWithdraw(a.syncer.keys.entry.Device, invite.ID, a.syncer.now())
+	withdraw, err := a.syncer.roster.NewWithdraw(a.syncer.keys.entry().Device, invite.ID, a.syncer.now())
 	must(t, err)
 	a.reopen()
 	f, err := a.syncer.openFolder()

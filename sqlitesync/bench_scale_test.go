@@ -65,7 +65,7 @@ func writeLog(b *testing.B, d *testDevice, n int) {
 		must(b, err)
 		header := crypto.SegmentHeader{Space: s.identity.space, Device: s.identity.device, First: batch, Last: batch, Prev: tail}
 		var sealed []byte
-		sealed, tail, err = crypto.SealSegment(header, packed, s.keys.newest(), s.keys.entry.Device)
+		sealed, tail, err = crypto.SealSegment(header, packed, s.keys.newest(), s.keys.entry().Device)
 		must(b, err)
 		must(b, os.WriteFile(filepath.Join(d.directory(), original(batch).String()), sealed, 0o600))
 	}

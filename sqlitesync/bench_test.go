@@ -423,7 +423,7 @@ func admitMerged(b *testing.B, d *testDevice, segments int) {
 	ctx, s := b.Context(), d.syncer
 	invited, err := crypto.NewCode(crypto.InviteCode).InviteKeys()
 	must(b, err)
-	invite, err := s.roster.NewInvite(s.keys.entry.Device, invited, RoleAdmin, s.now(), s.now()+uint64(time.Hour.Milliseconds()))
+	invite, err := s.roster.NewInvite(s.keys.entry().Device, invited, RoleAdmin, s.now(), s.now()+uint64(time.Hour.Milliseconds()))
 	must(b, err)
 	keys, err := crypto.NewDeviceKeys()
 	must(b, err)

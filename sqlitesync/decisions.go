@@ -67,7 +67,7 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 		}
 		before := s.roster
 		for _, cut := range cuts {
-			record, err := s.roster.NewRevoke(s.keys.entry.Device, []crypto.Cut{cut}, s.now())
+			record, err := s.roster.NewRevoke(s.keys.entry().Device, []crypto.Cut{cut}, s.now())
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (s *Syncer) SetRole(ctx context.Context, id DeviceID, role Role) error {
 				return err
 			}
 		}
-		record, err := s.roster.NewRole(s.keys.entry.Device, cut, role, s.now())
+		record, err := s.roster.NewRole(s.keys.entry().Device, cut, role, s.now())
 		if err != nil {
 			return err
 		}
@@ -110,8 +110,8 @@ const dutyWait = time.Minute
 // doDuties writes the records that admin devices owe the others, such as a new
 // epoch for a member who was not given the current one.
 func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
-	device := s.keys.entry.Device
-	duty := s.roster.Duty(device, s.keys.entry.Epochs, s.now())
+	device := s.keys.entry().Device
+	duty := s.roster.Duty(device, s.keys.entry().Epochs, s.now())
 	if !duty.Join && len(duty.Expire) == 0 {
 		s.owed = time.Time{}
 		return nil
@@ -151,8 +151,8 @@ func (s *Syncer) seniors() (n int) {
 // closeBranches writes joins until every member can read everything, as far as
 // this device has the keys; usually one.
 func (s *Syncer) closeBranches(ctx context.Context, f *folder.Folder) error {
-	for s.roster.Duty(s.keys.entry.Device, s.keys.entry.Epochs, s.now()).Join {
-		record, err := s.roster.NewJoin(s.keys.entry.Device, s.keys.entry.Epochs, nil, s.now())
+	for s.roster.Duty(s.keys.entry().Device, s.keys.entry().Epochs, s.now()).Join {
+		record, err := s.roster.NewJoin(s.keys.entry().Device, s.keys.entry().Epochs, nil, s.now())
 		if err != nil {
 			return err
 		}

@@ -332,7 +332,7 @@ func TestCanaries(t *testing.T) {
 	must(t, os.Rename(a.folder+".away", a.folder))
 	a.exec("CREATE TRIGGER guard BEFORE INSERT ON " + table + " WHEN NEW.n = 3 BEGIN SELECT RAISE(ABORT, '" + row + " refused'); END")
 	say(a.trySync())
-	say(a.syncer.keys.entry, *a.syncer.keys.entry, a.syncer.keys.newest(), *a.syncer.keys.entry.Device)
+	say(a.syncer.keys.entry(), *a.syncer.keys.entry(), a.syncer.keys.newest(), *a.syncer.keys.entry().Device)
 	seeds := make([][]byte, 0, 2)
 	for _, d := range []*testDevice{a, b} {
 		secret, err := d.options.Keys.Load(ctx, d.id().String())

@@ -232,7 +232,7 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 		header := crypto.SegmentHeader{
 			Space: s.identity.space, Device: s.identity.device, First: part.First, Last: part.Last, Prev: crypto.Tail(tail),
 		}
-		sealed, next, err := crypto.SealSegment(header, packed[i], epoch, s.keys.entry.Device)
+		sealed, next, err := crypto.SealSegment(header, packed[i], epoch, s.keys.entry().Device)
 		if err != nil {
 			return fmt.Errorf("seal batch %d: %w", part.Last, err)
 		}

@@ -82,7 +82,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 	if err != nil {
 		return err
 	}
-	file, err := crypto.SealHead(header, plain, epoch, s.keys.entry.Device)
+	file, err := crypto.SealHead(header, plain, epoch, s.keys.entry().Device)
 	if err != nil {
 		return fmt.Errorf("seal head: %w", err)
 	}
@@ -106,7 +106,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 // there is none. A database that was restored knows a smaller one, and no number
 // may stand for two heads.
 func (s *Syncer) standingCounter(f *folder.Folder) uint64 {
-	file, err := s.openHead(f, s.identity.device, s.keys.entry.Device.Public())
+	file, err := s.openHead(f, s.identity.device, s.keys.entry().Device.Public())
 	if err != nil {
 		return 0
 	}

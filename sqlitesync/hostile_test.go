@@ -120,7 +120,7 @@ func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
 	genuine, err := crypto.ParseSegment(g.data)
 	must(t, err)
 	content := func() []byte {
-		must(t, genuine.Verify(g.a.syncer.keys.entry.Device.Public().SigningKey()))
+		must(t, genuine.Verify(g.a.syncer.keys.entry().Device.Public().SigningKey()))
 		plain, err := genuine.Open(epoch, maxPacked)
 		must(t, err)
 		return plain
@@ -138,7 +138,7 @@ func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
 	must(t, err)
 	third, err := os.ReadFile(filepath.Join(g.a.directory(), segmentName(3)))
 	must(t, err)
-	a := g.a.syncer.keys.entry.Device
+	a := g.a.syncer.keys.entry().Device
 	foreignEpoch, err := crypto.NewEpoch()
 	must(t, err)
 
@@ -148,7 +148,7 @@ func TestForgedAndForeignSegmentsCostOnlyThemselves(t *testing.T) {
 		says error
 	}{
 		{"signed by a stranger", seal(content, stranger, nil), crypto.ErrSignature},
-		{"signed by another member", seal(content, g.c.syncer.keys.entry.Device, nil), crypto.ErrSignature},
+		{"signed by another member", seal(content, g.c.syncer.keys.entry().Device, nil), crypto.ErrSignature},
 		{"of another space", other.data, crypto.ErrSignature},
 		{"for another space", seal(content, a, func(h *crypto.SegmentHeader) { h.Space[0] ^= 1 }), crypto.ErrSignature},
 		{"the one before", first, crypto.ErrDamaged},

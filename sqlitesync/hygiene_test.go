@@ -71,7 +71,7 @@ func (s *said) look(d *testDevice) {
 	for _, problem := range status.Problems {
 		s.note(problem)
 	}
-	s.note(d.syncer, d.syncer.identity, *d.syncer.keys, d.syncer.keys.entry, d.syncer.options.Keys)
+	s.note(d.syncer, d.syncer.identity, d.syncer.keys, d.syncer.keys.entry(), d.syncer.options.Keys)
 	devices, err := d.syncer.Devices(context.Background())
 	for _, device := range devices {
 		device.Name = "" // which is what Devices is for
@@ -432,7 +432,7 @@ func plantHostileFiles(t *testing.T, all *said, devices []*testDevice) {
 	must(t, err)
 	header := crypto.HeadHeader{Space: a.syncer.identity.space, Counter: 1 << 40}
 	for _, content := range []string{"canaryrow", `{"seen": {"canaryrow": "canaryrow"}}`, `{"time": "canaryrow"}`, `{"canaryrow`} {
-		junk, err := crypto.SealHead(header, []byte(content), a.syncer.keys.newest(), a.syncer.keys.entry.Device)
+		junk, err := crypto.SealHead(header, []byte(content), a.syncer.keys.newest(), a.syncer.keys.entry().Device)
 		must(t, err)
 		must(t, os.WriteFile(headPath, junk, 0o600))
 		delete(b.syncer.clocks, a.id())

@@ -82,7 +82,7 @@ func (s *Syncer) invite(ctx context.Context, f *folder.Folder, o InviteOptions) 
 		return Invite{}, err
 	}
 	expires := s.environment.Now().Add(o.Expires)
-	record, err := s.roster.NewInvite(s.keys.entry.Device, keys, o.Role, s.now(), uint64(expires.UnixMilli()))
+	record, err := s.roster.NewInvite(s.keys.entry().Device, keys, o.Role, s.now(), uint64(expires.UnixMilli()))
 	if err != nil {
 		return Invite{}, err
 	}
@@ -91,7 +91,7 @@ func (s *Syncer) invite(ctx context.Context, f *folder.Folder, o InviteOptions) 
 	}
 	file, err := keys.Seal(&crypto.InviteFile{
 		Space: s.identity.space, Invite: record.Hash(), Newest: s.roster.Heads(),
-		Epochs: s.keys.entry.Epochs, Expires: uint64(expires.UnixMilli()),
+		Epochs: s.keys.entry().Epochs, Expires: uint64(expires.UnixMilli()),
 	})
 	if err != nil {
 		return Invite{}, err
@@ -121,7 +121,7 @@ func (s *Syncer) Invites(ctx context.Context) (invites []Invite, err error) {
 // [Syncer.Revoke]. Only an admin can do it.
 func (s *Syncer) Withdraw(ctx context.Context, id InviteID) error {
 	return s.decide(ctx, "withdraw", func(ctx context.Context, f *folder.Folder) error {
-		record, err := s.roster.NewWithdraw(s.keys.entry.Device, id, s.now())
+		record, err := s.roster.NewWithdraw(s.keys.entry().Device, id, s.now())
 		if err != nil {
 			return err
 		}

@@ -6,20 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 
 	"github.com/sqlitesync/go/crypto"
 )
 
-// keyring is this device's entry in the KeyStore.
+// keyring is this device's entry in the KeyStore. Segments are read ahead while
+// another entry takes the place of this one: an entry is never altered.
 type keyring struct {
-	store KeyStore
-	entry *crypto.KeyEntry
+	store   KeyStore
+	current atomic.Pointer[crypto.KeyEntry]
 }
+
+func keyringWith(store KeyStore, entry *crypto.KeyEntry) *keyring {
+	k := &keyring{store: store}
+	k.current.Store(entry)
+	return k
+}
+
+func (k *keyring) entry() *crypto.KeyEntry { return k.current.Load() }
 
 // newKeyring makes the keys of a device that enters a space, and saves them.
 func newKeyring(ctx context.Context, store KeyStore, entry *crypto.KeyEntry) (*keyring, error) {
 	entry.Machine = crypto.MachineHash(entry.Device.ID(), machineID())
-	k := &keyring{store: store, entry: entry}
+	k := keyringWith(store, entry)
 	return k, k.save(ctx)
 }
 
@@ -41,21 +51,21 @@ func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error
 	if entry.Device.ID() != id.device || entry.Space != id.space {
 		return nil, fmt.Errorf("%w: the key entry of device %s is that of another device or space", ErrNotMember, id.device.Short())
 	}
-	return &keyring{store: store, entry: entry}, nil
+	return keyringWith(store, entry), nil
 }
 
 // elsewhere reports whether the keys were made on another machine: they, and the
 // database, were copied, and two machines must not be one device.
 func (k *keyring) elsewhere() bool {
-	return k.entry.Machine != crypto.MachineHash(k.entry.Device.ID(), machineID())
+	return k.entry().Machine != crypto.MachineHash(k.entry().Device.ID(), machineID())
 }
 
 func (k *keyring) save(ctx context.Context) error {
-	secret, err := k.entry.Encode()
+	secret, err := k.entry().Encode()
 	if err != nil {
 		return err
 	}
-	if err := k.store.Save(ctx, k.entry.Device.ID().String(), secret); err != nil {
+	if err := k.store.Save(ctx, k.entry().Device.ID().String(), secret); err != nil {
 		return fmt.Errorf("save keys: %w", err)
 	}
 	return nil
@@ -64,10 +74,10 @@ func (k *keyring) save(ctx context.Context) error {
 // publishing records, before it happens, that batches up to this one go out. A
 // database that knows less was restored from a backup.
 func (k *keyring) publishing(ctx context.Context, batch uint64, tail crypto.Tail) error {
-	if batch <= k.entry.Batch {
+	if batch <= k.entry().Batch {
 		return nil
 	}
-	next := *k.entry
+	next := *k.entry()
 	next.Batch, next.Tail = batch, tail
 	return k.replace(ctx, &next)
 }
@@ -75,27 +85,29 @@ func (k *keyring) publishing(ctx context.Context, batch uint64, tail crypto.Tail
 // keep saves the epochs, if they are others than those that it has.
 func (k *keyring) keep(ctx context.Context, epochs []*crypto.Epoch) error {
 	same := func(a, b *crypto.Epoch) bool { return a.ID() == b.ID() }
-	if slices.EqualFunc(epochs, k.entry.Epochs, same) {
+	if slices.EqualFunc(epochs, k.entry().Epochs, same) {
 		return nil
 	}
-	next := *k.entry
+	next := *k.entry()
 	next.Epochs = epochs
 	return k.replace(ctx, &next)
 }
 
 // replace saves an entry and, if that succeeds, goes on with it.
 func (k *keyring) replace(ctx context.Context, entry *crypto.KeyEntry) error {
-	saved := &keyring{store: k.store, entry: entry}
-	if err := saved.save(ctx); err != nil {
+	if err := keyringWith(k.store, entry).save(ctx); err != nil {
 		return err
 	}
-	k.entry = entry
+	k.current.Store(entry)
 	return nil
 }
 
 // newest returns the newest epoch that this device has: the current one, unless
 // nobody has handed it to this device yet. See [Syncer.reseal].
-func (k *keyring) newest() *crypto.Epoch { return k.entry.Epochs[len(k.entry.Epochs)-1] }
+func (k *keyring) newest() *crypto.Epoch {
+	epochs := k.entry().Epochs
+	return epochs[len(epochs)-1]
+}
 
 // formatError makes crypto's "newer version" an ErrFormat.
 func formatError(err error) error {

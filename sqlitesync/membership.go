@@ -86,7 +86,7 @@ func (s *Syncer) takeRoster(ctx context.Context) error {
 // adoptEpochs saves the epochs that the roster hands to this device. What a
 // damaged wrap holds is missed when something is to be read with it.
 func (s *Syncer) adoptEpochs(ctx context.Context) error {
-	epochs, err := s.roster.OpenEpochs(s.keys.entry.Device, s.keys.entry.Epochs)
+	epochs, err := s.roster.OpenEpochs(s.keys.entry().Device, s.keys.entry().Epochs)
 	if err != nil {
 		s.log.Warn("an epoch in the roster can't be opened", "err", err)
 	}
@@ -96,13 +96,13 @@ func (s *Syncer) adoptEpochs(ctx context.Context) error {
 // epoch returns the key of an epoch. A member may have sealed for one whose record
 // was overruled since: such keys are looked for when they are needed.
 func (s *Syncer) epoch(id crypto.EpochID) (*crypto.Epoch, error) {
-	if epoch := s.keys.entry.Epoch(id); epoch != nil {
+	if epoch := s.keys.entry().Epoch(id); epoch != nil {
 		return epoch, nil
 	}
-	if s.keys.entry.Device == nil { // a database without its keys is looked at
+	if s.keys.entry().Device == nil { // a database without its keys is looked at
 		return nil, fmt.Errorf("%w: this device's keys are not here", crypto.ErrWrongKey)
 	}
-	epoch, err := s.roster.FindEpoch(s.keys.entry.Device, id)
+	epoch, err := s.roster.FindEpoch(s.keys.entry().Device, id)
 	if err != nil {
 		return nil, fmt.Errorf("its key is not known here: %w", err)
 	}
@@ -195,7 +195,7 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	}
 	fresh = s.refuse(fresh, p)
 	if len(fresh) == 0 {
-		if s.keys.entry.Epoch(s.roster.CurrentEpoch()) == nil { // the KeyStore may have failed when it was handed out
+		if s.keys.entry().Epoch(s.roster.CurrentEpoch()) == nil { // the KeyStore may have failed when it was handed out
 			return s.adoptEpochs(ctx)
 		}
 		return nil

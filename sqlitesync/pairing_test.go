@@ -229,8 +229,8 @@ func TestAHostCanOnlyPreventPairing(t *testing.T) {
 					id := p.host.id()
 					joiner := p.joiner.id()
 					forged := bytes.Replace(data, joiner[:], id[:], 1)
-					public := p.host.syncer.keys.entry.Device.Public().Signing
-					was := p.joiner.syncer.keys.entry.Device.Public().Signing
+					public := p.host.syncer.keys.entry().Device.Public().Signing
+					was := p.joiner.syncer.keys.entry().Device.Public().Signing
 					forged = bytes.Replace(forged, was[:], public[:], 1)
 					p.write(p.path("roster", strings.Repeat("0", 64)), forged)
 					if record, err := crypto.ParseRecord(forged); err == nil {

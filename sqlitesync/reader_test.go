@@ -112,7 +112,7 @@ func TestWhatAReaderPublishesIsRefused(t *testing.T) {
 		packed, err := segment.Pack(body)
 		must(t, err)
 		header := crypto.SegmentHeader{Space: r.syncer.identity.space, First: batch, Last: batch, Prev: prev}
-		file, tail, err := crypto.SealSegment(header, packed, r.syncer.keys.newest(), r.syncer.keys.entry.Device)
+		file, tail, err := crypto.SealSegment(header, packed, r.syncer.keys.newest(), r.syncer.keys.entry().Device)
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(r.directory(), segmentName(batch)), file, 0o600))
 		return tail

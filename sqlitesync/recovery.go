@@ -23,7 +23,7 @@ func (s *Syncer) Recovery(ctx context.Context) (text string, err error) {
 		if err != nil {
 			return err
 		}
-		record, err := s.roster.NewJoin(s.keys.entry.Device, s.keys.entry.Epochs, keys, s.now())
+		record, err := s.roster.NewJoin(s.keys.entry().Device, s.keys.entry().Epochs, keys, s.now())
 		if err != nil {
 			return err
 		}

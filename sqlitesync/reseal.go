@@ -18,7 +18,7 @@ var errExposed = errors.New("a revoked device has the current epoch's key")
 
 // currentEpoch returns the key that everything must be sealed for.
 func (s *Syncer) currentEpoch() (*crypto.Epoch, error) {
-	epoch := s.keys.entry.Epoch(s.roster.CurrentEpoch())
+	epoch := s.keys.entry().Epoch(s.roster.CurrentEpoch())
 	if epoch == nil {
 		return nil, &Error{Op: "publish", Device: s.identity.device, Err: errNoEpoch,
 			Hint: "A device of an admin hands it out when it syncs next. Local changes are kept until then."}
@@ -41,7 +41,7 @@ func (s *Syncer) reseal(ctx context.Context, segments []ownSegment) (bool, error
 		return false, err
 	}
 	for _, own := range segments {
-		if own.name.Generation > 0 || own.name.Last <= s.keys.entry.Batch {
+		if own.name.Generation > 0 || own.name.Last <= s.keys.entry().Batch {
 			continue
 		}
 		file, err := crypto.ParseSegment(own.sealed)
@@ -75,7 +75,7 @@ func (s *Syncer) resealFrom(ctx context.Context, first uint64, epoch *crypto.Epo
 		if batch > first {
 			header.Prev = tail
 		}
-		sealed, next, err := crypto.SealSegment(header, packed, epoch, s.keys.entry.Device)
+		sealed, next, err := crypto.SealSegment(header, packed, epoch, s.keys.entry().Device)
 		if err != nil {
 			return err
 		}

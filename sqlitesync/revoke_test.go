@@ -106,7 +106,7 @@ func TestARevokedDeviceIsNotReadAndReadsNothing(t *testing.T) {
 		must(t, err)
 		sealed, err := crypto.ParseSegment(file)
 		must(t, err)
-		if id := sealed.Header().Epoch; id == before || c.syncer.keys.entry.Epoch(id) != nil {
+		if id := sealed.Header().Epoch; id == before || c.syncer.keys.entry().Epoch(id) != nil {
 			t.Error("a segment was sealed for an epoch that the revoked device has")
 		}
 	}
@@ -144,7 +144,7 @@ func TestSchedule3AStolenAdminSignsNothingAfterItsRevocation(t *testing.T) {
 	if _, member := laptop.syncer.roster.Member(thief.id()); member || len(laptop.syncer.roster.Members()) != 1 {
 		t.Error("the thief has let somebody in")
 	}
-	if _, wrapped := laptop.syncer.roster.FindEpoch(thief.syncer.keys.entry.Device, laptop.syncer.roster.CurrentEpoch()); wrapped == nil {
+	if _, wrapped := laptop.syncer.roster.FindEpoch(thief.syncer.keys.entry().Device, laptop.syncer.roster.CurrentEpoch()); wrapped == nil {
 		t.Error("the thief's device was given the current epoch")
 	}
 	// Nor does an invite that it had left open work.
@@ -234,7 +234,7 @@ func forge(t *testing.T, d *testDevice) {
 	_, packed, err := d.syncer.openOwn(last) // of another batch: good enough to be refused
 	must(t, err)
 	header.Generation, header.Tail = 1, original.Tail()
-	sealed, _, err := crypto.SealSegment(header, packed, d.syncer.keys.newest(), d.syncer.keys.entry.Device)
+	sealed, _, err := crypto.SealSegment(header, packed, d.syncer.keys.newest(), d.syncer.keys.entry().Device)
 	must(t, err)
 	must(t, os.WriteFile(strings.TrimSuffix(path, "-0000.seg")+"-0001.seg", sealed, 0o600))
 }
@@ -287,7 +287,7 @@ func TestSchedule26EpochsOfBranchesMeet(t *testing.T) {
 		}
 	}
 	for _, revoked := range []*testDevice{c, d} {
-		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry.Device, current); err == nil {
+		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry().Device, current); err == nil {
 			t.Error("a revoked device has the current epoch")
 		}
 	}
@@ -330,7 +330,7 @@ func TestNothingIsSealedForEpochsOfTheRevoked(t *testing.T) {
 	header, _, err := w.syncer.openOwn(file)
 	must(t, err)
 	for _, revoked := range []*testDevice{c, d} {
-		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry.Device, header.Epoch); err == nil {
+		if _, err := a.syncer.roster.FindEpoch(revoked.syncer.keys.entry().Device, header.Epoch); err == nil {
 			t.Error("a revoked device can read what was written by who knew of its revocation")
 		}
 	}

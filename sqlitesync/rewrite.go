@@ -174,7 +174,7 @@ func (s *Syncer) sealRange(r *compactedRange, own ownSegment) (*ownSegment, erro
 	if err != nil {
 		return nil, err
 	}
-	if own.sealed, _, err = crypto.SealSegment(header, packed, epoch, s.keys.entry.Device); err != nil {
+	if own.sealed, _, err = crypto.SealSegment(header, packed, epoch, s.keys.entry().Device); err != nil {
 		return nil, err
 	}
 	return &own, nil

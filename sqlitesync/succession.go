@@ -34,7 +34,7 @@ import (
 // on another machine, or know of batches of its own that it does not.
 func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
 	position, _, err := s.db.Position(ctx, s.self())
-	return s.keys.elsewhere() || position < s.keys.entry.Batch, err
+	return s.keys.elsewhere() || position < s.keys.entry().Batch, err
 }
 
 // succeed makes this database the next device of the space after the one that it
@@ -46,7 +46,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	record, err := s.roster.NewSucceed(s.keys.entry.Device, device, s.now())
+	record, err := s.roster.NewSucceed(s.keys.entry().Device, device, s.now())
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	keys, err := newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: s.identity.space, Epochs: s.keys.entry.Epochs})
+	keys, err := newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: s.identity.space, Epochs: s.keys.entry().Epochs})
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 
 // ownReading is for files of this device's own directory.
 func (s *Syncer) ownReading() *reading {
-	return &reading{device: s.identity.device, log: crypto.Log{Keys: s.keys.entry.Device.Public(), Writes: true}}
+	return &reading{device: s.identity.device, log: crypto.Log{Keys: s.keys.entry().Device.Public(), Writes: true}}
 }
 
 // forgetOwn forgets what the database knows of its own log. It writes.

@@ -109,7 +109,7 @@ func (v *View) load(ctx context.Context) (err error) {
 	}
 	s.db.ForeignKeys = s.identity.foreignKeys
 	if s.keys, v.keys = loadKeys(ctx, s.options.Keys, s.identity); v.keys != nil {
-		s.keys = &keyring{entry: new(crypto.KeyEntry)} // which opens nothing
+		s.keys = keyringWith(nil, new(crypto.KeyEntry)) // which opens nothing
 	}
 	if err := s.loadRoster(ctx); errors.Is(err, ErrNotMember) || errors.Is(err, ErrFormat) {
 		v.membership = err

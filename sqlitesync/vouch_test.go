@@ -14,7 +14,7 @@ import (
 func (d *testDevice) writeHead(counter uint64, content string, signer *testDevice) {
 	d.tb.Helper()
 	header := crypto.HeadHeader{Space: d.syncer.identity.space, Counter: counter}
-	data, err := crypto.SealHead(header, []byte(content), d.syncer.keys.newest(), signer.syncer.keys.entry.Device)
+	data, err := crypto.SealHead(header, []byte(content), d.syncer.keys.newest(), signer.syncer.keys.entry().Device)
 	must(d.tb, err)
 	must(d.tb, os.WriteFile(filepath.Join(d.directory(), "head"), data, 0o600))
 }
