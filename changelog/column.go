@@ -56,7 +56,10 @@ func (t *Table) ConflictTarget() string {
 
 // Identity returns the canonical encoding of a row's key in this table: two
 // keys name the same row here if and only if their identities are equal.
-func (t *Table) Identity(key Key) string {
+func (t *Table) Identity(key Key) string { return t.Fold(key).Identity() }
+
+// Fold returns the key that stands for all that name the same row in this table.
+func (t *Table) Fold(key Key) Key {
 	folded := key
 	for i := range t.Key {
 		text, isText := key[i].(string)
@@ -68,7 +71,7 @@ func (t *Table) Identity(key Key) string {
 		}
 		folded[i] = fold(text, t.Key[i].Collation)
 	}
-	return folded.Identity()
+	return folded
 }
 
 // fold returns the text that stands for all that a collation of SQLite's holds

@@ -1,9 +1,12 @@
 package changelog
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Value is one SQLite value: nil, int64, float64, string or []byte, and
@@ -76,25 +79,55 @@ func AppendValue(b []byte, v Value) []byte {
 	}
 }
 
-// Key holds the values of a row's key columns, in the order of the table's
-// PRIMARY KEY, as they are stored.
-type Key []Value
-
-// Identity returns the canonical encoding of k: two keys name the same row if
-// and only if their identities are equal. It differs from the stored values in
-// one point: SQLite's key 1.0 is the key 1.
-func (k Key) Identity() string {
-	var space [64]byte
-	return string(k.AppendIdentity(space[:0]))
+// compareValues orders values as SQLite does under BINARY: NULL, numbers by what
+// they are worth, texts and blobs by their bytes.
+func compareValues(v, w Value) int {
+	if c := cmp.Compare(class(v), class(w)); c != 0 {
+		return c
+	}
+	switch v := v.(type) {
+	case int64:
+		if w, ok := w.(float64); ok {
+			return compareMixed(v, w)
+		}
+		return cmp.Compare(v, w.(int64))
+	case float64:
+		if w, ok := w.(int64); ok {
+			return -compareMixed(w, v)
+		}
+		return cmp.Compare(v, w.(float64))
+	case string:
+		return strings.Compare(v, w.(string))
+	case []byte:
+		return bytes.Compare(v, w.([]byte))
+	}
+	return 0
 }
 
-// AppendIdentity appends the bytes of [Key.Identity].
-func (k Key) AppendIdentity(b []byte) []byte {
-	for _, v := range k {
-		if f, ok := v.(float64); ok && f == math.Trunc(f) && f >= -1<<63 && f < 1<<63 {
-			v = int64(f)
-		}
-		b = AppendValue(b, v)
+// class returns where the values of v's type stand among those of others.
+func class(v Value) int {
+	switch v.(type) {
+	case nil:
+		return 0
+	case int64, float64:
+		return 1
+	case string:
+		return 2
+	default:
+		return 3
 	}
-	return b
+}
+
+// compareMixed compares an integer with a real without rounding the integer.
+func compareMixed(n int64, f float64) int {
+	switch {
+	case f < -1<<63:
+		return 1
+	case f >= 1<<63:
+		return -1
+	}
+	if c := cmp.Compare(n, int64(f)); c != 0 {
+		return c
+	}
+	return cmp.Compare(0, f-math.Trunc(f))
 }

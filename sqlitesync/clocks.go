@@ -119,7 +119,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, known *knowl
 		}
 	}
 	s.state.update(func(st *Status) { st.Clocks = off })
-	s.lookForDivergence(known)
+	p.add(s.lookForDivergence(ctx, known))
 }
 
 // clocksOff decides whose clocks are off, by this device's clock and what others

@@ -21,6 +21,9 @@ import (
 type Divergence struct {
 	Device DeviceID
 	Table  string
+	// Ranges are the ranges of keys in which they differ, in ascending order. There
+	// are none until the other device has noticed it too, and has told.
+	Ranges []KeyRange
 	Since  time.Time // when it was noticed
 }
 
@@ -98,8 +101,16 @@ func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) 
 
 // lookForDivergence makes it the state of things what has diverged. Of a device
 // that has read something else since, what was found before stands.
-func (s *Syncer) lookForDivergence(known *knowledge) {
+func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error {
 	diverged := s.diverged(known, s.clocks)
+	var err error
+	for i := range diverged {
+		d := &diverged[i]
+		table := s.db.Table(changelog.CanonicalName(d.Table))
+		if theirs, there := s.clocks[d.Device].head.Ranges[table.Put.Rows()]; there && err == nil {
+			d.Ranges, err = s.differing(ctx, known, table, theirs)
+		}
+	}
 	before := s.Status().Diverged
 	for _, d := range before {
 		if reading, there := s.clocks[d.Device]; there && !reading.level {
@@ -107,6 +118,7 @@ func (s *Syncer) lookForDivergence(known *knowledge) {
 		}
 	}
 	s.tellDivergence(before, diverged)
+	return err
 }
 
 // sameVector reports whether two devices have read the same. That nothing was read

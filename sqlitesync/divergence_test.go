@@ -1,8 +1,12 @@
 package sqlitesync
 
 import (
+	"encoding/hex"
+	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // wantDiverged compares which tables a device says have diverged from another.
@@ -60,4 +64,92 @@ func TestDevicesThatKnowDifferentThingsSayWhichTable(t *testing.T) {
 	wantSame(t, []*testDevice{a, b})
 	a.wantDiverged(b)
 	b.wantDiverged(a)
+}
+
+// Where a table is large, both devices say in which ranges of its keys they differ, rows that are held and keys under NOCASE
+// included. A row that differs at the end of one range and one at the beginning of the next make one range.
+func TestDevicesThatDivergeSayWhere(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, "CREATE TABLE item (word TEXT COLLATE NOCASE NOT NULL, n NOT NULL, name TEXT, PRIMARY KEY (word, n)); CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL)")
+	a.exec(`WITH RECURSIVE k (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < 1000)
+		INSERT INTO item SELECT iif(n % 2, 'Odd', 'even'), iif(n % 100, n, n + 0.5), 'of a' FROM k`)
+	settle(a, b)
+	a.differs, b.differs = true, true
+	forget := func(keys string) {
+		b.exec("BEGIN; UPDATE sqlitesync_clock_1 SET image = zeroblob(16) WHERE " + keys + "; UPDATE sqlitesync_digests SET digest = NULL; COMMIT")
+		settle(b, a)
+		a.exec("INSERT INTO other VALUES (hex(randomblob(8)))")
+		for range 3 { // noticed, told, read
+			settle(a, b)
+		}
+	}
+	forget("(k0, k1) IN (VALUES ('even', 100.5), ('Odd', 777))")
+	for _, d := range []*testDevice{a, b} {
+		ranges := d.divergence().Ranges
+		if len(ranges) != 2 || within(ranges, "even", 100.5) != 0 || within(ranges, "odd", int64(777)) != 1 ||
+			within(ranges, "even", int64(500)) >= 0 || within(ranges, "odd", int64(1)) >= 0 {
+			t.Errorf("they differ within %v", ranges)
+		}
+	}
+	forget("k1 > 0")
+	for _, d := range []*testDevice{a, b} {
+		if ranges := d.divergence().Ranges; len(ranges) != 1 || ranges[0].After != nil || ranges[0].Through != nil {
+			t.Errorf("they differ within %v, want everywhere", ranges)
+		}
+	}
+}
+
+// divergence returns the only one that the device knows of.
+func (d *testDevice) divergence() Divergence {
+	d.tb.Helper()
+	diverged := d.syncer.Status().Diverged
+	if len(diverged) != 1 {
+		d.tb.Fatalf("diverged: %v, want one table", diverged)
+	}
+	return diverged[0]
+}
+
+// within returns in which range a key is, or -1.
+func within(ranges []KeyRange, values ...any) int {
+	key := changelog.Key(values)
+	return slices.IndexFunc(ranges, func(r KeyRange) bool {
+		return (r.After == nil || key.Compare(r.After) > 0) && (r.Through == nil || key.Compare(r.Through) <= 0)
+	})
+}
+
+// What another device says of ranges may be anything, and then names none.
+func TestRangesThatAreNone(t *testing.T) {
+	t.Parallel()
+	a, _ := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('m', 'of a', 1)")
+	a.sync()
+	table := a.syncer.db.Table("item")
+	key := func(s string) string { return hex.EncodeToString([]byte(changelog.Key{s}.Identity())) }
+	digest := changelog.Digest{}.String()
+	var many []string
+	for i := range maxRanges {
+		many = append(many, key(string(rune('a'+i))))
+	}
+	for name, theirs := range map[string]headRanges{
+		"nothing":             {},
+		"a digest too few":    {Through: []string{key("a")}, Digests: []string{digest}},
+		"a digest too many":   {Digests: []string{digest, digest}},
+		"not hexadecimal":     {Through: []string{"x"}, Digests: []string{digest, digest}},
+		"no key":              {Through: []string{""}, Digests: []string{digest, digest}},
+		"a key of two values": {Through: []string{key("a") + key("a")}, Digests: []string{digest, digest}},
+		"keys not in order":   {Through: []string{key("b"), key("a")}, Digests: []string{digest, digest, digest}},
+		"a key twice":         {Through: []string{key("a"), key("a")}, Digests: []string{digest, digest, digest}},
+		"too many":            {Through: many, Digests: make([]string, maxRanges+1)},
+	} {
+		known := &knowledge{digests: map[string]string{}}
+		if ranges, err := a.syncer.differing(t.Context(), known, table, theirs); ranges != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, ranges, err)
+		}
+	}
+	theirs := headRanges{Through: []string{key("a"), key("z")}, Digests: []string{digest, digest, digest}}
+	known := &knowledge{digests: map[string]string{}}
+	ranges, err := a.syncer.differing(t.Context(), known, table, theirs)
+	if want := []KeyRange{{[]any{"a"}, []any{"z"}}}; err != nil || !reflect.DeepEqual(ranges, want) {
+		t.Errorf("%v, %v, want %v", ranges, err, want)
+	}
 }

@@ -24,13 +24,14 @@ const (
 
 // head is the content of a head file (FORMAT.md, chapter 9).
 type head struct {
-	Name     string            `json:"name"`
-	Time     int64             `json:"time"`
-	Segments []headSegment     `json:"segments"`
-	Seen     map[string]uint64 `json:"seen"`
-	Roster   string            `json:"roster"`
-	Digests  map[string]string `json:"digests,omitempty"`
-	Tables   []headTable       `json:"tables,omitempty"`
+	Name     string                `json:"name"`
+	Time     int64                 `json:"time"`
+	Segments []headSegment         `json:"segments"`
+	Seen     map[string]uint64     `json:"seen"`
+	Roster   string                `json:"roster"`
+	Digests  map[string]string     `json:"digests,omitempty"`
+	Ranges   map[string]headRanges `json:"ranges,omitempty"`
+	Tables   []headTable           `json:"tables,omitempty"`
 }
 
 type headSegment struct {
@@ -132,8 +133,13 @@ func (s *Syncer) openHead(f *folder.Folder, device DeviceID, keys crypto.PublicK
 // composeHead returns the head without its time.
 func (s *Syncer) composeHead(ctx context.Context, known *knowledge) (*head, error) {
 	rosterHash := s.roster.Hash()
+	ranges, err := s.ownRanges(ctx, known)
+	if err != nil {
+		return nil, err
+	}
 	content := &head{
-		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests, Tables: s.tables,
+		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests,
+		Ranges: ranges, Tables: s.tables,
 	}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
 		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)

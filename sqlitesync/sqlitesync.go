@@ -87,7 +87,8 @@ type Syncer struct {
 	compaction  compaction
 	vanished    bool // own segments are gone from the folder, or spoilt, and may come back
 	spoilt      map[folder.SegmentName]bool
-	sizesLooked time.Time // when it was looked which are
+	sizesLooked time.Time             // when it was looked which are
+	ranged      map[string]headRanges // what was found of the ranges of keys
 
 	state state // what Status returns, behind its own mutex
 }

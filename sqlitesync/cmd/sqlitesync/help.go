@@ -46,7 +46,8 @@ devices: devices (id, name, role, self, admitted, last_seen, merged: its batches
 conflicts: conflicts, and show one of them (id, found, table, key, columns, collision, winner and loser: device, time,
     deleted, values)
 verify: healthy, rows and changes (that were compared), whole (all logs could be read), faults (table, key, kind:
-    altered, added, gone, missing, unfounded), more (faults that are not listed), digests, diverged (device, table)
+    altered, added, gone, missing, unfounded), more (faults that are not listed), digests, diverged (device, table,
+    ranges of keys: after, through)
 held: held (table, key, reason, device, time, shown: but without its parent)
 history: table, key, shown, held (why, or ""), edited (since the last pass), changes (device, name, time, deleted, values,
     winner, conflict: in which it lost)

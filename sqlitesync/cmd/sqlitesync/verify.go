@@ -45,8 +45,15 @@ type faultJSON struct {
 }
 
 type divergentJSON struct {
-	Device string `json:"device"`
-	Table  string `json:"table"`
+	Device string      `json:"device"`
+	Table  string      `json:"table"`
+	Ranges []rangeJSON `json:"ranges"` // of keys; none: the other device has not told yet
+}
+
+// rangeJSON has no end that is not said.
+type rangeJSON struct {
+	After   []json.RawMessage `json:"after,omitempty"`
+	Through []json.RawMessage `json:"through,omitempty"`
 }
 
 func (a *app) verify(ctx context.Context, path string) error {
@@ -97,7 +104,11 @@ func verifyReport(r *sqlitesync.Report) verifyJSON {
 		report.Faults = append(report.Faults, faultJSON{f.Table, array(f.Key), string(f.Kind)})
 	}
 	for _, d := range r.Diverged {
-		report.Diverged = append(report.Diverged, divergentJSON{d.Device.String(), d.Table})
+		divergent := divergentJSON{d.Device.String(), d.Table, []rangeJSON{}}
+		for _, r := range d.Ranges {
+			divergent.Ranges = append(divergent.Ranges, rangeJSON{array(r.After), array(r.Through)})
+		}
+		report.Diverged = append(report.Diverged, divergent)
 	}
 	return report
 }
@@ -119,6 +130,20 @@ func unfit(r *sqlitesync.Report) bool {
 	})
 }
 
+// rangeText says in which range of its keys a table differs.
+func rangeText(r sqlitesync.KeyRange) string {
+	switch {
+	case r.After == nil && r.Through == nil:
+		return "among all keys"
+	case r.After == nil:
+		return "among the keys up to " + keyText(r.Through)
+	case r.Through == nil:
+		return "among the keys after " + keyText(r.After)
+	default:
+		return "among the keys after " + keyText(r.After) + " and up to " + keyText(r.Through)
+	}
+}
+
 func (a *app) printVerified(path string, device sqlitesync.DeviceID, r *sqlitesync.Report) {
 	for _, f := range r.Faults {
 		a.printf("%s %s %s", visible(f.Table), keyText(f.Key), faultTexts[f.Kind])
@@ -131,6 +156,9 @@ func (a *app) printVerified(path string, device sqlitesync.DeviceID, r *sqlitesy
 	}
 	for _, d := range r.Diverged {
 		a.printf("%s: device %s knows something else, although both have read the same; verify there, too", visible(d.Table), d.Device.Short())
+		for _, r := range d.Ranges {
+			a.printf("    %s", rangeText(r))
+		}
 	}
 	if unfit(r) {
 		a.printf("What this database knows of its rows is wrong. Let it enter anew, which keeps the rows:")
