@@ -127,9 +127,7 @@ func (w *World) deliver(d *Device, name string) {
 	remote := w.courier.files[name]
 	data := remote.version(remote.newest())
 	if data == nil {
-		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.must(err)
-		}
+		w.unlessGone(os.Remove(d.path(name)))
 		d.known[name] = known{version: remote.newest()}
 		return
 	}

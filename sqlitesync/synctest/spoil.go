@@ -55,7 +55,7 @@ func (w *World) spoil(d *Device) {
 	}
 	if w.happens(Touch, once) {
 		at := time.Unix(w.Int64N(4e9), 0)
-		w.must(os.Chtimes(d.path(name), at, at))
+		w.unlessGone(os.Chtimes(d.path(name), at, at))
 	}
 	if w.happens(Junk, once) {
 		w.leaveJunk(d, path.Dir(name))
@@ -110,19 +110,21 @@ func (w *World) hide(d *Device, name string, data []byte, how Fault) {
 	case CopyOnly:
 		s.stub = w.copyName(name, conflictCopies[w.IntN(len(conflictCopies))])
 	case Symlink:
-		w.must(os.Remove(d.path(name)))
+		w.unlessGone(os.Remove(d.path(name)))
 		w.must(os.Symlink(filepath.Join(d.dir, "elsewhere"), d.path(name)))
 		w.must(os.WriteFile(filepath.Join(d.dir, "elsewhere"), data, 0o600))
 	case Pipe:
-		w.must(os.Remove(d.path(name)))
+		w.unlessGone(os.Remove(d.path(name)))
 		w.must(makePipe(d.path(name)))
 	}
 	if s.stub != "" {
-		w.must(os.Remove(d.path(name)))
+		w.unlessGone(os.Remove(d.path(name)))
 		d.put(s.stub, map[bool][]byte{false: data, true: []byte("stub")}[how == Evict])
 		d.lost[s.stub] = s
 	} else {
-		s.left = d.info(name)
+		var err error
+		s.left, err = os.Lstat(d.path(name))
+		w.unlessGone(err)
 	}
 	d.lost[name] = s
 }
@@ -132,7 +134,7 @@ func (w *World) mend(d *Device, name string) {
 	s := d.lost[name]
 	delete(d.lost, name)
 	if s.stub == name {
-		w.must(os.Remove(d.path(name)))
+		w.unlessGone(os.Remove(d.path(name)))
 		return
 	}
 	info, err := os.Lstat(d.path(name))

@@ -3,6 +3,7 @@ package synctest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -92,6 +93,14 @@ func (w *World) Fatalf(format string, args ...any) { panic(stop{fmt.Errorf(forma
 func (w *World) must(err error) {
 	if err != nil {
 		panic(stop{err})
+	}
+}
+
+// unlessGone ends the run if there is another error than that a file is not there: an app in another process may just have
+// removed it.
+func (w *World) unlessGone(err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		w.must(err)
 	}
 }
 
