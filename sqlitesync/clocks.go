@@ -78,9 +78,9 @@ func (t *told) save(ctx context.Context, c *changelog.Conn) error {
 
 // lookAtHeads reads the heads of the devices from which something new came in,
 // and once in a while those of all that have written. It says whose clocks are
-// off, who knows something else, and which heads are false. One that is damaged
-// says nothing: heads are replaced in place, and sync clients deliver files in pieces.
-func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, known *knowledge, p *problems) {
+// off, and which heads are false. One that is damaged says nothing: heads are
+// replaced in place, and sync clients deliver files in pieces.
+func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) {
 	if s.clocks == nil {
 		s.clocks = make(map[DeviceID]clockReading)
 	}
@@ -119,7 +119,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, known *knowl
 		}
 	}
 	s.state.update(func(st *Status) { st.Clocks = off })
-	p.add(s.lookForDivergence(ctx, known))
+	p.add(s.lookForArrears(ctx, s.clocks))
 }
 
 // clocksOff decides whose clocks are off, by this device's clock and what others

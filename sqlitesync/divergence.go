@@ -34,7 +34,7 @@ const maxDigests = 4096
 // knows, both as heads carry them.
 type knowledge struct {
 	seen    map[string]uint64
-	digests map[string]string
+	digests map[string]string // nil if they say nothing yet
 }
 
 // knowledge returns that of this device. Tables of which it knows not all that
@@ -48,15 +48,19 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := &knowledge{seen: map[string]uint64{s.identity.device.String(): own}, digests: make(map[string]string)}
+	known := &knowledge{seen: map[string]uint64{s.identity.device.String(): own}}
 	for id, batch := range vector {
 		known.seen[id.String()] = batch
+	}
+	if behind, err := s.inArrears(ctx, known.seen); err != nil || behind {
+		return known, err
 	}
 	stored, err := merge.Digests(ctx, s.db, !s.looking)
 	if err != nil {
 		return nil, err
 	}
 	tables := s.comparable(stored)
+	known.digests = make(map[string]string)
 	for _, table := range tables[:min(len(tables), maxDigests)] {
 		rows := table.Put.Rows()
 		known.digests[rows] = stored[rows].Digest.String()
@@ -84,7 +88,7 @@ func (s *Syncer) knowsAll(table *changelog.Table) bool {
 func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) (diverged []Divergence) {
 	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
 		reading := readings[device]
-		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, known.seen), false
+		reading.level, reading.differs = reading.head != nil && known.digests != nil && sameVector(reading.head.Seen, known.seen), false
 		if reading.level {
 			for _, table := range s.db.Tables {
 				rows := table.Put.Rows()

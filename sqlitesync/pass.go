@@ -176,10 +176,11 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
 	if published == nil { // now, not before: a device whose every pass has something to say would never get to it
 		p.add(s.sweep(ctx, f, p))
 	}
+	s.lookAtHeads(ctx, f, p)
 	known, err := s.knowledge(ctx)
 	p.add(err)
 	if err == nil {
-		s.lookAtHeads(ctx, f, known, p)
+		p.add(s.lookForDivergence(ctx, known))
 		if published == nil { // the head follows the segments that it names
 			published = s.publishHead(ctx, f, known)
 		}

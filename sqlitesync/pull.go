@@ -184,6 +184,9 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 				return err
 			}
 		}
+		if err := s.noteRange(ctx, r, next); err != nil {
+			return err
+		}
 		if next.last < r.known {
 			return nil // it is being read again
 		}

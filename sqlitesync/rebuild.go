@@ -40,7 +40,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			if next.segments == nil {
 				break // it is missing, which the reading of what is new reports
 			}
-			if err := s.mergeGroup(ctx, next, false, tables, func() error { return nil }); err != nil {
+			if err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRange(ctx, r, next) }); err != nil {
 				return err
 			}
 			r.position, r.tail = next.last, next.tail
