@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (d *testDevice) trySync() error {
 var ours = regexp.MustCompile(`^(README\.txt|sqlitesync\.json|devices|roster|invites|roster/[0-9a-f]{64}|invites/[0-9a-f]{32}\.age)$`)
 
 // others tells, for each name in the folder outside the device's own directories, what stands there: kind, size, time of the
-// last change.
+// last change, and what it says, if it is not made to be too large to read.
 func (d *testDevice) others(own []string) map[string]string {
 	d.tb.Helper()
 	found := make(map[string]string)
@@ -143,11 +144,31 @@ func (d *testDevice) others(own []string) map[string]string {
 		is := entry.Type().String()
 		if info, err := entry.Info(); err == nil && !entry.IsDir() {
 			is += fmt.Sprint(" ", info.Size(), " ", info.ModTime().UnixNano())
+			if info.Mode().IsRegular() && info.Size() < 1<<20 {
+				content, err := os.ReadFile(path)
+				is += fmt.Sprintf(" %x %v", sha256.Sum256(content), err)
+			}
 		}
 		found[strings.TrimPrefix(path, root+string(os.PathSeparator))] = is
 		return nil
 	})
 	return found
+}
+
+// A write that leaves name, size and time of a file alone is noticed too.
+func TestOthersTellsFilesByTheirContent(t *testing.T) {
+	t.Parallel()
+	d := &testDevice{tb: t, folder: t.TempDir()}
+	path, when := filepath.Join(d.folder, "file"), time.Unix(1e9, 0)
+	var told []string
+	for _, content := range []string{"one", "two"} {
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		must(t, os.Chtimes(path, when, when))
+		told = append(told, d.others(nil)["file"])
+	}
+	if told[0] == told[1] {
+		t.Errorf("both times the file is %q", told[0])
+	}
 }
 
 func (d *testDevice) exec(statement string, args ...any) {
