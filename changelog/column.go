@@ -154,22 +154,47 @@ func defaultText(declared string) string {
 	return "'" + strings.ReplaceAll(unquote(declared), "'", "''") + "'"
 }
 
-// stored returns the literal as the column stores it. That takes a column: no
-// expression applies an affinity as columns do, CAST neither.
-func stored(ctx context.Context, c *Conn, affinity, literal string) (Value, error) {
+// readDefault reads what the column gets for want of a value.
+func (c *Column) readDefault(ctx context.Context, conn *Conn, text string, notNull bool) (err error) {
+	substitute := text
+	if literalPattern.MatchString(text) {
+		if c.Default, substitute, err = stored(ctx, conn, c.Affinity, text); err != nil {
+			return err
+		}
+	} else {
+		c.computed = CanonicalName(text) != "null"
+	}
+	if notNull {
+		c.substitute = "(" + substitute + ")"
+	}
+	return nil
+}
+
+// stored returns the literal as the column stores it, and as SQL. That takes a
+// column: no expression applies an affinity as columns do, CAST neither.
+func stored(ctx context.Context, c *Conn, affinity, literal string) (Value, string, error) {
 	err := c.Script(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.sqlitesync_default; CREATE TEMP TABLE sqlitesync_default (value %s); INSERT INTO temp.sqlitesync_default VALUES (%s)",
 		affinity, literal))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var v any
-	if err := c.Get(ctx, "SELECT +value FROM temp.sqlitesync_default", nil, &v); err != nil {
-		return nil, err
+	var text string
+	if err := c.Get(ctx, "SELECT +value, quote(value) FROM temp.sqlitesync_default", nil, &v, &text); err != nil {
+		return nil, "", err
 	}
 	if err := c.Script(ctx, "DROP TABLE temp.sqlitesync_default"); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return Scanned(v)
+	value, err := Scanned(v)
+	return value, text, err
+}
+
+// retyped reports whether the column can make another value of its default, where
+// that is known only when it is computed: no expression applies an affinity. Times
+// of day stay the texts that they are.
+func (c *Column) retyped() bool {
+	return c.substitute != "" && c.computed && c.Affinity != "" && !strings.HasPrefix(CanonicalName(c.substitute), "(current_")
 }
 
 // unknownCollation is that of a column whose collation this program lacks.

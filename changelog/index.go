@@ -170,7 +170,7 @@ func readTerm(columns []columnRow, row *indexRow, texts [][]string) Term {
 		substituted := slices.ContainsFunc(dependencies(columns, column.generation), func(c Column) bool { return c.substitute != "" })
 		term.opaque = term.opaque || substituted || canFail(column.generation)
 	}
-	term.opaque = term.opaque || slices.ContainsFunc(term.columns, func(c Column) bool { return foreign(tokenize(c.substitute)) })
+	term.opaque = term.opaque || slices.ContainsFunc(term.columns, func(c Column) bool { return foreign(tokenize(c.substitute)) || !term.plain && c.retyped() })
 	return term
 }
 
@@ -225,15 +225,20 @@ var harmless = map[string]bool{
 	"time": true, "trim": true, "typeof": true, "unicode": true, "unixepoch": true, "upper": true,
 }
 
-// foreign reports whether a default calls what not every program has. A trigger of
-// ours that names it would refuse the writes of those that lack it, and that give
-// the column a value.
+// foreign reports whether a default calls what not every program has, or what is
+// another value each time. A trigger of ours that names the one would refuse the
+// writes of those that lack it, and that give the column a value; with the other it
+// would look for a value that the row does not get.
 func foreign(tokens []string) bool {
-	return canFail(slices.DeleteFunc(tokens, func(token string) bool { return everywhere[CanonicalName(token)] }))
+	recent := slices.ContainsFunc(tokens, func(token string) bool { return newer[CanonicalName(token)] })
+	return recent || canFail(slices.DeleteFunc(tokens, func(token string) bool { return everywhere[CanonicalName(token)] }))
 }
 
-// everywhere holds functions that can fail, or differ, and that every SQLite has.
-var everywhere = map[string]bool{"abs": true, "char": true, "printf": true, "random": true, "randomblob": true, "zeroblob": true}
+// everywhere holds functions that can fail, and that every SQLite has.
+var everywhere = map[string]bool{"abs": true, "char": true, "printf": true, "zeroblob": true}
+
+// newer holds functions that never fail where there are any: not before SQLite 3.32.
+var newer = map[string]bool{"format": true, "iif": true, "sign": true, "substring": true, "unixepoch": true}
 
 // dependencies returns the columns that SQL names, and those that generated
 // columns among them are made of. SQLite computes a generated column for a

@@ -108,22 +108,15 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool, texts map
 		row, column := &columns[i], &columns[i].column
 		column.Name, column.Affinity = row.name, affinity(row.declared, strict)
 		if row.constant != nil {
-			*row.constant = defaultText(withoutComments(*row.constant))
-		}
-		if row.constant != nil && row.notNull {
-			column.substitute = "(" + *row.constant + ")"
+			if err := column.readDefault(ctx, c, defaultText(withoutComments(*row.constant)), row.notNull); err != nil {
+				return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)
+			}
 		}
 		switch {
 		case row.hidden != 0: // generated: computed on each device
 		case row.key > 0:
 			keys[row.key] = *column
 		default:
-			column.computed = row.constant != nil && !literalPattern.MatchString(*row.constant) && CanonicalName(*row.constant) != "null"
-			if row.constant != nil && literalPattern.MatchString(*row.constant) {
-				if column.Default, err = stored(ctx, c, column.Affinity, *row.constant); err != nil {
-					return nil, Unsynced{}, fmt.Errorf("default of column %q: %w", row.name, err)
-				}
-			}
 			table.Columns = append(table.Columns, *column)
 			table.declared = append(table.declared, Quote(CanonicalName(row.name)))
 			columnNames = append(columnNames, row.name)

@@ -569,6 +569,14 @@ func TestRowsThatReplaceRemovesGoEverywhere(t *testing.T) {
 			"INSERT INTO t VALUES ('k', 'x'), ('l', 'y')", "REPLACE INTO t VALUES ('m', NULL)"},
 		{"default of a key column, for NULL", "CREATE TABLE t (a NOT NULL DEFAULT 'k', b NOT NULL, v, PRIMARY KEY (a, b), UNIQUE (a, v))",
 			"INSERT INTO t VALUES ('k', 1, 1), ('k', 2, 2)", "REPLACE INTO t VALUES (NULL, 3, 1)"},
+		{"default of another type than its column, in an expression",
+			"CREATE TABLE t (id TEXT PRIMARY KEY, u REAL NOT NULL DEFAULT 5, w TEXT NOT NULL DEFAULT 7); CREATE UNIQUE INDEX i ON t (u || '-'); CREATE UNIQUE INDEX j ON t (typeof(w) || w)",
+			"INSERT INTO t VALUES ('k', 5, 1), ('l', 6, 7), ('m', 7, 8)", "REPLACE INTO t VALUES ('n', NULL, NULL)"},
+		{"default of another type that is computed, in an expression",
+			"CREATE TABLE t (id TEXT PRIMARY KEY, u REAL NOT NULL DEFAULT (2 + 3)); CREATE UNIQUE INDEX i ON t (u || '-')",
+			"INSERT INTO t VALUES ('k', 5), ('l', 6)", "REPLACE INTO t VALUES ('n', NULL)"},
+		{"default at random", "CREATE TABLE t (id TEXT PRIMARY KEY, u NOT NULL DEFAULT (abs(random()) % 100) UNIQUE)",
+			"WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99) INSERT INTO t SELECT i, i FROM n", "REPLACE INTO t VALUES ('n', NULL)"},
 		{"expression of an id that SQLite chooses", "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE UNIQUE INDEX i ON t (id % 2)",
 			"INSERT INTO t VALUES (1, 1), (2, 2)", "REPLACE INTO t (v) VALUES (3)"},
 		{"generated column of an id that SQLite chooses", "CREATE TABLE t (id INTEGER PRIMARY KEY, v, g AS (id % 2), UNIQUE (g, v))",
@@ -617,7 +625,7 @@ func TestCaptureRefusesNoWrite(t *testing.T) {
 // value they can write, and a REPLACE that takes the default is noticed all the same.
 func TestADefaultThatOtherProgramsCannotCompute(t *testing.T) {
 	t.Parallel()
-	for function, named := range map[string]string{"concat('a', 'b')": "0", "lower('AB') || abs(1) % 1": "2"} {
+	for function, named := range map[string]string{"concat('a', 'b')": "0", "substring('abc', 1, 2)": "0", "lower('AB') || abs(1) % 1": "2"} {
 		a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, u NOT NULL DEFAULT ("+function+") UNIQUE)")
 		a.wantValue(named, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND instr(sql, ?)", function)
 		a.withoutRecursion()
