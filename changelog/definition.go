@@ -69,10 +69,12 @@ func Names(ctx context.Context, c *Conn) (map[string]bool, error) {
 	return names, rows.Err()
 }
 
-// The limits of FORMAT.md for a definition that another device has sent.
+// The limits of FORMAT.md for a definition that another device has sent. Each index
+// and each foreign key makes every write of a row cost more.
 const (
-	maxDefinition = 64 << 10 // bytes of one statement
-	maxIndexes    = 64       // of one table
+	maxDefinition  = 64 << 10 // bytes of one statement
+	MaxIndexes     = 64       // of one table, those of constraints included
+	MaxForeignKeys = 64       // of one table
 )
 
 // Check looks whether the statements are no more than what SQLite keeps of a
@@ -84,8 +86,8 @@ func (d *Definition) Check() error {
 	if err := checkName(d.Table); err != nil {
 		return err
 	}
-	if len(d.Indexes) > maxIndexes {
-		return fmt.Errorf("it has more than %d indexes", maxIndexes)
+	if len(d.Indexes) > MaxIndexes {
+		return fmt.Errorf("it has more than %d indexes", MaxIndexes)
 	}
 	if err := checkStatement(d.SQL, "CREATE TABLE "); err != nil {
 		return err
@@ -103,10 +105,16 @@ func checkName(name string) error {
 	switch {
 	case name == "" || len(name) > maxName || !utf8.ValidString(name) || name != CanonicalName(name):
 		return errors.New("its name is none that travels")
-	case strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, reservedPrefix):
+	case Reserved(name) || strings.HasPrefix(name, "pragma_"): // a table takes the place of a pragma's function, which the engine needs
 		return errors.New("its name is reserved")
 	}
 	return nil
+}
+
+// Reserved reports whether a canonical name is one that only SQLite or this
+// package gives to tables and indexes.
+func Reserved(name string) bool {
+	return strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, reservedPrefix)
 }
 
 // checkStatement refuses a text that does not begin as SQLite writes it, and

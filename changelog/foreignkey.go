@@ -76,6 +76,10 @@ func (db *Database) foreignKeys(ctx context.Context) (keys []foreignKey, err err
 	return keys, rows.Err()
 }
 
+// maxReferences keeps the search for a table's rows without parents, an expression
+// with a part for each reference, within the depth that SQLite allows.
+const maxReferences = 200
+
 // readReference adds a foreign key to those of its tables.
 func (db *Database) readReference(ctx context.Context, key *foreignKey, others map[string]bool) error {
 	r := &Reference{
@@ -109,6 +113,8 @@ func (db *Database) readReference(ctx context.Context, key *foreignKey, others m
 		r.Obstacle = "it has a generated column"
 	case r.Parent != nil && !r.unique():
 		r.Obstacle = mismatch
+	case len(r.Child.References) == maxReferences:
+		r.Obstacle = fmt.Sprintf("the table has more than %d of them", maxReferences)
 	default:
 		r.Child.References = append(r.Child.References, r)
 		if r.Parent != nil {

@@ -60,6 +60,22 @@ func TestReadReferences(t *testing.T) {
 	}
 }
 
+// SQLite bounds the depth of an expression, and that which finds rows without
+// parents has a part for each reference.
+func TestManyReferences(t *testing.T) {
+	const many = 300
+	d := newDevice(t, "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (id INTEGER PRIMARY KEY, x INT"+
+		strings.Repeat(", FOREIGN KEY (x) REFERENCES p", many)+")")
+	d.db.ForeignKeys = true
+	d.transact(func(ctx context.Context) error { return d.db.Capture(ctx, changelog.Selection{}) })
+	if n := len(d.db.Table("c").References); n != 200 || len(d.db.Unchecked) != many-n {
+		t.Errorf("%d references, %d unchecked", n, len(d.db.Unchecked))
+	}
+	if got := d.db.Unchecked[0].Obstacle; got != "the table has more than 200 of them" {
+		t.Errorf("obstacle %q", got)
+	}
+}
+
 // Rows of tables that stay here refer to rows that do not, and to one another.
 func TestReadLocalReferences(t *testing.T) {
 	d := newDevice(t, `CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE pair (a, b, PRIMARY KEY (a, b)); CREATE TABLE l (id INTEGER PRIMARY KEY, p INT REFERENCES p, n INT REFERENCES nowhere);

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -118,7 +119,7 @@ func (c *scratch) try(ctx context.Context, d *changelog.Definition) (columns int
 		return 0, errors.New("two of its statements make one thing")
 	}
 	for name := range names {
-		if strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, "sqlitesync_") {
+		if changelog.Reserved(name) {
 			return 0, errors.New("the name of an index is reserved")
 		}
 	}
@@ -133,8 +134,32 @@ func (c *scratch) try(ctx context.Context, d *changelog.Definition) (columns int
 	if err := compareSchema(ctx, tx, d); err != nil {
 		return 0, err
 	}
+	if err := checkLinks(ctx, tx, d.Table); err != nil {
+		return 0, err
+	}
 	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_xinfo(?)", d.Table).Scan(&columns)
 	return columns, err
+}
+
+// checkLinks bounds the indexes of constraints and the foreign keys of a table, and
+// refuses it if SQLite's tables or ours are among its parents: it could make writes
+// to them fail.
+func checkLinks(ctx context.Context, tx *sql.Tx, table string) error {
+	var indexes, keys int
+	var parents string
+	err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM pragma_index_list(?1)), count(DISTINCT id), coalesce(group_concat("table", char(10)), '')
+		FROM pragma_foreign_key_list(?1)`, table).Scan(&indexes, &keys, &parents)
+	switch {
+	case err != nil:
+		return err
+	case indexes > changelog.MaxIndexes:
+		return fmt.Errorf("it has more than %d indexes, those of constraints included", changelog.MaxIndexes)
+	case keys > changelog.MaxForeignKeys:
+		return fmt.Errorf("it has more than %d foreign keys", changelog.MaxForeignKeys)
+	case slices.ContainsFunc(strings.Split(changelog.CanonicalName(parents), "\n"), changelog.Reserved):
+		return errors.New("it refers to a table whose name is reserved")
+	}
+	return nil
 }
 
 // run runs the statements of a definition, with the gate closed.

@@ -117,11 +117,11 @@ func (s *Syncer) readHeadOf(f *folder.Folder, a *admission, member crypto.Member
 // makeTables makes the tables that heads, of the most senior device first, know
 // of and this database lacks.
 func (s *Syncer) makeTables(ctx context.Context, heads []*head) (made []string, err error) {
-	lacking, err := s.lacking(ctx, heads)
+	present, err := changelog.Names(ctx, s.handle.conn)
 	if err != nil {
 		return nil, err
 	}
-	definitions, err := choose(ctx, lacking)
+	definitions, err := choose(ctx, s.lacking(heads, present))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *Syncer) makeTables(ctx context.Context, heads []*head) (made []string, 
 			}
 			made = append(made, d.Table)
 		}
-		return nil
+		return s.checkParents(ctx, definitions, present)
 	})
 	if err != nil {
 		return nil, err
@@ -143,13 +143,54 @@ func (s *Syncer) makeTables(ctx context.Context, heads []*head) (made []string, 
 	return made, nil
 }
 
+// checkParents refuses tables that were made if one of them refers to a table that
+// was here before, by columns that are not unique there: where foreign keys are
+// enforced, SQLite lets nobody write to that one any more.
+func (s *Syncer) checkParents(ctx context.Context, made []changelog.Definition, before map[string]bool) error {
+	for _, d := range made {
+		old, err := s.oldParent(ctx, d.Table, before)
+		if err != nil {
+			return err
+		}
+		if old == "" {
+			continue
+		}
+		var orphans int // none: the table is empty. What does not fit is an error
+		err = s.handle.conn.Get(ctx, "SELECT count(*) FROM pragma_foreign_key_check(?)", []any{d.Table}, &orphans)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("%w: the definition of %q that the space has is refused: it refers to %q, which is here, by columns that are not unique; make the table yourself, or exclude it",
+				ErrSchema, d.Table, old)
+		}
+	}
+	return nil
+}
+
+// oldParent returns a table to which a new one refers and that was here before it,
+// or "".
+func (s *Syncer) oldParent(ctx context.Context, table string, before map[string]bool) (old string, err error) {
+	rows, err := s.handle.conn.Query(ctx, `SELECT "table" FROM pragma_foreign_key_list(?)`, table)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var parent string
+		if err := rows.Scan(&parent); err != nil {
+			return "", err
+		}
+		if before[changelog.CanonicalName(parent)] {
+			old = parent
+		}
+	}
+	return old, rows.Err()
+}
+
 // lacking returns what heads say of each table that shall take part and is not
 // here, in their order, each definition once.
-func (s *Syncer) lacking(ctx context.Context, heads []*head) (map[string][]changelog.Definition, error) {
-	present, err := changelog.Names(ctx, s.handle.conn)
-	if err != nil {
-		return nil, err
-	}
+func (s *Syncer) lacking(heads []*head, present map[string]bool) map[string][]changelog.Definition {
 	lacking := make(map[string][]changelog.Definition)
 	for _, content := range heads {
 		for _, table := range content.Tables {
@@ -162,7 +203,7 @@ func (s *Syncer) lacking(ctx context.Context, heads []*head) (map[string][]chang
 			}
 		}
 	}
-	return lacking, nil
+	return lacking
 }
 
 // choose returns for each table the definition that is safe and has most columns.

@@ -135,8 +135,10 @@ func TestDoubtfulDefinitionsAreRefused(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, s.close()) }()
 	good := "CREATE TABLE t (id TEXT PRIMARY KEY)"
+	var unique strings.Builder
 	many := make([]string, 65)
 	for i := range many {
+		fmt.Fprintf(&unique, "u%d UNIQUE, ", i)
 		many[i] = fmt.Sprintf("CREATE INDEX i%d ON t (id)", i)
 	}
 	for name, test := range map[string]struct {
@@ -163,6 +165,7 @@ func TestDoubtfulDefinitionsAreRefused(t *testing.T) {
 		"another table":           {changelog.Definition{Table: "t", SQL: "CREATE TABLE u (x)"}, "makes u"},
 		"an index of another":     {changelog.Definition{Table: "t", SQL: good, Indexes: []string{"CREATE INDEX i ON sqlite_schema (name)"}}, ""},
 		"one thing twice":         {changelog.Definition{Table: "t", SQL: good, Indexes: []string{"CREATE INDEX t ON t (id)"}}, "one thing"},
+		"a pragma's name":         {changelog.Definition{Table: "pragma_table_list", SQL: "CREATE TABLE pragma_table_list (x)"}, "reserved"},
 		"SQLite's name":           {changelog.Definition{Table: "sqlite_stat1", SQL: "CREATE TABLE sqlite_stat1 (tbl, idx, stat)"}, "reserved"},
 		"our name":                {changelog.Definition{Table: "sqlitesync_log", SQL: "CREATE TABLE sqlitesync_log (x)"}, "reserved"},
 		"an index of our name":    {changelog.Definition{Table: "t", SQL: good, Indexes: []string{`CREATE INDEX "SQLITESYNC_x" ON t (id)`}}, "reserved"},
@@ -172,6 +175,10 @@ func TestDoubtfulDefinitionsAreRefused(t *testing.T) {
 		"no UTF-8":                {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x DEFAULT '\xff')"}, "no text"},
 		"too long":                {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x DEFAULT '" + strings.Repeat("x", 1<<16) + "')"}, "longer"},
 		"too many indexes":        {changelog.Definition{Table: "t", SQL: good, Indexes: many}, "more than 64"},
+		"too many constraints":    {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (" + unique.String() + "x)"}, "more than 64"},
+		"too many foreign keys":   {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x" + strings.Repeat(", FOREIGN KEY (x) REFERENCES u (x)", 65) + ")"}, "more than 64"},
+		"refers to SQLite's":      {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x REFERENCES sqlite_schema (name))"}, "refers"},
+		"refers to ours":          {changelog.Definition{Table: "t", SQL: `CREATE TABLE t (x REFERENCES "SQLitesync_log" ON DELETE RESTRICT)`}, "refers"},
 		"too deep":                {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x CHECK (" + strings.Repeat("(", 20000) + "1" + strings.Repeat(")", 20000) + "))"}, "does not take"},
 		"a quote without an end":  {changelog.Definition{Table: "t", SQL: "CREATE TABLE t (x DEFAULT '"}, "does not take"},
 		"nothing but a quote":     {changelog.Definition{Table: "t", SQL: "CREATE TABLE '"}, ""},
@@ -226,6 +233,65 @@ func TestDefinitionsAreUsedWhereTheyAreAskedFor(t *testing.T) {
 	e.options.MakeTables, e.options.Tables = true, []string{"Item"}
 	e.join(a.folder, a.invite())
 	e.wantValue("item", "SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*'")
+}
+
+// What stands in quotes is text, wherever it comes to stand.
+func TestOddDefinitionsTouchNothingElse(t *testing.T) {
+	t.Parallel()
+	const drop = `'); "); DROP TABLE item; --`
+	quoted := changelog.Quote(drop)
+	odd := []headTable{
+		{Name: "types", SQL: "CREATE TABLE types (id " + quoted + " PRIMARY KEY NOT NULL, v " + quoted + ")"},
+		{Name: "defaults", SQL: "CREATE TABLE defaults (id TEXT PRIMARY KEY NOT NULL, v TEXT NOT NULL DEFAULT " + quoted + ", w NOT NULL DEFAULT (1 /* ; */ + -- )\n 2))"},
+		{Name: changelog.CanonicalName(drop), SQL: "CREATE TABLE " + quoted + " (" + quoted + " TEXT PRIMARY KEY NOT NULL, k0 UNIQUE, time, excluded, rowid, oid, _rowid_)"},
+		{Name: "partial", SQL: "CREATE TABLE partial (id TEXT PRIMARY KEY NOT NULL, a, b)", Indexes: []string{
+			`CREATE UNIQUE INDEX "); END; DROP TABLE item; --" ON partial (a, ("b" || '''); END; --')) WHERE a <> '); END; DROP TABLE item' AND [b] <> 'x' /* ) */ -- )` + "\n AND 1"}},
+		{Name: "conflicts", SQL: "CREATE TABLE conflicts (id TEXT PRIMARY KEY ON CONFLICT ROLLBACK NOT NULL ON CONFLICT REPLACE DEFAULT 'q', u UNIQUE ON CONFLICT ROLLBACK)"},
+		{Name: "main.item", SQL: `CREATE TABLE "main.item" (id TEXT PRIMARY KEY NOT NULL)`},
+		{Name: "temp", SQL: "CREATE TABLE 'temp' (id TEXT PRIMARY KEY NOT NULL, old, new)"},
+	}
+	a, b := newPair(t, itemSchema)
+	item := b.value("SELECT sql FROM sqlite_schema WHERE name = 'item'")
+	for _, table := range odd {
+		a.exec(table.SQL)
+		for _, index := range table.Indexes {
+			a.exec(index)
+		}
+		key := a.value("SELECT name FROM pragma_table_info(?) WHERE pk", table.Name)
+		a.exec("INSERT INTO " + changelog.Quote(table.Name) + " (" + changelog.Quote(key) + ") VALUES ('x')")
+	}
+	a.exec("INSERT INTO item (id) VALUES ('y')")
+	settle(a, b)
+	made, err := b.syncer.MakeTables(context.Background())
+	must(t, err)
+	if len(made) != len(odd) {
+		t.Errorf("made %q", made)
+	}
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue(item, "SELECT group_concat(sql) FROM sqlite_schema WHERE tbl_name = 'item' AND type <> 'trigger'")
+	if s := b.syncer.Status(); s.Held != 0 || len(s.Unsynced) != 0 || len(s.Problems) != 0 {
+		t.Errorf("%d rows are held, unsynced %v, problems %v", s.Held, s.Unsynced, s.Problems)
+	}
+}
+
+// SQLite lets nobody write to a table that another one refers to by columns that
+// are not unique.
+func TestDefinitionsThatWouldStopWritesAreRefused(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	const loose = "CREATE TABLE loose (id TEXT PRIMARY KEY NOT NULL, name REFERENCES item (name))"
+	a.say(append([]headTable{{Name: "loose", SQL: loose}}, a.syncer.tables...)...)
+	_, err := b.syncer.MakeTables(context.Background())
+	wantIs(t, err, ErrSchema)
+	wantText(t, err, `"loose"`, `"item"`, "exclude")
+	b.wantValue("0", "SELECT count(*) FROM sqlite_schema WHERE name = 'loose'")
+	b.exec("INSERT INTO item (id) VALUES ('x')")
+	// Where nothing was before, it is as the app has declared it.
+	c := newTestDevice(t, "")
+	c.options.MakeTables = true
+	c.join(a.folder, a.invite())
+	c.wantValue(loose, "SELECT sql FROM sqlite_schema WHERE name = 'loose'")
 }
 
 func TestARefusedDefinitionStopsJoinBeforeItBegins(t *testing.T) {
