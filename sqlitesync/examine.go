@@ -44,7 +44,7 @@ func (v *View) Examine(ctx context.Context) (examined Examination, err error) {
 		}
 		if err := watch.Try(dirs); err != nil {
 			e.add(Finding{Code: FindingWatchLimit, Err: err,
-				Text: "The system's limit of watched directories is reached: what others write is noticed with a delay."})
+				Text: "The system does not let the folder's directories be watched, mostly because a limit is reached: what others write is noticed with a delay."})
 		}
 		e.status.State = StateIdle
 		for i := range e.found {

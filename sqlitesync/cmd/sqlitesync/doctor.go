@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -97,19 +98,19 @@ func (a *app) printFindings(list []findingJSON) {
 
 // relayHelp is for what a device that is gone has taken with it. What is left of its
 // log can't be read without it, and is listed until it is removed.
-const relayHelp = ", on a device that has it: sqlitesync devices relay DB DEVICE. It is merged a minute after it has come; if the device itself is lost, too, its directory can go then: rm -r FOLDER/devices/DEVICE"
+const relayHelp = ", on a device that has it: sqlitesync devices relay DB DEVICE. It is merged a minute after it has come; if the device itself is lost, too, its directory can go then: REMOVEDEVICE"
 
 const newCode = ", with a new code from another device, or the recovery code. Rows are kept."
 
-// mends says what to do about each finding. DB, DEVICE, TABLE and KEYS are
-// replaced; FOLDER is for the person to fill in.
+// mends says what to do about each finding. The words of systemCommands, DB,
+// DEVICE, TABLE and KEYS are replaced; FOLDER is for the person to fill in.
 var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingFolderUnknown:    "Say which it is: sqlitesync sync DB --folder FOLDER",
 	sqlitesync.FindingFolderMissing:    "Connect the drive, or start the file-sync service. If the folder has moved: sqlitesync sync DB --folder FOLDER",
 	sqlitesync.FindingFolderEmpty:      "Let the file-sync service finish downloading; restore the folder from its history if it was emptied. If it is elsewhere: sqlitesync sync DB --folder FOLDER. If it is lost for good, begin a new space: sqlitesync uninstall DB --force, then sqlitesync create DB FOLDER; on the other devices uninstall, too, then sqlitesync join DB FOLDER --merge, with codes from there",
 	sqlitesync.FindingFolderSwapped:    "Name the folder that this database was set up with: sqlitesync sync DB --folder FOLDER",
 	sqlitesync.FindingFolderReadOnly:   "Allow writing, or free some space, where the folder is. Then: sqlitesync sync DB",
-	sqlitesync.FindingFolderUnreadable: "Look at who may read the folder: ls -l FOLDER",
+	sqlitesync.FindingFolderUnreadable: "Look at who may read the folder: SHOWRIGHTS",
 	sqlitesync.FindingDatabaseInside:   "Stop the app, and move the database with its -wal and -shm files out of the folder. Then: sqlitesync sync NEWDB",
 	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history, or write it anew, with what it shall hold, as text. Then: sqlitesync sync DB",
 	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
@@ -123,7 +124,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again, by two passes a minute apart: sqlitesync sync DB",
 	sqlitesync.FindingConflictCopies:   "",
 	sqlitesync.FindingForeignFiles:     "",
-	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: timedatectl set-ntp true",
+	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: SETCLOCK",
 	sqlitesync.FindingDiverged:         "Find out which of the two is wrong, and about which rows; on both: sqlitesync verify DB. It says what mends the one that is wrong",
 	sqlitesync.FindingSchemaBehind:     "Update the app on this device, so that it makes what is missing. Then: sqlitesync sync DB. For tables that no app makes here: sqlitesync make-tables DB",
 	sqlitesync.FindingRowsHeld:         "Look which, and why: sqlitesync held DB. Change or delete, on any device, the row or what stands in its way; it shows with the next pass",
@@ -137,7 +138,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingRestored:         "sqlitesync sync DB",
 	sqlitesync.FindingTwin:             "sqlitesync sync DB",
 	sqlitesync.FindingInUse:            "That is as it should be while 'sqlitesync watch' or the app runs.",
-	sqlitesync.FindingWatchLimit:       "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+	sqlitesync.FindingWatchLimit:       "WATCHMORE",
 }
 
 // finding returns a finding with what to do about it.
@@ -152,6 +153,6 @@ func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
 		finding.Device = device
 	}
 	// NEWDB and DB differ in what stands before them, so "NEWDB" is kept.
-	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "TABLE", word(f.Table), "KEYS", a.shownKeyDirectory()).Replace(mends[f.Code])
+	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "TABLE", word(f.Table), "KEYS", a.shownKeyDirectory()).Replace(onSystem(runtime.GOOS, mends[f.Code]))
 	return finding
 }

@@ -69,7 +69,7 @@ func (a *app) join(ctx context.Context, args []string, opts *sqlitesync.Options)
 	if err := folderMustExist(folder, hintNoFolder); err != nil {
 		return err
 	}
-	code, err := a.code(args[2:], "Code", "join needs a code: from 'sqlitesync invite DB' on a device that is in")
+	code, err := a.code(ctx, args[2:], "Code", "join needs a code: from 'sqlitesync invite DB' on a device that is in")
 	if err != nil {
 		return err
 	}
@@ -147,24 +147,58 @@ func (a *app) removeUnused(ctx context.Context, path string) {
 }
 
 // code returns the code that was given, or asks for it.
-func (a *app) code(given []string, question, missing string) (code string, err error) {
+func (a *app) code(ctx context.Context, given []string, question, missing string) (code string, err error) {
 	if len(given) > 0 {
 		return given[0], nil
 	}
 	if file, ok := a.in.(*os.File); ok && a.inTerminal {
-		fmt.Fprintf(a.errs, "%s (it is not shown): ", question)
-		var typed []byte
-		typed, err = term.ReadPassword(int(file.Fd()))
-		code = string(typed)
-		fmt.Fprintln(a.errs)
+		code, err = a.ask(ctx, int(file.Fd()), question)
 	} else {
-		code, err = bufio.NewReader(io.LimitReader(a.in, 1000)).ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
+		code, err = untilDone(ctx, func() (string, error) {
+			line, err := bufio.NewReader(io.LimitReader(a.in, 1000)).ReadString('\n')
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return line, err
+		})
 	}
 	if err == nil && strings.TrimSpace(code) == "" {
 		return "", usageError{errors.New(missing)}
 	}
 	return code, err
+}
+
+// ask asks for a secret at a terminal, and leaves the terminal as it was.
+func (a *app) ask(ctx context.Context, terminal int, question string) (string, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(a.errs, "%s (it is not shown): ", question)
+	typed, err := untilDone(ctx, func() (string, error) {
+		typed, err := term.ReadPassword(terminal)
+		return string(typed), err
+	})
+	fmt.Fprintln(a.errs)
+	return typed, errors.Join(err, term.Restore(terminal, before))
+}
+
+// untilDone returns what read returns, or the error of ctx: Ctrl-C does not end a
+// read. The read goes on then, until the process ends.
+func untilDone(ctx context.Context, read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case answer := <-answers:
+		return answer.text, answer.err
+	}
 }

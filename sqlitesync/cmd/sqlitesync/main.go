@@ -21,8 +21,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second Ctrl-C ends what does not heed the first
 	code := run(ctx, os.Args[1:], standardStreams())
-	stop()
 	os.Exit(code)
 }
 

@@ -276,3 +276,29 @@ func TestStopped(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}
 }
+
+// asked is a terminal at which nobody types: it tells when it is read.
+type asked struct{ now chan struct{} }
+
+func (in asked) Read([]byte) (int, error) {
+	close(in.now)
+	select {}
+}
+
+// Who is asked for a code and has none can stop there.
+func TestStoppedWhereACodeIsAskedFor(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	in := asked{make(chan struct{})}
+	go func() {
+		<-in.now
+		cancel()
+	}()
+	var out, errs strings.Builder
+	dir := t.TempDir()
+	code := run(ctx, []string{"restore", dir, filepath.Join(dir, "new.db"), "--keys", filepath.Join(dir, "keys")}, streams{in: in, out: &out, errs: &errs})
+	if code != exitFailed || !strings.Contains(errs.String(), "It was stopped") {
+		t.Errorf("exit code %d, %q", code, errs.String())
+	}
+}

@@ -54,7 +54,7 @@ func (a *app) restore(ctx context.Context, args []string, opts *sqlitesync.Optio
 	if err := folderMustExist(folder, hintNoFolder); err != nil {
 		return err
 	}
-	code, err := a.code(args[2:], "Recovery code", "restore needs the recovery code, which 'sqlitesync recovery DB' has shown on a device that was in")
+	code, err := a.code(ctx, args[2:], "Recovery code", "restore needs the recovery code, which 'sqlitesync recovery DB' has shown on a device that was in")
 	if err != nil {
 		return err
 	}
