@@ -277,6 +277,35 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A column that a newer app has dropped is in no newer change of the row: for older apps the range keeps what it held.
+func TestCompactionKeepsWhatNewerAppsHaveDropped(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	for _, statement := range []string{
+		"INSERT INTO item VALUES ('x', 'first', 1)",
+		"UPDATE item SET n = 2",
+		"ALTER TABLE item DROP COLUMN n",
+		"UPDATE item SET name = 'second'",
+		"UPDATE item SET name = 'third'",
+	} {
+		a.exec(statement)
+		a.sync()
+	}
+	b.exec("ALTER TABLE item DROP COLUMN n")
+	settle(a, b)
+	a.compactNext()
+	quietDown(clock, a, b)
+	if n := len(a.segments()); n != 1 {
+		t.Fatalf("%d segments stand, want one", n)
+	}
+	old := newTestDevice(t, itemSchema)
+	clock.give(old)
+	old.join(a.folder, a.invite())
+	old.sync()
+	old.wantValue("third 2", "SELECT name || ' ' || n FROM item")
+}
+
 // An app that has not migrated yet comes, or comes back, after the logs were written anew: it writes by its own schema, and
 // has everything once it has migrated.
 func TestAnOldAppAfterLogsWereWrittenAnew(t *testing.T) {
