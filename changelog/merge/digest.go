@@ -50,6 +50,11 @@ func WrongDigests(ctx context.Context, db *changelog.Database) (wrong []string, 
 	if err != nil {
 		return nil, err
 	}
+	for _, table := range db.Tables { // of what has no digest nothing is known
+		if _, there := stored[table.Put.Rows()]; !there {
+			stored[table.Put.Rows()] = changelog.StoredDigest{}
+		}
+	}
 	for rows, one := range stored {
 		if one.Doubted {
 			continue
