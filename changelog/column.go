@@ -137,7 +137,7 @@ func affinity(declared string, strict bool) string {
 // literalPattern matches the defaults that are literals. Anything else
 // (CURRENT_TIMESTAMP, an expression) differs from device to device.
 var literalPattern = regexp.MustCompile(
-	`(?is)^(TRUE|FALSE|[+-]?(0x[0-9a-f]+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)|x?'([^']|'')*')$`)
+	`(?is)^(TRUE|FALSE|[+-]?\s*(0x[0-9a-f_]+|(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d[\d_]*)?)|x?'([^']|'')*')$`)
 
 // defaultText returns a default as SQL means it elsewhere: there, a bare or
 // quoted name is a text.

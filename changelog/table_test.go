@@ -153,10 +153,12 @@ func TestSelection(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	d := newApp(t, `CREATE TABLE t (id INTEGER PRIMARY KEY, c00 DEFAULT 1, c01 TEXT DEFAULT 1, c02 INTEGER DEFAULT '1', c03 REAL DEFAULT 1,
 		c04 TEXT DEFAULT 1.50, c05 INT DEFAULT 2.0, c06 DEFAULT -5, c07 DEFAULT +0x10, c08 DEFAULT x'00ff', c09 DEFAULT 'it''s', c10 DEFAULT TRUE,
-		c11 DEFAULT NULL, c12 DEFAULT CURRENT_TIMESTAMP, c13 DEFAULT (1 + 1), c14 DEFAULT (random()), c15 NUMERIC DEFAULT '1e2', c16 DEFAULT -1e-3, c17)`)
+		c11 DEFAULT NULL, c12 DEFAULT CURRENT_TIMESTAMP, c13 DEFAULT (1 + 1), c14 DEFAULT (random()), c15 NUMERIC DEFAULT '1e2', c16 DEFAULT -1e-3, c17,
+		c18 DEFAULT - 5, c19 DEFAULT (+ /* blank */ .5), c20 DEFAULT 1_000.2_5e0_1, c21 DEFAULT (- random()))`)
 	tables, err := changelog.Preview(context.Background(), d.conn, changelog.Selection{})
 	d.check(err)
-	want := []string{"1", `"1"`, "1", "1.0", `"1.5"`, "2", "-5", "16", "x'00ff'", `"it's"`, "1", "NULL", "NULL", "NULL", "NULL", "100", "-0.001", "NULL"}
+	want := []string{"1", `"1"`, "1", "1.0", `"1.5"`, "2", "-5", "16", "x'00ff'", `"it's"`, "1", "NULL", "NULL", "NULL", "NULL", "100", "-0.001", "NULL",
+		"-5", "0.5", "10002.5", "NULL"}
 	for i, column := range tables[0].Columns {
 		if got := printed([]changelog.Value{column.Default}); got != want[i] {
 			t.Errorf("the default of %s is %s, want %s", column.Name, got, want[i])
