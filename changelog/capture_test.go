@@ -373,11 +373,12 @@ func TestStamps(t *testing.T) {
 		time       int64 // up to 2: the known time and so much
 		birthStays bool
 	}{
-		{"2440587.5", "UPDATE t SET a = ?", 2, true}, // found, not noted
-		{"2440587.4", "UPDATE t SET a = ?", 1, true}, // 1969
-		{"0", "UPDATE t SET a = ?", 1, true},         // 4714 BC
-		{"-1e300", "UPDATE t SET a = ?", 1, true},    // no time at all
-		{"9e999", "UPDATE t SET a = ?", 1, true},     // infinite
+		{"2440587.5", "UPDATE t SET a = ?", 2, true},                                     // found, not noted
+		{"2440587.4", "UPDATE t SET a = ?", 1, true},                                     // 1969
+		{"0", "UPDATE t SET a = ?", 1, true},                                             // 4714 BC
+		{"-1e300", "UPDATE t SET a = ?", 1, true},                                        // no time at all
+		{"9e999", "UPDATE t SET a = ?", 1, true},                                         // infinite
+		{"julianday('9999-12-31 23:59:59', '+1 second')", "UPDATE t SET a = ?", 1, true}, // NULL
 		{"julianday('2099-12-31T23:59:59.999')", "UPDATE t SET a = ?", 4102444799999, true},
 		{"julianday('now')", "UPDATE t SET a = ?", 1, true}, // 2099 is no trap
 		{"julianday('now')", "DELETE FROM t WHERE a < ?", 1, false},

@@ -100,7 +100,7 @@ func (db *Database) Page(ctx context.Context, limit int) (LogPage, error) {
 }
 
 func (db *Database) page(ctx context.Context, limit int) (page LogPage, err error) {
-	rows, err := db.Conn.Query(ctx, "SELECT id, at FROM sqlitesync_log ORDER BY id LIMIT 2 OFFSET ?", limit-1)
+	rows, err := db.Conn.Query(ctx, "SELECT id, ifnull(at, 0) FROM sqlitesync_log ORDER BY id LIMIT 2 OFFSET ?", limit-1)
 	if err != nil {
 		return page, err
 	}
@@ -224,7 +224,7 @@ func (db *Database) pending(ctx context.Context, table *Table, p *pendingPage) e
 			FROM (SELECT max(id), at, %s FROM sqlitesync_log WHERE tbl IN (?, ?) AND id <= ? GROUP BY %s) l
 			LEFT JOIN %s t ON %s
 			LEFT JOIN sqlitesync_clock_%d c ON %s`,
-			list(KeyColumns("l.", table), "l.at", Bare("t.", table.Key), Bare("t.", table.Columns), KeyColumns("c.", table), clockList("c.")),
+			list(KeyColumns("l.", table), "ifnull(l.at, 0)", Bare("t.", table.Key), Bare("t.", table.Columns), KeyColumns("c.", table), clockList("c.")),
 			KeyColumns("", table), groupKey(table), Quote(table.Name), MatchKey(table, "t.", "l."), table.Number, JoinKey(table, "c.", "l."))
 	})
 	rows, err := db.Conn.Query(ctx, query, table.Number, -table.Number, p.page.Last)
@@ -357,7 +357,8 @@ func (db *Database) Record(ctx context.Context, table *Table, changes []Change, 
 	return db.SetClocks(ctx, table, clocks, was)
 }
 
-// milliseconds turns a Julian day into milliseconds since 1970.
+// milliseconds turns a Julian day into milliseconds since 1970. SQLite has none,
+// and the queries above a 0, for a clock beyond the year 9999.
 func milliseconds(julianDay float64) int64 {
 	ms := math.Round((julianDay - 2440587.5) * 86400000)
 	if !(ms > 0 && ms < MaxTime) {
