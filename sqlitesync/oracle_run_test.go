@@ -399,5 +399,26 @@ func (r *oracleRun) quiet() *oracleFailure {
 	if failure := r.compare(); failure != nil {
 		return failure
 	}
-	return r.compareReplica()
+	if failure := r.compareReplica(); failure != nil {
+		return failure
+	}
+	return r.verify()
+}
+
+// verify checks that both devices know what they show. A row that went without
+// having been noted would be held where another one has taken its unique value,
+// so that nobody sees it until that is free again.
+func (r *oracleRun) verify() *oracleFailure {
+	for _, d := range []*testDevice{r.a, r.b} {
+		report, err := d.syncer.Verify(r.ctx)
+		if err != nil {
+			return &oracleFailure{"a device can't be verified", err.Error()}
+		}
+		for _, fault := range report.Faults {
+			if !r.local[fault.Table] {
+				return &oracleFailure{"a device does not know what it shows", fmt.Sprintf("device %s, table %q: %s", d.options.DeviceName, fault.Table, fault.Kind)}
+			}
+		}
+	}
+	return nil
 }
