@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,6 +33,10 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 	if err != nil {
 		return err
 	}
+	unseen, err := db.changedUnseen(ctx)
+	if err != nil {
+		return err
+	}
 	if err := db.noteRebuilt(ctx); err != nil {
 		return err
 	}
@@ -41,6 +46,7 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		if err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
+		stale.Removed = stale.Removed || unseen
 		if err := db.arm(ctx, table, present, newest[table.Put.Table], &stale); err != nil {
 			return fmt.Errorf("table %q: %w", table.Name, err)
 		}
@@ -58,18 +64,14 @@ func (db *Database) Capture(ctx context.Context, selection Selection) error {
 		}
 		db.Stale = append(db.Stale, stale)
 	}
-	// What is left belongs to tables that no longer take part.
-	for name := range present {
-		if err := db.Conn.Script(ctx, "DROP TRIGGER "+Quote(name)); err != nil {
-			return err
-		}
+	if err := db.disarm(ctx, present); err != nil {
+		return err
 	}
 	if err := db.unsettleOthers(ctx); err != nil {
 		return err
 	}
 	db.doubted = false
-	db.version, err = db.schemaVersion(ctx)
-	return err
+	return db.markVersion(ctx)
 }
 
 // arm makes the triggers of a table that are missing or out of date, takes them
@@ -83,6 +85,10 @@ func (db *Database) arm(ctx context.Context, table *Table, present map[string]pr
 		return slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < order })
 	}
 	late, unnoticed := after(theirs.newest), after(theirs.ending)
+	isThere := func(trigger trigger) bool { return present[trigger.name].sql != "" }
+	if table.Phase != PhaseNew && !slices.ContainsFunc(wanted, isThere) && !(stale.Written && stale.Removed) {
+		stale.Rebuilt = true // they went with the table, whose name an older one may have taken, and not by disarm
+	}
 	var drop strings.Builder
 	var remake []trigger
 	for _, trigger := range wanted {
@@ -101,6 +107,23 @@ func (db *Database) arm(ctx context.Context, table *Table, present map[string]pr
 	for _, trigger := range remake {
 		if err := db.makeTrigger(ctx, trigger); err != nil {
 			return fmt.Errorf("trigger %s: %w", trigger.name, err)
+		}
+	}
+	return nil
+}
+
+// disarm drops the triggers that are left, which belong to tables that no longer
+// take part, and remembers that these must be compared should they do so again.
+func (db *Database) disarm(ctx context.Context, left map[string]presentTrigger) error {
+	for name, trigger := range left {
+		if err := db.Conn.Script(ctx, "DROP TRIGGER "+Quote(name)); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(db.Tables, func(t *Table) bool { return t.Number == trigger.number }) {
+			continue // it was for an index that is gone
+		}
+		if _, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET written = 1, removed = 1 WHERE number = ?", trigger.number); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -142,8 +165,11 @@ func (db *Database) understands(ctx context.Context, trigger trigger) (bool, err
 // their order.
 func (db *Database) noteRebuilt(ctx context.Context) error {
 	newer, err := db.newTables(ctx)
-	if err != nil || newer == nil {
+	if err != nil {
 		return err
+	}
+	if newer == nil {
+		return db.Conn.Script(ctx, "CREATE TABLE IF NOT EXISTS sqlitesync_captured (done)")
 	}
 	for _, name := range newer { // those that do not take part now are marked too
 		_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET rebuilt = 1 WHERE substr(name, 1, length(?1)) = ?1", Quote(CanonicalName(name))+" (")
@@ -152,6 +178,32 @@ func (db *Database) noteRebuilt(ctx context.Context) error {
 		}
 	}
 	return db.Conn.Script(ctx, "DROP TABLE IF EXISTS sqlitesync_captured; CREATE TABLE sqlitesync_captured (done)")
+}
+
+// changedUnseen reports whether the app's schema has changed more than once since
+// the last Capture: a unique index can have been made and dropped again, so that
+// a REPLACE has removed rows which no trigger has noted. Only the version tells.
+func (db *Database) changedUnseen(ctx context.Context) (bool, error) {
+	var marked bool
+	err := db.Conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlitesync_captured')", nil, &marked)
+	if err != nil || !marked {
+		return false, err
+	}
+	var last sql.NullInt64
+	if err := db.Conn.Get(ctx, "SELECT max(done) FROM sqlitesync_captured", nil, &last); err != nil {
+		return false, err
+	}
+	version, err := db.schemaVersion(ctx)
+	return last.Valid && version != last.Int64 && version != last.Int64+1, err
+}
+
+// markVersion remembers the version of the schema that Capture leaves.
+func (db *Database) markVersion(ctx context.Context) (err error) {
+	if db.version, err = db.schemaVersion(ctx); err != nil {
+		return err
+	}
+	return db.Conn.Script(ctx, fmt.Sprintf(`DELETE FROM sqlitesync_captured WHERE done <> %[1]d;
+		INSERT INTO sqlitesync_captured SELECT %[1]d WHERE NOT EXISTS (SELECT 1 FROM sqlitesync_captured)`, db.version))
 }
 
 // newTables returns the names of the app's tables that are newer than the mark.
