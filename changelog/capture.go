@@ -85,9 +85,9 @@ func (db *Database) arm(ctx context.Context, table *Table, present map[string]pr
 		return slices.ContainsFunc(wanted, func(trigger trigger) bool { return present[trigger.name].order < order })
 	}
 	late, unnoticed := after(theirs.newest), after(theirs.ending)
-	isThere := func(trigger trigger) bool { return present[trigger.name].sql != "" }
+	isThere := func(trigger trigger) bool { return present[trigger.name].table == table.Put.Table }
 	if table.Phase != PhaseNew && !slices.ContainsFunc(wanted, isThere) && !(stale.Written && stale.Removed) {
-		stale.Rebuilt = true // they went with the table, whose name an older one may have taken, and not by disarm
+		stale.Rebuilt = true // they went with the table, whose name another one has taken, and not by disarm
 	}
 	var drop strings.Builder
 	var remake []trigger

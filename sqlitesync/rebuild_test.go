@@ -34,26 +34,33 @@ func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
 // deletes nothing, least of all what came in after the rows were copied.
 func TestATableMadeAnewOfOneThatTookNoPart(t *testing.T) {
 	t.Parallel()
-	for _, options := range []Options{{Tables: []string{"item"}}, {Exclude: []string{"item_new"}}} {
-		a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-		for _, d := range []*testDevice{a, b} {
-			d.options.Tables, d.options.Exclude = options.Tables, options.Exclude
+	for _, options := range []Options{{Tables: []string{"item"}}, {Exclude: []string{"item_new", "item_old"}}} {
+		for _, away := range []string{"DROP TABLE item", "ALTER TABLE item RENAME TO item_old"} {
+			madeAnewOfAnother(t, options, away)
 		}
-		a.create(t.TempDir())
-		b.join(a.folder, a.invite())
-		a.exec("INSERT INTO item VALUES ('kept', 'a', 1), ('lost', 'a', 1)")
-		settle(a, b)
-		a.exec("CREATE TABLE item_new (id TEXT PRIMARY KEY NOT NULL, name TEXT, n INTEGER); INSERT INTO item_new SELECT * FROM item WHERE id <> 'lost'")
-		b.exec("INSERT INTO item VALUES ('late', 'b', 1)")
-		settle(b, a)
-		a.exec("DROP TABLE item; ALTER TABLE item_new RENAME TO item; INSERT INTO item VALUES ('new', 'a', 1)")
-		settle(a, b)
-		wantEverywhere("kept,late,lost,new", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b)
-		a.exec("DELETE FROM item WHERE id = 'lost'")
-		settle(a, b)
-		wantEverywhere("kept,late,new", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b)
-		wantQuiet(t, a, b)
 	}
+}
+
+func madeAnewOfAnother(t *testing.T, options Options, away string) {
+	t.Helper()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	for _, d := range []*testDevice{a, b} {
+		d.options.Tables, d.options.Exclude = options.Tables, options.Exclude
+	}
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item VALUES ('kept', 'a', 1), ('lost', 'a', 1)")
+	settle(a, b)
+	a.exec("CREATE TABLE item_new (id TEXT PRIMARY KEY NOT NULL, name TEXT, n INTEGER); INSERT INTO item_new SELECT * FROM item WHERE id <> 'lost'")
+	b.exec("INSERT INTO item VALUES ('late', 'b', 1)")
+	settle(b, a)
+	a.exec(away + "; ALTER TABLE item_new RENAME TO item; INSERT INTO item VALUES ('new', 'a', 1)")
+	settle(a, b)
+	wantEverywhere("kept,late,lost,new", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b)
+	a.exec("DELETE FROM item WHERE id = 'lost'")
+	settle(a, b)
+	wantEverywhere("kept,late,new", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b)
+	wantQuiet(t, a, b)
 }
 
 // A table that was made anew while it was excluded deletes nothing, and neither does one whose triggers were made again.
