@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sqlitesync/go/changelog"
 )
@@ -58,7 +59,7 @@ func (s *Syncer) enqueueBaselines(ctx context.Context) error {
 				if done = after == nil; err != nil || !done {
 					return err
 				}
-				return s.db.SetPhase(ctx, table, changelog.PhaseTracked)
+				return s.endBaseline(ctx, table)
 			})
 			if err != nil {
 				return err
@@ -67,6 +68,19 @@ func (s *Syncer) enqueueBaselines(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// endBaseline notes that all rows of the baseline of a table go out. When those of
+// all tables do, what goes out later is nothing that goes out again. It writes.
+func (s *Syncer) endBaseline(ctx context.Context, table *changelog.Table) error {
+	if err := s.db.SetPhase(ctx, table, changelog.PhaseTracked); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(s.db.Tables, func(t *changelog.Table) bool { return t != table && t.Phase == changelog.PhaseUnsent }) {
+		return nil
+	}
+	_, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'baseline_lost'")
+	return err
 }
 
 // enqueueBaseline puts the next page of unsent rows into the outbox and

@@ -105,7 +105,7 @@ func (s *Syncer) look(ctx context.Context, f *folder.Folder, standing map[folder
 		case own.state == segmentFound && (!standing[own.name] || s.spoilt[own.name]):
 			vanished = append(vanished, own)
 		case own.state == segmentFound && own.vanished != 0:
-			err = s.setVanished(ctx, own.name, nil)
+			err = s.noteBack(ctx, own.name)
 		case own.state == segmentFound:
 		case !standing[own.name]: // it was there and is gone
 			err = s.setState(ctx, own.name, segmentPending)

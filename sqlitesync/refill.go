@@ -20,50 +20,64 @@ const (
 	// vanishedTime is how long a segment is waited for that is gone from the
 	// folder: a sync client that moves files about is soon done.
 	vanishedTime = time.Minute
-	// maxLost is how often a segment is made again that somebody deletes.
-	maxLost = 3
+	// maxLost is how often a segment is made again that somebody deletes. What has
+	// stood for amendTime since counts anew: three mishaps of three years are no habit.
+	maxLost   = 3
+	amendTime = 24 * time.Hour
 	// maxRefills bounds what one pass makes again.
 	maxRefills = 16
+	// alteredTime is how long nobody tries again what can't be made again because rows
+	// are not as they were written: to find that out takes reading all clocks, with
+	// values in pieces under the write lock.
+	alteredTime = 10 * time.Minute
 )
+
+// An alteration is why segments can't be made again, and when that was found.
+type alteration struct {
+	err   error
+	found time.Time // by the steady clock
+}
 
 // checkVanished tells of segments that stood in the folder and are gone or spoilt, and
 // makes them again, as the next generation, if they do not come back. Devices
 // that have not read them would wait for them.
 func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *problems) error {
-	now := s.environment.Now()
 	s.vanished = len(vanished) > 0
 	var stay []ownSegment
 	var reason error
 	made, waiting := 0, false
-	tried, failed := uint64(0), false // the unit of the one before, and what came of it
+	outcomes := make(map[uint64]error) // by first batch: what shares values in pieces is made again together
 	for _, own := range vanished {
-		if own.unit > 0 && own.unit == tried && !failed {
-			continue // it was made again with the one before
+		unit := own.unit
+		if unit == 0 {
+			unit = own.name.First
 		}
-		since := time.UnixMilli(own.vanished)
-		if own.vanished == 0 { // written down, for the program may end before it is made again
-			since = now
-			if err := s.setVanished(ctx, own.name, now.UnixMilli()); err != nil {
+		err, tried := outcomes[unit]
+		if tried && err == nil {
+			continue
+		}
+		if own.vanished == 0 {
+			if err := s.noteVanished(ctx, &own); err != nil {
 				return err
 			}
 		}
-		switch {
-		case own.lost >= maxLost:
-			stay, reason = append(stay, own), errors.New("they were made again, and deleted again")
-		case now.Sub(since) < vanishedTime && !since.After(now) || made >= maxRefills:
-			stay, waiting = append(stay, own), true
-		case own.unit > 0 && own.unit == tried: // to try it once more would hold up the app again
-			stay = append(stay, own)
-		default:
-			err := s.refill(ctx, own)
-			if ctx.Err() != nil {
+		if !tried {
+			err = s.whyNot(&own, unit, made)
+		}
+		if err == nil {
+			if err = s.refill(ctx, own); ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if tried, failed = own.unit, err != nil; failed {
-				stay, reason = append(stay, own), err
-				continue
-			}
+			outcomes[unit] = err
+			s.noteAltered(unit, err)
+		}
+		switch {
+		case err == nil:
 			made++
+		case errors.Is(err, errNotNow):
+			stay, waiting = append(stay, own), true
+		default:
+			stay, reason = append(stay, own), err
 		}
 	}
 	s.vanished = waiting
@@ -73,11 +87,52 @@ func (s *Syncer) checkVanished(ctx context.Context, vanished []ownSegment, p *pr
 	return nil
 }
 
-// setVanished notes since when a segment is gone from the folder, or, with nil,
-// that it is not.
-func (s *Syncer) setVanished(ctx context.Context, name folder.SegmentName, since any) error {
-	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET vanished = ? WHERE name = ?", since, name.String())
+// errNotNow: a segment that vanished is not made again yet.
+var errNotNow = errors.New("it may come back")
+
+// whyNot returns why a segment that vanished is not to be made again in a pass that
+// has made so many, nil if it is.
+func (s *Syncer) whyNot(own *ownSegment, unit uint64, made int) error {
+	gone := s.environment.Now().Sub(time.UnixMilli(own.vanished))
+	altered, found := s.altered[unit]
+	switch {
+	case own.lost >= maxLost:
+		return errors.New("they were made again, and deleted again")
+	case 0 <= gone && gone < vanishedTime || made >= maxRefills:
+		return errNotNow
+	case found && s.environment.Since(altered.found) < alteredTime:
+		return altered.err
+	}
+	return nil
+}
+
+// noteVanished notes that a segment is gone from the folder since now. That is
+// written down, for the program may end before it is made again.
+func (s *Syncer) noteVanished(ctx context.Context, own *ownSegment) error {
+	now := s.environment.Now()
+	if own.vanished = now.UnixMilli(); now.Sub(time.UnixMilli(own.remade)) >= amendTime {
+		own.lost = 0
+	}
+	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET vanished = ?, lost = ? WHERE name = ?", own.vanished, own.lost, own.name.String())
 	return err
+}
+
+// noteBack notes that a segment is not gone from the folder any more.
+func (s *Syncer) noteBack(ctx context.Context, name folder.SegmentName) error {
+	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET vanished = NULL WHERE name = ?", name.String())
+	return err
+}
+
+// noteAltered keeps in mind that rows are not as they were written, if that is why a
+// unit can't be made again.
+func (s *Syncer) noteAltered(unit uint64, err error) {
+	if !errors.Is(err, changelog.ErrAltered) {
+		return
+	}
+	if s.altered == nil {
+		s.altered = make(map[uint64]alteration)
+	}
+	s.altered[unit] = alteration{err: err, found: s.environment.Beat()}
 }
 
 func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
@@ -171,7 +226,7 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 		if err := s.sendBatchesAgain(ctx, s.self(), unit, alteredRow); err != nil {
 			return err
 		}
-		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET lost = ? WHERE name > ?", again.lost, original(position + 1).String()[:12])
+		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET lost = ?, remade = ? WHERE name > ?", again.lost, s.environment.Now().UnixMilli(), original(position + 1).String()[:12])
 		if err != nil {
 			return err
 		}

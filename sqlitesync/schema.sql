@@ -15,6 +15,7 @@ CREATE TABLE sqlitesync_segments (
 	combined INTEGER NOT NULL DEFAULT 0, -- and count although others of their rows are newer, as far as a compaction saw
 	unit     INTEGER NOT NULL,           -- it shares values in pieces with others: the first batch of these, else 0
 	lost     INTEGER NOT NULL DEFAULT 0, -- how often it was gone from the folder, and made again
+	remade   INTEGER,                    -- when it was made again last, in milliseconds since 1970
 	vanished INTEGER,                    -- since when it is gone from the folder, in milliseconds since 1970
 	replaced INTEGER,                    -- when a compacted range took its place, in milliseconds since 1970
 	sealed   BLOB                        -- the file, until state 2

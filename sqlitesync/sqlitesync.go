@@ -87,6 +87,7 @@ type Syncer struct {
 	compaction  compaction
 	vanished    bool // own segments are gone from the folder, or spoilt, and may come back
 	spoilt      map[folder.SegmentName]bool
+	altered     map[uint64]alteration // why units of segments can't be made again, by their first batch
 	sizesLooked time.Time             // when it was looked which are
 	ranged      map[string]headRanges // what was found of the ranges of keys
 

@@ -88,7 +88,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
-	s.told, s.headOwn, s.vanished, s.spoilt, s.compaction, s.tidied = told{}, 0, false, nil, compaction{}, false
+	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
 	s.warn(fmt.Sprintf("this database was copied, or restored from a backup: it goes on as device %s, and no more as %s, which another copy may still be",
 		device.ID().Short(), old.Short()))
 	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: device.ID()})
