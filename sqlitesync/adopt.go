@@ -17,6 +17,8 @@ import (
 
 // adopt takes the segments of this device's log into account that stand in the
 // folder and that this database has not made, up to the newest batch that it has.
+// Where one gives a batch another tail than it has here, a copy has written that
+// batch too, and whoever reads both logs as one loses the end of one of them.
 func (s *Syncer) adopt(ctx context.Context, f *folder.Folder, listing folder.Listing) error {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
@@ -47,7 +49,10 @@ func (s *Syncer) adopt(ctx context.Context, f *folder.Folder, listing folder.Lis
 		before, begins := tails[name.First-1]
 		after, ends := tails[name.Last]
 		whole := slices.ContainsFunc(known, func(own ownSegment) bool { return own.takesPlaceOf(name) })
-		if begins && before != peeked.Header().Prev || ends && after != peeked.Tail() || !whole && !(begins && ends) {
+		if ends && after != peeked.Tail() {
+			return s.madeOtherwise(name)
+		}
+		if begins && before != peeked.Header().Prev || !whole && !(begins && ends) {
 			continue // of another branch, or across ranges of this one
 		}
 		if err := s.adoptSegment(ctx, f, name, whole); err != nil {

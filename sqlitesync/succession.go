@@ -205,6 +205,25 @@ func (s *Syncer) forked(f *folder.Folder, own *ownSegment) bool {
 	return err == nil && file.Tail() != own.tail
 }
 
+// branches reports whether the folder has a segment that these keys have signed, and
+// that ends with a batch which this database has made otherwise. The name of its own
+// may be another one, if one of the two was written anew.
+func (s *Syncer) branches(ctx context.Context, f *folder.Folder, listing folder.Listing) (bool, error) {
+	made, err := s.ownSegments(ctx, "true")
+	if err != nil {
+		return false, err
+	}
+	for i := range made {
+		for _, name := range listing.Segments {
+			other := made[i]
+			if other.name = name; name.Last == made[i].name.Last && s.forked(f, &other) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // twin makes this database another device if err says that somebody else
 // publishes with its keys, and that is so: a file in the way can be junk.
 func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
@@ -219,11 +238,11 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 	if failed != nil {
 		return failed
 	}
-	_, _, unsent, failed := s.common(ctx, f)
+	branches, failed := s.branches(ctx, f, listing)
 	if failed != nil {
 		return failed
 	}
-	if strange == nil && !slices.ContainsFunc(unsent, func(own ownSegment) bool { return s.forked(f, &own) }) {
+	if strange == nil && !branches {
 		return err
 	}
 	if err := s.succeed(ctx, f); err != nil {

@@ -487,6 +487,51 @@ func TestTwinsOfWhichOneHasCompacted(t *testing.T) {
 	b.wantValue("4", "SELECT count(*) FROM item")
 }
 
+// Both have made a batch of one number, and the one that published it has written its log anew before the other's came out: the two
+// stand in the folder under different names.
+func TestATwinOfWhoseBatchARangeHasTakenThePlace(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	twin := copyOf(a)
+	twin.open()
+	old := a.id()
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	away := a.folder + " of another time"
+	must(t, os.Rename(a.folder, away))
+	_ = twin.trySync() // it folds, and can't publish
+	must(t, os.Rename(away, a.folder))
+	keys, err := a.options.Keys.Load(t.Context(), old.String())
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1); UPDATE item SET name = 'z' WHERE id = 'x'")
+	a.sync()
+	for range 3 {
+		a.compactNext()
+		a.sync()
+		clock.pass(graceTime)
+	}
+	a.sync()
+	if n := len(a.segments()); n != 1 {
+		t.Fatalf("%d segments stand, want one range", n)
+	}
+	must(t, a.options.Keys.Save(t.Context(), old.String(), keys))
+	settle(twin, a, b)
+	settle(twin, a, b)
+	wantSame(t, []*testDevice{a, b, twin})
+	b.wantValue("3", "SELECT count(*) FROM item")
+	twin.wantSucceeded(old)
+	for _, d := range []*testDevice{a, b, twin} {
+		d.wantHealthy()
+	}
+	late := newTestDevice(t, itemSchema)
+	late.join(a.folder, b.invite())
+	settle(late, a, b, twin)
+	wantSame(t, []*testDevice{a, late})
+}
+
 // A backup that holds what was not sent, and has lost a column or a table since that was written, or renamed a column, goes on
 // with all that it still has.
 func TestARestoredDatabaseSendsRowsThatLackAColumn(t *testing.T) {
