@@ -72,7 +72,7 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 // that has read as much.
 func (s *Syncer) comparable(stored map[string]changelog.StoredDigest) []*changelog.Table {
 	return slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool {
-		return stored[table.Put.Rows()].Apart || !s.knowsAll(table)
+		return stored[table.Put.Rows()].Apart || !s.knowsAll(table) || table.Phase != changelog.PhaseTracked // of a baseline that goes out again others know
 	})
 }
 
@@ -88,7 +88,7 @@ func (s *Syncer) knowsAll(table *changelog.Table) bool {
 func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) (diverged []Divergence) {
 	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
 		reading := readings[device]
-		reading.level, reading.differs = reading.head != nil && known.digests != nil && sameVector(reading.head.Seen, known.seen), false
+		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, known.seen), false
 		if reading.level {
 			for _, table := range s.db.Tables {
 				rows := table.Put.Rows()
@@ -140,21 +140,26 @@ func sameVector(a, b map[string]uint64) bool {
 }
 
 // tellDivergence makes what has diverged the state of things, and tells what is
-// new about it.
+// new about it. Where a log has forked it is read again, and then all is as it
+// should be: a pass that has not looked for that leaves what is new to the next.
 func (s *Syncer) tellDivergence(before, diverged []Divergence) {
 	tables := make(map[DeviceID][]string)
-	for i := range diverged {
-		d := &diverged[i]
+	told := diverged[:0]
+	for _, d := range diverged {
 		at := slices.IndexFunc(before, func(b Divergence) bool { return b.Device == d.Device && b.Table == d.Table })
-		if at >= 0 {
+		switch {
+		case at >= 0:
 			d.Since = before[at].Since
+		case !s.forksLooked:
+			s.looked = nil
 			continue
+		default:
+			s.log.Error("two devices know different things although they have read the same", "device", d.Device, "table", d.Table)
+			tables[d.Device] = append(tables[d.Device], d.Table)
 		}
-		s.log.Error("two devices know different things although they have read the same", "device", d.Device, "table", d.Table)
-		tables[d.Device] = append(tables[d.Device], d.Table)
-		s.looked = nil // a log that has forked is read again, and then it is as it should be
+		told = append(told, d)
 	}
-	s.state.update(func(st *Status) { st.Diverged = diverged })
+	s.state.update(func(st *Status) { st.Diverged = told })
 	for device, names := range tables {
 		slices.Sort(names)
 		s.events.send(Event{Kind: EventDiverged, Device: device, Tables: names})

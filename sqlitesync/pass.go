@@ -117,6 +117,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 // publishes what came of it. What cannot be published now is tried again by the
 // next pass, but reading goes on.
 func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
+	s.forksLooked = s.looked == nil
 	published := s.confirm(ctx, f, p)
 	if published == nil {
 		published = s.publish(ctx, f)

@@ -78,7 +78,8 @@ type Syncer struct {
 	overdue     waits                  // what batches were merged without, although their authors had seen it
 	conflicted  bool                   // the inbox has grown since it was pruned
 	pruned      time.Time              // when
-	looked      map[DeviceID]time.Time // when each log was last compared with what was read of it
+	looked      map[DeviceID]time.Time // when each log was last compared with what was read of it; nil: all are to be now
+	forksLooked bool                   // all were in this pass
 	lost        map[DeviceID]lostLog   // those whose files are missing in the folder
 	ended       map[DeviceID]endedLog  // those that were revoked, as they were seen last
 	nextRecord  int                    // where the next pass begins to read records that are not known
