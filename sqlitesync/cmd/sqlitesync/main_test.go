@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +39,8 @@ func TestMain(m *testing.M) {
 //	remove FILE               removes all files that match
 //	future FILE               lets a head, of any device whose keys are here, be 100 hours ahead
 //	move FROM TO              renames a file or directory
+//
+// $KEYS is where the keys are.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -47,6 +50,11 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData"} {
 				env.Setenv(name, filepath.Join(env.WorkDir, "config"))
 			}
+			keys := "config/sqlitesync"
+			if runtime.GOOS == "darwin" {
+				keys = "config/Library/Application Support/sqlitesync"
+			}
+			env.Setenv("KEYS", keys)
 			env.Setenv("TZ", "UTC")
 			env.Values[watchers{}] = make(map[string]*watcher)
 			return os.Mkdir(filepath.Join(env.WorkDir, "folder"), 0o700)
@@ -229,7 +237,7 @@ func future(ts *testscript.TestScript, _ bool, args []string) {
 		file, err := crypto.ParseHead(data)
 		ts.Check(err)
 		header := file.Header()
-		secret, err := os.ReadFile(filepath.Join(ts.Getenv("HOME"), "sqlitesync", header.Device.String()+".key"))
+		secret, err := os.ReadFile(filepath.Join(ts.MkAbs(ts.Getenv("KEYS")), header.Device.String()+".key"))
 		ts.Check(err)
 		keys, err := crypto.ParseKeyEntry(secret)
 		ts.Check(err)
