@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // KeyStore keeps the secret keys of devices, outside the database and outside
@@ -130,7 +132,8 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, path); err != nil {
+	// On Windows a file that is open, as while doctor reads it, can't be replaced.
+	if err := folder.Patiently(func() error { return os.Rename(temporary, path) }); err != nil {
 		return err
 	}
 	return syncDirectory(string(dir))

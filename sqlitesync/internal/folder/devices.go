@@ -172,7 +172,7 @@ func (f *Folder) RemoveSegment(device string, name SegmentName) error {
 		err = f.checkDirectory(path.Dir(file))
 	}
 	if err == nil {
-		err = patiently(func() error { return f.disk.Remove(file) })
+		err = Patiently(func() error { return f.disk.Remove(file) })
 	}
 	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
 		return nil

@@ -72,7 +72,7 @@ func (f *Folder) place(temporary, target string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return patiently(func() error { return f.disk.Rename(temporary, target) })
+	return Patiently(func() error { return f.disk.Rename(temporary, target) })
 }
 
 // compare reports whether the file at target holds data: nil if so, ErrTwin if not.
@@ -101,7 +101,7 @@ func (f *Folder) replace(device, target string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := patiently(func() error { return f.disk.Rename(temporary, target) }); err != nil {
+	if err := Patiently(func() error { return f.disk.Rename(temporary, target) }); err != nil {
 		_ = f.disk.Remove(temporary)
 		return err
 	}
@@ -178,10 +178,10 @@ func (f *Folder) syncDirectory(directory string) error {
 	return nil
 }
 
-// patiently repeats a step while another program, such as a virus scanner or the sync client itself, holds a file that
+// Patiently repeats a step while another program, such as a virus scanner or the sync client itself, holds a file that
 // the step needs: eight times in about a second. Then the caller has to try again later; writing in place, which might
 // get past the holder, would show readers half a file.
-func patiently(step func() error) error {
+func Patiently(step func() error) error {
 	err := step()
 	for wait := 5 * time.Millisecond; busy(err) && wait < time.Second; wait *= 2 {
 		time.Sleep(wait)

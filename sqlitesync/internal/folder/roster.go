@@ -88,7 +88,7 @@ func (f *Folder) removeFile(name string) error {
 		}
 	}
 	if err == nil {
-		err = patiently(func() error { return f.disk.Remove(name) })
+		err = Patiently(func() error { return f.disk.Remove(name) })
 	}
 	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
 		return nil
