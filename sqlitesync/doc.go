@@ -10,10 +10,16 @@
 //
 //	db, err := sqlitesync.OpenDB("app.db") // or your own handle of modernc.org/sqlite
 //
-//	s, err := sqlitesync.Open(ctx, db, folder, nil) // this database is already in a space
+//	s, err := sqlitesync.Open(ctx, db, folder, nil)
 //	if errors.Is(err, sqlitesync.ErrNotSetUp) {
-//		s, err = sqlitesync.Create(ctx, db, folder, nil)     // found a space; or
-//		s, err = sqlitesync.Join(ctx, db, folder, code, nil) // enter one
+//		if firstDevice { // the person says so: an empty folder may not be downloaded yet
+//			s, err = sqlitesync.Create(ctx, db, folder, nil)
+//		} else {
+//			s, err = sqlitesync.Join(ctx, db, folder, code, nil) // a code from a device that is in: s.Invite
+//		}
+//	}
+//	if err != nil {
+//		return err
 //	}
 //	defer s.Close()
 //

@@ -107,15 +107,19 @@ func ExampleOpen() {
 	}
 	options := &sqlitesync.Options{Manual: true, Keys: sqlitesync.FileKeys(filepath.Join(dir, "keys"))}
 
-	for range 2 { // the first start of the app, and the second
+	firstDevice, code := true, "" // what the person says
+	for range 2 {                 // the first start of the app, and the second
 		db, err := sqlitesync.OpenDB(filepath.Join(dir, "app.db"))
 		if err != nil {
 			log.Fatal(err)
 		}
 		s, err := sqlitesync.Open(ctx, db, folder, options)
 		if errors.Is(err, sqlitesync.ErrNotSetUp) {
-			fmt.Println("not set up: create a space, or ask for a code and join")
-			s, err = sqlitesync.Create(ctx, db, folder, options)
+			if firstDevice { // the person says so: an empty folder may not be downloaded yet
+				s, err = sqlitesync.Create(ctx, db, folder, options)
+			} else {
+				s, err = sqlitesync.Join(ctx, db, folder, code, options) // a code from a device that is in: s.Invite
+			}
 		}
 		if err != nil {
 			log.Fatal(err)
@@ -127,7 +131,6 @@ func ExampleOpen() {
 		db.Close()
 	}
 	// Output:
-	// not set up: create a space, or ask for a code and join
 	// idle
 	// idle
 }

@@ -45,6 +45,31 @@ func TestSchemaPage(t *testing.T) {
 	}
 }
 
+// What a newcomer copies first is the same everywhere, and ExampleOpen runs it.
+func TestReadmeOpensAsTheExampleDoes(t *testing.T) {
+	opening := func(file, comment string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?s)(if errors\.Is\(err, sqlitesync\.ErrNotSetUp\) \{.*?)if err != nil`).FindString(string(text))
+		if found == "" {
+			t.Fatalf("%s opens nothing", file)
+		}
+		lines := strings.Split(found, "\n")
+		for i, line := range lines {
+			lines[i] = strings.TrimSpace(strings.TrimPrefix(line, comment))
+		}
+		return strings.ReplaceAll(strings.Join(lines, "\n"), "nil)", "options)")
+	}
+	want := opening("example_test.go", "")
+	for file, comment := range map[string]string{"../README.md": "", "doc.go": "//"} {
+		if got := opening(file, comment); got != want {
+			t.Errorf("%s has\n%s\nthe example\n%s", file, got, want)
+		}
+	}
+}
+
 // The pages point to each other, and to what is there.
 func TestPagesPointToWhatIsThere(t *testing.T) {
 	var pages []string
