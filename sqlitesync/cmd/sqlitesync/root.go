@@ -58,8 +58,19 @@ func (a *app) root() *cobra.Command {
 		a.syncCommand(), a.watchCommand(), a.verifyCommand(),
 		a.statusCommand(), a.devicesCommand(), a.invitesCommand(), a.conflictsCommand(), a.heldCommand(), a.historyCommand(), a.exportCommand(), a.inspectCommand(), a.doctorCommand(),
 	)
+	for _, verb := range root.Commands() {
+		if verb.HasSubCommands() {
+			verb.ValidArgsFunction = completeFiles
+		}
+	}
 	root.AddCommand(helpTopics()...)
 	return root
+}
+
+// completeFiles lets a shell offer files beside the verbs below a verb: cobra offers
+// those alone, and the database is a file.
+func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
 }
 
 const (
