@@ -79,13 +79,17 @@ const (
 	groupLook  = "look"
 )
 
-// usage makes what is wrong with the arguments a usageError.
+// usage makes what is wrong with the arguments a usageError that shows them.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
+		err := check(cmd, args)
+		switch {
+		case err == nil:
+			return nil
+		case cmd.HasParent():
+			return usageErrorf("%w; it is: %s", err, cmd.UseLine())
 		}
-		return nil
+		return usageError{err} // there is no such verb
 	}
 }
 
