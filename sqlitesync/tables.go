@@ -25,20 +25,30 @@ type headTable struct {
 // out with every batch.
 const maxHeadTables = 128 << 10
 
-// headTables returns what the head says of tables. Those that do not fit, and
-// those whose texts JSON can't carry, are left out.
-func headTables(definitions []changelog.Definition) (tables []headTable) {
-	size := 0
+// headTables returns what the head says of tables, as far as it fits. Those whose
+// texts JSON can't carry are left out, too.
+func headTables(definitions []changelog.Definition) []headTable {
+	var tables []headTable
 	for _, d := range definitions {
-		table := headTable{d.Table, d.SQL, d.Indexes}
-		whole := !slices.ContainsFunc(append([]string{d.Table, d.SQL}, d.Indexes...), func(text string) bool { return !utf8.ValidString(text) })
-		encoded, err := json.Marshal(table)
-		if err == nil && whole && size+len(encoded) <= maxHeadTables {
-			size += len(encoded)
-			tables = append(tables, table)
+		if !slices.ContainsFunc(append([]string{d.Table, d.SQL}, d.Indexes...), func(text string) bool { return !utf8.ValidString(text) }) {
+			tables = append(tables, headTable{d.Table, d.SQL, d.Indexes})
 		}
 	}
-	return tables
+	return fitting(tables)
+}
+
+// fitting returns the tables that a head may tell of. Who reads one asks, too: a
+// hostile member could have thousands made.
+func fitting(tables []headTable) (fit []headTable) {
+	size := 0
+	for _, table := range tables {
+		encoded, err := json.Marshal(table)
+		if err == nil && size+len(encoded) <= maxHeadTables {
+			size += len(encoded)
+			fit = append(fit, table)
+		}
+	}
+	return fit
 }
 
 // MakeTables makes the tables that the space has and this database lacks, with
@@ -193,7 +203,7 @@ func (s *Syncer) oldParent(ctx context.Context, table string, before map[string]
 func (s *Syncer) lacking(heads []*head, present map[string]bool) map[string][]changelog.Definition {
 	lacking := make(map[string][]changelog.Definition)
 	for _, content := range heads {
-		for _, table := range content.Tables {
+		for _, table := range fitting(content.Tables) {
 			d := changelog.Definition{Table: table.Name, SQL: table.SQL, Indexes: table.Indexes}
 			known := func(other changelog.Definition) bool {
 				return other.SQL == d.SQL && slices.Equal(other.Indexes, d.Indexes)

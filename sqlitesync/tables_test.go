@@ -210,6 +210,22 @@ func TestDoubtfulDefinitionsAreRefused(t *testing.T) {
 	}
 }
 
+// What a head says beyond what it may is not looked at.
+func TestDefinitionsThatDoNotFitAreLeftOut(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	var tables []headTable
+	for _, name := range []string{"one", "two", "three"} {
+		tables = append(tables, headTable{Name: name, SQL: "CREATE TABLE " + name + " (id TEXT PRIMARY KEY NOT NULL /* " + strings.Repeat("x", 50_000) + " */)"})
+	}
+	a.say(tables...)
+	made, err := b.syncer.MakeTables(context.Background())
+	must(t, err)
+	if !slices.Equal(made, []string{"one", "two"}) {
+		t.Errorf("made %q", made)
+	}
+}
+
 func TestDefinitionsAreUsedWhereTheyAreAskedFor(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
