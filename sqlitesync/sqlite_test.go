@@ -603,14 +603,14 @@ func TestAUniqueIndexBetweenTwoPasses(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v)")
 	a.withoutRecursion()
-	for i, close := range []bool{false, true} { // also if nobody looks meanwhile
+	for i, closed := range []bool{false, true} { // also if nobody looks meanwhile
 		a.exec("DELETE FROM t; INSERT INTO t VALUES ('a', 1), ('b', 2), ('c', 3)")
 		settle(a, b)
-		if close {
+		if closed {
 			a.close()
 		}
 		a.exec("BEGIN; CREATE UNIQUE INDEX i ON t (v); REPLACE INTO t VALUES ('d', 1); UPDATE OR REPLACE t SET v = 2 WHERE id = 'c'; DROP INDEX i; COMMIT")
-		if close {
+		if closed {
 			a.open()
 		}
 		settle(a, b)
