@@ -72,7 +72,8 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 // that has read as much.
 func (s *Syncer) comparable(stored map[string]changelog.StoredDigest) []*changelog.Table {
 	return slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool {
-		return stored[table.Put.Rows()].Apart || !s.knowsAll(table) || table.Phase != changelog.PhaseTracked // of a baseline that goes out again others know
+		unsent := table.Phase == changelog.PhaseUnsent && !s.reads() // others may know the rows: a baseline can go out again
+		return stored[table.Put.Rows()].Apart || !s.knowsAll(table) || unsent
 	})
 }
 

@@ -209,6 +209,22 @@ func TestAReaderOfARangeIsNotAccusedOfWhatTheRangeLeavesOut(t *testing.T) {
 	}
 }
 
+// What a reader knows is compared too, though it never publishes what it has.
+func TestAReaderTellsWhatItKnows(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	a.sync()
+	r := newReader(t, a, itemSchema)
+	settle(a, r)
+	for _, d := range []*testDevice{a, r} {
+		if got, want := d.compared(), []string{`"item" ("id")`}; !slices.Equal(got, want) {
+			t.Errorf("device %s lets %q be compared, want %q", d.id().Short(), got, want)
+		}
+	}
+}
+
 // compared returns of what d tells others the digest.
 func (d *testDevice) compared() []string {
 	d.tb.Helper()
