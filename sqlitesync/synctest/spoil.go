@@ -104,9 +104,7 @@ func (w *World) hide(d *Device, name string, data []byte, how Fault) {
 	case Evict:
 		s.stub = path.Join(dir, "."+base+".icloud")
 	case CaseRename:
-		if s.stub = path.Join(dir, strings.ToUpper(base)); s.stub == name {
-			return
-		}
+		s.stub = path.Join(dir, strings.ToUpper(base))
 	case CopyOnly:
 		s.stub = w.copyName(name, conflictCopies[w.IntN(len(conflictCopies))])
 	case Symlink:
@@ -118,6 +116,9 @@ func (w *World) hide(d *Device, name string, data []byte, how Fault) {
 		w.must(makePipe(d.path(name)))
 	}
 	if s.stub != "" {
+		if _, err := os.Lstat(d.path(s.stub)); err == nil {
+			return // somebody else's, or there is no upper case of this name
+		}
 		w.unlessGone(os.Remove(d.path(name)))
 		d.put(s.stub, map[bool][]byte{false: data, true: []byte("stub")}[how == Evict])
 		d.lost[s.stub] = s
