@@ -124,25 +124,24 @@ func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, ta
 			return other.name != own.name && own.name.First <= other.name.First && other.name.Last <= own.name.Last
 		})
 	})
+	// What is pending before one that is out is made again: who has read the later one knows it.
 	stand := len(segments)
+	for f == nil && stand > 0 && segments[stand-1].state == segmentPending {
+		stand--
+	}
 	if f != nil {
 		if stand, err = s.stand(f, segments); err != nil {
 			return 0, tail, nil, err
 		}
 	}
-	for i := range segments {
-		own := &segments[i]
-		if own.state == segmentPending || i >= stand {
-			unsent = segments[i:]
-			break
-		}
-		batch, tail = own.name.Last, own.tail
+	if stand > 0 {
+		batch, tail = segments[stand-1].name.Last, segments[stand-1].tail
 	}
 	if len(segments) == 0 {
 		position, stored, err := s.db.Position(ctx, s.self())
 		return position, crypto.Tail(stored), nil, err
 	}
-	return batch, tail, unsent, nil
+	return batch, tail, segments[stand:], nil
 }
 
 // stand returns how many of the segments the folder has, itself or in a range that

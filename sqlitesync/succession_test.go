@@ -452,6 +452,50 @@ func TestADatabaseThatWasRestoredWithARangeInTheOutbox(t *testing.T) {
 	}
 }
 
+// The backup was made when a segment was about to be made again, in the midst of the log. Of what the device has published since
+// then it still reads all; who comes later, and lacks that segment, has all once it is relayed.
+func TestADatabaseThatWasRestoredWithASegmentMadeAgainInTheOutbox(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	settle(a, b)
+	lost := a.segments()[0]
+	must(t, os.Remove(lost))
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	f, err := a.syncer.openFolder()
+	must(t, err)
+	must(t, a.syncer.confirm(t.Context(), f, &problems{}))
+	must(t, f.Close())
+	a.wantValue("1", "SELECT count(*) FROM sqlitesync_segments WHERE state = 0")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
+	a.sync()
+	must(t, os.Remove(a.segments()[0]))
+	old := a.id()
+	a.restore(backup)
+	a.open()
+	clock.give(a)
+	settle(a, b)
+	if a.id() == old {
+		t.Error("it is still the same device")
+	}
+	for _, d := range []*testDevice{a, b} {
+		d.wantValue("4", "SELECT count(*) FROM item")
+	}
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	clock.give(c)
+	clock.pass(lostTime + 2*relayTurn)
+	settle(a, b, c)
+	c.waitedLongEnough() // for batches of the old device, which the others had seen
+	settle(a, b, c)
+	c.wantValue("4", "SELECT count(*) FROM item")
+	wantSame(t, []*testDevice{a, b, c})
+}
+
 // Two clones published the same number into their copies of the folder. One was
 // written anew before the other one saw it.
 func TestTwinsOfWhichOneHasCompacted(t *testing.T) {
