@@ -177,23 +177,40 @@ func (s *Syncer) remember(ctx context.Context, record *crypto.Record) error {
 // exchangeRecords reads the records that are new in the folder and puts back
 // those that this device knows and the folder has lost.
 func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *problems) error {
-	names, err := f.Records()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+	standing, err := s.readRecords(ctx, f, p)
+	if err != nil {
+		return err
 	}
-	standing := make(map[string]bool, len(names))
-	for _, name := range names {
-		standing[name] = true
+	return s.publishRecords(f, standing)
+}
+
+// publishRecords puts into the folder what this device knows and is not among the
+// records that stand there.
+func (s *Syncer) publishRecords(f *folder.Folder, standing []string) error {
+	known := maps.Clone(s.records)
+	for _, name := range standing {
+		delete(known, name)
 	}
-	fresh := s.freshRecords(f, names, p)
-	for name, record := range s.records {
-		if !standing[name] {
-			if err := s.publishRecord(f, record); err != nil {
-				return err
-			}
+	for _, record := range known {
+		if err := s.publishRecord(f, record); err != nil {
+			return err
 		}
 	}
-	fresh = s.refuse(fresh, p)
+	return nil
+}
+
+// readRecords reads the records that are new in the folder, and returns the names of
+// all that stand there.
+func (s *Syncer) readRecords(ctx context.Context, f *folder.Folder, p *problems) (standing []string, err error) {
+	standing, err = f.Records()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+	}
+	return standing, s.takeRecords(ctx, s.refuse(s.freshRecords(f, standing, p), p))
+}
+
+// takeRecords makes records of the folder part of the roster here.
+func (s *Syncer) takeRecords(ctx context.Context, fresh []*crypto.Record) error {
 	if len(fresh) == 0 {
 		if s.keys.entry().Epoch(s.roster.CurrentEpoch()) == nil { // the KeyStore may have failed when it was handed out
 			return s.adoptEpochs(ctx)
@@ -201,7 +218,7 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 		return nil
 	}
 	before := s.roster
-	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		for _, record := range fresh {
 			if err := s.remember(ctx, record); err != nil {
 				return err

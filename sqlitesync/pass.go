@@ -99,26 +99,36 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		p.add(err)
 		return
 	}
-	if err := s.exchangeRecords(ctx, f, p); err != nil {
+	records, err := s.readRecords(ctx, f, p)
+	if err != nil {
 		p.add(err)
 		return
 	}
+	// What is sealed for an epoch whose record is not in the folder could be read by
+	// nobody if this database were lost: no segment goes out before the records.
+	written := s.publishRecords(f, records)
 	if err := s.checkMembership(); err != nil {
+		p.add(written)
 		p.add(err)
 		return
 	}
-	if err := s.doDuties(ctx, f); err != nil {
-		p.add(fault("write the roster", err, "The next pass tries again."))
+	if written == nil {
+		if err := s.doDuties(ctx, f); err != nil {
+			p.add(fault("write the roster", err, "The next pass tries again."))
+			written = s.publishRecords(f, records)
+		}
 	}
-	s.exchange(ctx, f, p)
+	s.exchange(ctx, f, p, written)
 }
 
-// exchange publishes what there is, reads what others have published, and
-// publishes what came of it. What cannot be published now is tried again by the
-// next pass, but reading goes on.
-func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems) {
+// exchange publishes what there is, if nothing keeps it from that, reads what others
+// have published, and publishes what came of it. What cannot be published now is tried
+// again by the next pass, but reading goes on.
+func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, published error) {
 	s.forksLooked = s.looked == nil
-	published := s.confirm(ctx, f, p)
+	if published == nil {
+		published = s.confirm(ctx, f, p)
+	}
 	if published == nil {
 		published = s.publish(ctx, f)
 	}

@@ -2,11 +2,13 @@ package sqlitesync
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -547,6 +549,41 @@ func TestAnEpochThatCouldNotBeSavedIsSavedLater(t *testing.T) {
 		d.wantHealthy()
 		d.wantValue("2", "SELECT count(*) FROM item")
 	}
+}
+
+// A key that stands in no file is lost with the database that made it: what was sealed with it nobody could ever read.
+func TestNothingGoesOutUnderAKeyThatIsNotInTheFolder(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	f := new(faults)
+	f.give(a)
+	a.create(t.TempDir())
+	a.sync()
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	refused := 0
+	f.between(func(step string, perform func() error) error {
+		if _, name, _ := strings.Cut(step, " "); len(name) == 2*sha256.Size {
+			refused++
+			return fmt.Errorf("%s: %w", step, syscall.EACCES)
+		}
+		return perform()
+	})
+	if err := a.trySync(); !errors.Is(err, ErrFolder) || refused == 0 {
+		t.Fatalf("%v, after %d steps that failed: want one that begins an epoch for b, and can't tell of it", err, refused)
+	}
+	b.sync()
+	if len(a.segments()) > 0 {
+		t.Errorf("%d segments stand in the folder", len(a.segments()))
+	}
+	b.exec("INSERT INTO item VALUES ('y', 'of b', 1)")
+	b.sync()
+	_ = a.trySync()
+	a.wantValue("of b", "SELECT name FROM item WHERE id = 'y'") // it reads all the same
+	f.between(nil)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("2", "SELECT count(*) FROM item")
 }
 
 // TestAWithdrawnInviteAdmitsNobody, and starts an epoch.
