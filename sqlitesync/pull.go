@@ -278,11 +278,27 @@ func (s *Syncer) mergeStep(ctx context.Context, fn func() error) error {
 }
 
 func (s *Syncer) merge(ctx context.Context, batch *changelog.Batch, witness bool) error {
+	if err := s.limitSeen(ctx, batch); err != nil {
+		return err
+	}
 	result, err := merge.Apply(ctx, s.db, batch, witness)
 	if err == nil {
 		s.merged(DeviceID(batch.Device), result)
 	}
 	return err
+}
+
+// limitSeen takes from what a batch's author says to have seen those batches of this
+// device that have not gone out. A copy of this database has given their numbers to
+// other contents: what stands here nobody has seen, and must not lose without a trace.
+func (s *Syncer) limitSeen(ctx context.Context, batch *changelog.Batch) error {
+	unsent, err := s.firstUnsent(ctx)
+	if err != nil || unsent == 0 || batch.Seen[s.self()] < unsent {
+		return err
+	}
+	batch.Seen = maps.Clone(batch.Seen)
+	batch.Seen[s.self()] = unsent - 1
+	return nil
 }
 
 // giveWay leaves the write lock to others for a fifth of the time, once a pass

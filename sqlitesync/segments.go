@@ -74,6 +74,15 @@ func (s *Syncer) pendingSegments(ctx context.Context) (pending bool, err error) 
 	return pending, err
 }
 
+// firstUnsent returns the oldest batch of this device that has not gone out, 0 if all
+// have.
+func (s *Syncer) firstUnsent(ctx context.Context) (uint64, error) {
+	var first string
+	err := s.handle.conn.Get(ctx, fmt.Sprintf("SELECT coalesce(min(name), '') FROM sqlitesync_segments WHERE state = %d AND substr(name, 27, 4) = '0000'", segmentPending), nil, &first)
+	name, _ := folder.ParseSegmentName(first)
+	return name.First, err
+}
+
 // ownSegments returns this device's segments that meet a condition, without their
 // bytes, in the order of their batches.
 func (s *Syncer) ownSegments(ctx context.Context, condition string) ([]ownSegment, error) {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sqlitesync/go/crypto"
@@ -209,6 +212,55 @@ func TestTwins(t *testing.T) {
 		d.wantHealthy()
 	}
 	wantQuiet(t, a, b, twin)
+}
+
+// An edit of a device that has met the copy's batches says that it has seen the number that an edit here has, which is not out yet:
+// it has not seen that edit, which loses against it and is kept.
+func TestAnEditThatHasSeenTheBatchesOfATwin(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	f := new(faults)
+	f.give(a)
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	twin := copyOf(a)
+	twin.open()
+	a.exec("UPDATE item SET name = 'of the original'")
+	must(t, a.syncer.prepare(t.Context()))
+	tick()
+	old := a.id()
+	twin.exec("INSERT INTO item VALUES ('z', 'of the copy', 1)")
+	settle(twin, b)
+	if twin.id() != old {
+		t.Fatal("it was noticed too early for the test")
+	}
+	b.exec("UPDATE item SET name = 'of another' WHERE id = 'x'")
+	b.sync()
+	f.between(func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "sync ") {
+			return fmt.Errorf("%s: %w", step, syscall.ENOSPC)
+		}
+		return perform()
+	})
+	if err := a.trySync(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	a.wantValue("of another", "SELECT name FROM item WHERE id = 'x'")
+	f.between(nil)
+	a.sync()
+	a.wantSucceeded(old)
+	settle(a, b, twin)
+	settle(a, b, twin)
+	wantSame(t, []*testDevice{a, b, twin})
+	for _, conflict := range a.conflicts() {
+		if name, _ := conflict.Loser.Values["name"].(string); name == "of the original" {
+			return
+		}
+	}
+	t.Errorf("conflicts %v: none keeps the edit that lost", a.conflicts())
 }
 
 // Two clones published the same number into their copies of the folder, and the
