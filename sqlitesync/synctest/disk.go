@@ -179,14 +179,14 @@ func (k *disk) saveKeys(save func()) error {
 	return nil
 }
 
-// before notes what will be safe from a power cut when the step is taken: an engine commits durably before it publishes, but for
-// heads, which are the only files that replace others.
+// before notes what will be safe from a power cut when the step is taken: an engine commits durably before it publishes, the number
+// of a head, too, which is the only file that replaces another.
 func (k *disk) before(verb string) {
 	if verb == "create" {
 		k.unsynced = true
 		k.announced = k.device.markWAL()
 	}
-	if verb == "link" {
+	if verb == "link" || verb == "rename" {
 		k.settled = k.announced
 	}
 }
