@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -66,7 +67,10 @@ func (s *Syncer) history(ctx context.Context, table string, key []any) (*RowHist
 		}
 	}
 	past, err := merge.History(ctx, s.db, table, slices.Clone(key))
-	if err != nil {
+	switch {
+	case errors.Is(err, merge.ErrKey):
+		return nil, fault("read a row", err, "Give a value for each column of it, in this order.")
+	case err != nil:
 		return nil, err
 	}
 	history := &RowHistory{Table: changelog.CanonicalName(table), Key: past.Key, Shown: past.Shown, Held: past.Reason, Edited: past.Edited}

@@ -2,12 +2,16 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/sqlitesync/go/changelog"
 )
+
+// ErrKey: a key has too few values, or too many.
+var ErrKey = errors.New("the key")
 
 // Past is what a database knows of one row.
 type Past struct {
@@ -28,7 +32,7 @@ func History(ctx context.Context, db *changelog.Database, name string, key chang
 	rows, row := "", key.Identity()
 	if table := db.Table(name); table != nil && table.Number != 0 {
 		if len(key) != len(table.Key) {
-			return nil, fmt.Errorf("the key of table %q has %d columns", table.Name, len(table.Key))
+			return nil, fmt.Errorf("%w of table %q is: %s", ErrKey, table.Name, strings.Join(table.Put.Key, ", "))
 		}
 		if err := m.pastOf(ctx, table, past); err != nil {
 			return nil, err

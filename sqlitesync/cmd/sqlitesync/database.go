@@ -103,8 +103,11 @@ func mustExist(path, hint string) error {
 // folderMustExist makes sure that there is a folder. It is not made: one that is
 // missing is mostly on a drive that is not connected.
 func folderMustExist(path, hint string) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
 		return &failure{fmt.Errorf("there is no folder %s", path), hint, exitFolder}
+	case err == nil && !info.IsDir():
+		return &failure{fmt.Errorf("%s is not a folder", path), "Name the folder that the file-sync service carries: see --help for the order.", exitFolder}
 	}
 	return nil
 }

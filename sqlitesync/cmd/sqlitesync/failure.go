@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync"
 )
 
@@ -67,6 +68,18 @@ var advice = []struct {
 	{context.Canceled, exitFailed, "It was stopped; what was done until then stays. Run it again."},
 }
 
+// sqliteAdvice says what to do about what SQLite says of the database, by its result
+// codes: the names of the causes that a person can do something about.
+var sqliteAdvice = map[int]string{
+	5:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // BUSY
+	6:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // LOCKED
+	8:  "Allow writing to the database file, and to the directory that it is in.",                                                                                                                                             // READONLY
+	11: "The database file is damaged. Move it away with its -wal and -shm files, and get the rows back: 'sqlitesync restore FOLDER NEWDB', or 'sqlitesync join NEWDB FOLDER --make-tables' with a code from another device.", // CORRUPT
+	13: "Free some space on the disk that the database is on.",                                                                                                                                                                // FULL
+	14: "Look whether the path is that of a database, in a directory that is there, and who may read and write both.",                                                                                                         // CANTOPEN
+	26: "It is no SQLite database, or an encrypted one, which sqlitesync can't read. Look whether the path is right.",                                                                                                         // NOTADB
+}
+
 // explain returns an error as a sentence, a hint and an exit code.
 func explain(err error) (text, hint string, code int) {
 	text, code = sentence(err), exitFailed
@@ -78,13 +91,25 @@ func explain(err error) (text, hint string, code int) {
 	case errors.As(err, &known):
 		hint = known.Hint
 	}
+	var sqlite interface{ Code() int } // an error of modernc.org/sqlite
+	if hint == "" && errors.As(err, &sqlite) {
+		hint = sqliteAdvice[sqlite.Code()&0xff]
+	}
 	for _, a := range advice {
 		if errors.Is(err, a.err) {
 			if a.hint != "" {
 				hint = a.hint
 			}
-			return text, hint, a.code
+			code = a.code
+			break
 		}
+	}
+	var mistyped *crypto.CodeError
+	switch {
+	case errors.As(err, &mistyped):
+		hint = "Type it again as it was shown: capitals, blanks and dashes do not matter."
+	case errors.Is(err, sqlitesync.ErrAlreadySetUp):
+		text, _, _ = strings.Cut(text, ";") // what follows is for programs
 	}
 	return text, hint, code
 }
@@ -92,6 +117,9 @@ func explain(err error) (text, hint string, code int) {
 // sentence returns the text of an error without the names of the package and of
 // the call, which the command line says already.
 func sentence(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "stopped"
+	}
 	text := err.Error()
 	if rest, ok := strings.CutPrefix(text, "sqlitesync: "); ok {
 		if _, rest, ok = strings.Cut(rest, ": "); ok {

@@ -142,7 +142,7 @@ func findRow(ctx context.Context, view *sqlitesync.View, table string, texts []s
 		}
 	}
 	return nil, &failure{fmt.Errorf("nothing is known of such a row of table %s", table),
-		"Give the values of its primary key, in the order of the columns; a BLOB in hexadecimal.", exitFailed}
+		"Give the name of a table that takes part, and the values of its primary key, in the order of the columns; a BLOB in hexadecimal.", exitFailed}
 }
 
 // readings returns the values that a text can stand for.

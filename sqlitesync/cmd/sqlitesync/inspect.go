@@ -41,6 +41,8 @@ that it holds. It uses no database: who may sign is looked up in the roster of t
 	}
 }
 
+const hintSegment = "Segments are FOLDER/devices/DEVICE/*.seg. If this is one of them, it is damaged, or a newer version wrote it: 'sqlitesync doctor DB' says what mends it."
+
 // segmentJSON is what inspect prints. What could not be found out is left out,
 // and Problem says why.
 type segmentJSON struct {
@@ -74,7 +76,7 @@ func (a *app) inspect(ctx context.Context, path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxSegment {
-		return fmt.Errorf("%s is not a segment: no plain file, or too large", path)
+		return &failure{fmt.Errorf("%s is not a segment: no plain file, or too large", path), hintSegment, exitFailed}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -82,7 +84,7 @@ func (a *app) inspect(ctx context.Context, path string) error {
 	}
 	file, err := crypto.ParseSegment(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return &failure{fmt.Errorf("%s: %w", path, err), hintSegment, exitFailed}
 	}
 	header := file.Header()
 	report := segmentJSON{

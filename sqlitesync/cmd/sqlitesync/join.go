@@ -149,6 +149,9 @@ func (a *app) removeUnused(ctx context.Context, path string) {
 // code returns the code that was given, or asks for it.
 func (a *app) code(ctx context.Context, given []string, question, missing string) (code string, err error) {
 	if len(given) > 0 {
+		if strings.TrimSpace(given[0]) == "" { // as of a variable that was not set
+			return "", usageError{errors.New(missing)}
+		}
 		return given[0], nil
 	}
 	if file, ok := a.in.(*os.File); ok && a.inTerminal {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync"
 )
 
@@ -59,7 +60,8 @@ func (a *app) restore(ctx context.Context, args []string, opts *sqlitesync.Optio
 		return err
 	}
 	s, err := a.enter(ctx, path, folder, code, "restoring", opts)
-	if errors.Is(err, sqlitesync.ErrCode) {
+	var mistyped *crypto.CodeError
+	if errors.Is(err, sqlitesync.ErrCode) && !errors.As(err, &mistyped) {
 		return &failure{err, "Type the newest recovery code, and let the file-sync service finish downloading the folder.", exitCode}
 	}
 	if err != nil {

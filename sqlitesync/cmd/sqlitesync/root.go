@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -89,8 +90,17 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		case cmd.HasParent():
 			return usageErrorf("%w; it is: %s", err, cmd.UseLine())
 		}
-		return usageError{err} // there is no such verb
+		return noVerb(cmd, args[0])
 	}
+}
+
+// noVerb says that there is no such verb, and which one it may have been meant for.
+func noVerb(root *cobra.Command, typed string) error {
+	err := fmt.Errorf("there is no verb %q", typed)
+	if root.SuggestionsMinimumDistance = 2; len(root.SuggestionsFor(typed)) == 0 {
+		return usageError{err}
+	}
+	return &failure{err, fmt.Sprintf("Did you mean 'sqlitesync %s'?", root.SuggestionsFor(typed)[0]), exitUsage}
 }
 
 // aloneHelp stands in the help of each verb that opens the database as an app does.
