@@ -168,8 +168,7 @@ func (s *Syncer) lookForSpoilt(f *folder.Folder, live []ownSegment, standing map
 		if own.state != segmentFound || !standing[own.name] {
 			continue
 		}
-		size, err := f.SegmentSize(s.identity.device.String(), own.name)
-		if !errors.Is(err, folder.ErrNotRegular) && (err != nil || size == int64(own.size)) {
+		if !s.shrunk(f, &own) {
 			continue
 		}
 		if s.forked(f, &own) {
@@ -178,6 +177,13 @@ func (s *Syncer) lookForSpoilt(f *folder.Folder, live []ownSegment, standing map
 		s.spoilt[own.name] = true
 	}
 	return nil
+}
+
+// shrunk reports whether a file of this device's is not as long as it was found, or is
+// no plain file any more. One that can't be looked at is not known to be.
+func (s *Syncer) shrunk(f *folder.Folder, own *ownSegment) bool {
+	size, err := f.SegmentSize(s.identity.device.String(), own.name)
+	return errors.Is(err, folder.ErrNotRegular) || err == nil && size != int64(own.size)
 }
 
 // found reads a published file once more. If it is what was published, its bytes

@@ -162,13 +162,13 @@ func (e *examination) lookAtHeld(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		e.status.Held += held[name]
 		f := Finding{Code: FindingRowsHeld, Table: name, Count: held[name],
-			Text: fmt.Sprintf("%s of table %q can't be shown here, because of a constraint; they are kept.", plural(held[name], "row"), name)}
+			Text: fmt.Sprintf("%s of table %q can't be shown here, because of a constraint, and %s kept.", plural(held[name], "row"), name, are(held[name]))}
 		switch {
 		case !e.selection().Takes(name):
 			f.Code, f.Note = FindingTableLocal, true
-			f.Text = fmt.Sprintf("Table %q was left out of sync on this device; %s that others have written are kept.", name, plural(held[name], "row"))
+			f.Text = fmt.Sprintf("Table %q was left out of sync on this device; %s that others have written %s kept.", name, plural(held[name], "row"), are(held[name]))
 		case e.db.Table(name) == nil:
-			f.Code, f.Text = FindingSchemaBehind, fmt.Sprintf("%s of table %q wait for the table, which this database does not have.", plural(held[name], "row"), name)
+			f.Code, f.Text = FindingSchemaBehind, fmt.Sprintf("%s of table %q %s kept for the table, which this database does not have.", plural(held[name], "row"), name, are(held[name]))
 		}
 		e.add(f)
 	}
@@ -188,6 +188,14 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// are returns the verb for n things.
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // lookAtFolder looks at the folder.
@@ -300,10 +308,10 @@ func (e *examination) lookAtOthers(f *folder.Folder) {
 	}
 	if n := len(others.Copies); n > 0 {
 		e.add(Finding{Code: FindingConflictCopies, Note: true, Count: n, Path: others.Copies[0],
-			Text: plural(n, "file") + " or directories look like copies that a sync client made. They are read where they are needed, and harmless."})
+			Text: fmt.Sprintf("What looks like copies that a sync client made: %s. They are read where they are needed, and harmless.", plural(n, "name"))})
 	}
 	if n := len(others.Foreign); n > 0 {
 		e.add(Finding{Code: FindingForeignFiles, Note: true, Count: n, Path: others.Foreign[0],
-			Text: plural(n, "file") + " or directories are none of ours. They are left alone."})
+			Text: fmt.Sprintf("What is none of ours: %s. It is left alone.", plural(n, "name"))})
 	}
 }

@@ -41,21 +41,29 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 		switch {
 		case !standing[own[i].name]:
 			missing++
-		case own[i].state == segmentPublished:
-			if _, err := e.readOwn(f, &own[i]); err != nil {
-				damaged++
-				path = cmp.Or(path, "devices/"+e.identity.device.String()+"/"+own[i].name.String())
-			}
+		case e.spoiltOwn(f, &own[i]):
+			damaged++
+			path = cmp.Or(path, "devices/"+e.identity.device.String()+"/"+own[i].name.String())
 		}
 	}
 	if missing > 0 {
 		e.add(Finding{Code: FindingOwnMissing, Device: e.identity.device, Count: missing,
-			Text: plural(missing, "file") + " that this device has published are gone from the folder. They are made again if they stay away."})
+			Text: plural(missing, "file") + " that this device has published " + are(missing) + " gone from the folder. What stays away is made again."})
 	}
 	if damaged > 0 {
 		e.add(Finding{Code: FindingSegmentDamaged, Device: e.identity.device, Count: damaged, Path: path,
 			Text: "Another program has damaged " + plural(damaged, "file") + " of this device."})
 	}
+}
+
+// spoiltOwn reports whether a file of this device is not what it has published. It
+// looks as closely as a pass does: at what was found whole once only for its length.
+func (e *examination) spoiltOwn(f *folder.Folder, own *ownSegment) bool {
+	if own.state == segmentPublished {
+		_, err := e.readOwn(f, own)
+		return err != nil
+	}
+	return e.shrunk(f, own)
 }
 
 // lookAtLogs reads what the other devices have published and this one has not
@@ -221,6 +229,6 @@ func (e *examination) lookForFiles(ctx context.Context, member crypto.Member, co
 	}
 	if missing > 0 {
 		e.add(Finding{Code: FindingNotDownloaded, Device: member.ID, Count: missing, Path: "devices/" + member.ID.String(),
-			Text: fmt.Sprintf("%s of device %s have not been downloaded yet.", plural(missing, "file"), member.ID.Short())})
+			Text: fmt.Sprintf("%s of device %s %s not downloaded yet.", plural(missing, "file"), member.ID.Short(), are(missing))})
 	}
 }

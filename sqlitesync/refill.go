@@ -139,7 +139,7 @@ func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
 	e := &Error{
 		Op: "check published segments", Device: s.identity.device,
 		Path: "devices/" + s.identity.device.String() + "/" + vanished[0].name.String(),
-		Err:  fmt.Errorf("%w: %d segments that this device has published are gone or damaged", ErrFolder, len(vanished)),
+		Err:  fmt.Errorf("%w: segments that this device has published are gone or damaged: %d", ErrFolder, len(vanished)),
 		Hint: "Nothing of this database is lost. If they do not come back within a minute, they are made again.",
 	}
 	if reason != nil {

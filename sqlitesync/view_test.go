@@ -119,6 +119,12 @@ func TestExamine(t *testing.T) {
 			b.sync()
 			must(t, os.WriteFile(b.lastSegment(), []byte("x"), 0o600))
 		}, []FindingCode{FindingSegmentDamaged}},
+		{"own file damaged that was found whole", func(t *testing.T, a, b *testDevice) {
+			b.exec("INSERT INTO item (id) VALUES ('x')")
+			b.sync()
+			b.sync()
+			must(t, os.WriteFile(b.lastSegment(), []byte("x"), 0o600))
+		}, []FindingCode{FindingSegmentDamaged}},
 		{"copies and foreign files", func(t *testing.T, a, b *testDevice) {
 			rename(b, "README.txt", "README (1).txt")
 			write(b, "desktop.ini", "")

@@ -120,7 +120,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingRecordDamaged:    "Restore the file from the file-sync service's history, or remove it: a device that has it puts it back. Then: sqlitesync sync DB",
 	sqlitesync.FindingHeadDamaged:      "Nothing waits for it but this list: the device writes a new one when it syncs. There: sqlitesync sync DB",
 	sqlitesync.FindingKeyUnknown:       "Wait for the file-sync service: a file in roster brings it. If it does not come, an admin's device hands the key out when it syncs next; there: sqlitesync sync DB. If none has it, make a device an admin that has merged these changes: sqlitesync devices role DB DEVICE admin",
-	sqlitesync.FindingQuarantine:       "If the device has just joined, wait: its record is on its way. If nobody knows it, someone has written into the folder: sqlitesync devices DB",
+	sqlitesync.FindingQuarantine:       "If a device has just joined, wait: a record is on its way. If it stays so, look at who may write to the folder, and who is in: sqlitesync devices DB",
 	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again, by two passes a minute apart: sqlitesync sync DB",
 	sqlitesync.FindingConflictCopies:   "",
 	sqlitesync.FindingForeignFiles:     "",
@@ -141,6 +141,18 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingWatchLimit:       "WATCHMORE",
 }
 
+// strangerMend is for what a device has left that is in no roster. The other
+// findings in quarantine are of devices whose directories are needed.
+const strangerMend = "If the device has just joined, wait: its record is on its way. If no device knows it, someone has written into the folder: sqlitesync devices DB. Then it can go: REMOVEDEVICE"
+
+// mendOf returns what to do about a finding, with the words that mends has.
+func mendOf(f *sqlitesync.Finding) string {
+	if f.Code == sqlitesync.FindingQuarantine && !f.Note && f.Device != (sqlitesync.DeviceID{}) {
+		return strangerMend
+	}
+	return mends[f.Code]
+}
+
 // finding returns a finding with what to do about it.
 func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
 	finding := findingJSON{Code: string(f.Code), Level: levelMend, Text: f.Text, Path: f.Path, Table: f.Table, Count: f.Count}
@@ -153,6 +165,6 @@ func (a *app) finding(path string, f *sqlitesync.Finding) findingJSON {
 		finding.Device = device
 	}
 	// NEWDB and DB differ in what stands before them, so "NEWDB" is kept.
-	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "TABLE", word(f.Table), "KEYS", a.shownKeyDirectory()).Replace(onSystem(runtime.GOOS, mends[f.Code]))
+	finding.Do = strings.NewReplacer("NEWDB", "NEWDB", "DB", word(path), "DEVICE", device, "TABLE", word(f.Table), "KEYS", a.shownKeyDirectory()).Replace(onSystem(runtime.GOOS, mendOf(f)))
 	return finding
 }
