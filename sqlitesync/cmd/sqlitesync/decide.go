@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,11 +17,17 @@ func (a *app) deviceVerbs() []*cobra.Command {
 		Short: "End a device that was lost or stolen",
 		Long: `Ends a device, named by its id, the beginning of it, or its name: nothing that it writes from now on is used, and it can
 read nothing that the others write once they know. What it has already, it keeps. It never becomes a member again; the
-machine can join anew with a code. Only an admin can do it.`,
+machine can join anew with a code. Only an admin can do it. The device of DB itself is ended by its whole id alone.`,
 		Example: "  sqlitesync devices revoke notes.db 4be1c07a",
 		Args:    usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.decide(cmd.Context(), args, "Revoked device %s, %s.", func(ctx context.Context, s *session, d *sqlitesync.Device) error { return s.Revoke(ctx, d.ID) })
+			return a.decide(cmd.Context(), args, "Revoked device %s, %s.", func(ctx context.Context, s *session, d *sqlitesync.Device) error {
+				if d.Self && d.Role == sqlitesync.RoleAdmin && args[1] != d.ID.String() { // a slip would end it for good
+					return &failure{fmt.Errorf("device %s, %s, is this device itself", d.ID.Short(), nameOf(d)),
+						fmt.Sprintf("To end it, name its whole id. For which other ones there are: 'sqlitesync devices %s'.", word(args[0])), exitNotAllowed}
+				}
+				return s.Revoke(ctx, d.ID)
+			})
 		},
 	}
 	role := &cobra.Command{
@@ -73,7 +80,10 @@ func (a *app) decide(ctx context.Context, args []string, sentence string, fn fun
 	if err != nil {
 		return err
 	}
-	device, err := findDevice(ctx, s, args[1])
+	// Of several devices of one name all must be known, also those that came last. What
+	// this pass can't do the one below says.
+	before, _ := a.pass(ctx, s)
+	device, err := findDevice(ctx, s, args[0], args[1])
 	if err == nil {
 		err = fn(ctx, s, device)
 	}
@@ -82,7 +92,7 @@ func (a *app) decide(ctx context.Context, args []string, sentence string, fn fun
 	}
 	return a.finish(ctx, s, func(t tally) error {
 		if a.json {
-			return a.printJSON(passReport(t, s.Status()))
+			return a.printJSON(passReport(t.plus(before), s.Status()))
 		}
 		a.printf(sentence, device.ID.Short(), nameOf(device))
 		return nil

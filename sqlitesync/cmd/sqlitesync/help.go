@@ -25,7 +25,7 @@ const exitCodesHelp = `Exit codes, which never change their meaning:
    9  the database that joins has rows of its own: --merge or --replace
   10  a newer version wrote this: update
   11  some problems are left: of a pass (sync), or to be mended (doctor)
-  12  this device's role does not let it decide that, or there is no such device or invite
+  12  this device may not decide that, as by its role, or there is no such device or invite
 
 watch ends with 0 when it is stopped by SIGINT or SIGTERM.`
 

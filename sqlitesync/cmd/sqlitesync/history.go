@@ -76,7 +76,11 @@ func (a *app) history(ctx context.Context, path, table string, texts []string) e
 		if c.Deleted {
 			values = "deleted"
 		}
-		rows = append(rows, []string{clock(c.Time), author, names[c.Device], fate(c), values})
+		written := clock(c.Time)
+		if c.Time.IsZero() {
+			written = "before the space"
+		}
+		rows = append(rows, []string{written, author, names[c.Device], fate(c), values})
 	}
 	if a.json {
 		return a.printJSON(report)

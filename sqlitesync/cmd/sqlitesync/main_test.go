@@ -158,7 +158,7 @@ func watch(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	command := exec.Command(path, append([]string{"watch"}, args[1:]...)...)
 	command.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData", "PATH", "TZ", "SYSTEMROOT"} {
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData", "PATH", "TZ", "SYSTEMROOT", "GOCOVERDIR"} {
 		command.Env = append(command.Env, name+"="+ts.Getenv(name))
 	}
 	command.Stderr = ts.Stderr()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/sqlitesync/go/sqlitesync"
@@ -27,11 +28,12 @@ func parseRole(text string) (sqlitesync.Role, error) {
 
 // findDevice returns the member that text names: by its id, the beginning of it,
 // or its name, if that is the only one's.
-func findDevice(ctx context.Context, s *session, text string) (*sqlitesync.Device, error) {
+func findDevice(ctx context.Context, s *session, path, text string) (*sqlitesync.Device, error) {
 	devices, err := s.Devices(ctx)
 	if err != nil {
 		return nil, err
 	}
+	hint := fmt.Sprintf("List them with 'sqlitesync devices %s'.", word(path))
 	var found []*sqlitesync.Device
 	for i := range devices {
 		if text != "" && (strings.HasPrefix(devices[i].ID.String(), text) || devices[i].Name == text) {
@@ -40,9 +42,9 @@ func findDevice(ctx context.Context, s *session, text string) (*sqlitesync.Devic
 	}
 	switch len(found) {
 	case 0:
-		return nil, usageErrorf("the space has no device %q", text)
+		return nil, &failure{fmt.Errorf("the space has no device %q", text), hint, exitUsage}
 	case 1:
 		return found[0], nil
 	}
-	return nil, usageErrorf("%d devices are called %q: say more of the id", len(found), text)
+	return nil, &failure{fmt.Errorf("%d devices are called %q: say more of the id", len(found), text), hint, exitUsage}
 }

@@ -96,6 +96,11 @@ func (a *app) pass(ctx context.Context, s *session) (t tally, err error) {
 	return t, err
 }
 
+// plus returns what two passes have done.
+func (t tally) plus(other tally) tally {
+	return tally{t.published + other.published, t.merged + other.merged, t.conflicts + other.conflicts}
+}
+
 func (t *tally) add(event sqlitesync.Event) {
 	switch event.Kind {
 	case sqlitesync.EventPublished:
