@@ -164,3 +164,50 @@ func ExampleLook() {
 	// Output:
 	// 1 change to go out
 }
+
+// What a program that shows how things stand can look at, beside the one that syncs.
+func ExampleView() {
+	ctx := context.Background()
+	laptop, phone, done := pair()
+	defer done()
+	exchange(laptop, phone)
+
+	view, err := sqlitesync.Look(ctx, laptop.path, "", laptop.keys)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer view.Close()
+	devices, err := view.Devices(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, device := range devices {
+		fmt.Println(device.Name, device.Role, "this one:", device.ID == view.Device())
+	}
+	invites, err := view.Invites(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(invites), "invites are open")
+	for _, err := range view.Held(ctx) {
+		fmt.Println("held", err)
+	}
+	for _, err := range view.Conflicts(ctx) {
+		fmt.Println("conflict", err)
+	}
+	history, err := view.History(ctx, "note", "1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, change := range history.Changes {
+		fmt.Println(history.Table, history.Key, change.Values, "shown:", history.Shown)
+	}
+	_, options := view.Opened()
+	fmt.Println("called", options.DeviceName)
+	// Output:
+	// laptop admin this one: true
+	// phone admin this one: false
+	// 0 invites are open
+	// note [1] map[title:Milk] shown: true
+	// called laptop
+}

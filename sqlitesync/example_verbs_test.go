@@ -10,7 +10,8 @@ import (
 )
 
 // Every function of the package and every method of a Syncer is shown at work:
-// the documentation prints the examples below what they are about.
+// the documentation prints the examples below what they are about. The methods of
+// a View are shown together.
 func TestEveryVerbHasAnExample(t *testing.T) {
 	names, err := filepath.Glob("*.go")
 	if err != nil {
@@ -28,11 +29,23 @@ func TestEveryVerbHasAnExample(t *testing.T) {
 			case !ok:
 			case strings.HasSuffix(name, "_test.go"):
 				examples[function.Name.Name] = true
+				if strings.HasPrefix(function.Name.Name, "Example") {
+					ast.Inspect(function, func(node ast.Node) bool {
+						if used, ok := node.(*ast.SelectorExpr); ok {
+							if of, ok := used.X.(*ast.Ident); ok && of.Name == "view" {
+								examples["view."+used.Sel.Name] = true
+							}
+						}
+						return true
+					})
+				}
 			case !function.Name.IsExported():
 			case function.Recv == nil:
 				verbs["Example"+function.Name.Name] = name
 			case receiver(function) == "Syncer":
 				verbs["ExampleSyncer_"+function.Name.Name] = name
+			case receiver(function) == "View":
+				verbs["view."+function.Name.Name] = name
 			}
 		}
 	}
@@ -41,7 +54,7 @@ func TestEveryVerbHasAnExample(t *testing.T) {
 	}
 	for example, name := range verbs {
 		if !examples[example] {
-			t.Errorf("%s declares a verb that has no %s", name, example)
+			t.Errorf("%s declares a verb that no example shows: %s", name, example)
 		}
 	}
 }
