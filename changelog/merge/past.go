@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitesync/go/changelog"
 )
 
-// ErrKey: a key has too few values, or too many.
+// ErrKey says that a key has too few values, or too many.
 var ErrKey = errors.New("the key")
 
 // Past is what a database knows of one row.
