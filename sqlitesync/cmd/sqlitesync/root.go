@@ -87,20 +87,29 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		switch {
 		case err == nil:
 			return nil
-		case cmd.HasParent():
-			return usageErrorf("%w; it is: %s", err, cmd.UseLine())
+		case cmd.HasSubCommands() && len(args) > 0 && (!cmd.HasParent() || meant(cmd, args[0]) != ""):
+			return noVerb(cmd, args[0])
 		}
-		return noVerb(cmd, args[0])
+		return usageErrorf("%w; it is: %s", err, cmd.UseLine())
 	}
 }
 
-// noVerb says that there is no such verb, and which one it may have been meant for.
-func noVerb(root *cobra.Command, typed string) error {
-	err := fmt.Errorf("there is no verb %q", typed)
-	if root.SuggestionsMinimumDistance = 2; len(root.SuggestionsFor(typed)) == 0 {
-		return usageError{err}
+// meant returns the verb below another one that was mistyped, "" if none is like it.
+func meant(cmd *cobra.Command, typed string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	for _, verb := range cmd.SuggestionsFor(typed) {
+		return cmd.CommandPath() + " " + verb
 	}
-	return &failure{err, fmt.Sprintf("Did you mean 'sqlitesync %s'?", root.SuggestionsFor(typed)[0]), exitUsage}
+	return ""
+}
+
+// noVerb says that there is no such verb, and which one it may have been meant for.
+func noVerb(cmd *cobra.Command, typed string) error {
+	err := fmt.Errorf("there is no verb %q", typed)
+	if verb := meant(cmd, typed); verb != "" {
+		return &failure{err, fmt.Sprintf("Did you mean '%s'?", verb), exitUsage}
+	}
+	return usageError{err}
 }
 
 // aloneHelp stands in the help of each verb that opens the database as an app does.
