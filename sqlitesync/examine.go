@@ -42,7 +42,7 @@ func (v *View) Examine(ctx context.Context) (examined Examination, err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := watch.Try(dirs); err != nil {
+		if err := watch.Try(dirs); err != nil && !e.has(FindingFolderUnreadable) { // which is reason enough
 			e.add(Finding{Code: FindingWatchLimit, Err: err,
 				Text: "The system does not let the folder's directories be watched, mostly because a limit is reached: what others write is noticed with a delay."})
 		}
@@ -73,6 +73,13 @@ func (e *examination) lookAtDatabase(ctx context.Context) error {
 	}
 	if used {
 		e.add(Finding{Code: FindingInUse, Note: true, Text: "Another program syncs this database just now."})
+	}
+	// SQLite gives the files beside the database its mode when it makes them.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := folder.MayChange(e.handle.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			e.add(Finding{Code: FindingDatabaseReadOnly, Err: err, Text: "This program is not permitted to write to the database, or to its files with -wal and -shm."})
+			break
+		}
 	}
 	if err := e.lookAtKeys(ctx); err != nil {
 		return err

@@ -29,10 +29,11 @@ const (
 	FindingFolderReadOnly   FindingCode = "folder-read-only"  // nothing can be published in it
 	FindingFolderUnreadable FindingCode = "folder-unreadable" // it can't be listed
 	FindingDatabaseInside   FindingCode = "database-inside"   // the database lies in the folder
-	FindingMarkerDamaged    FindingCode = "marker-damaged"    // sqlitesync.json is not what it was
-	FindingFormatNewer      FindingCode = "format-newer"      // a newer version has written into the folder
-	FindingNotDownloaded    FindingCode = "not-downloaded"    // files that a device names are not here
-	FindingGap              FindingCode = "gap"               // a file is missing among those of a device
+	FindingDatabaseReadOnly FindingCode = "database-read-only"
+	FindingMarkerDamaged    FindingCode = "marker-damaged" // sqlitesync.json is not what it was
+	FindingFormatNewer      FindingCode = "format-newer"   // a newer version has written into the folder
+	FindingNotDownloaded    FindingCode = "not-downloaded" // files that a device names are not here
+	FindingGap              FindingCode = "gap"            // a file is missing among those of a device
 	FindingSegmentDamaged   FindingCode = "segment-damaged"
 	FindingRecordDamaged    FindingCode = "record-damaged"
 	FindingKeyUnknown       FindingCode = "key-unknown"  // the record that brings the key to a file is not here

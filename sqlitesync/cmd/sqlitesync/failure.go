@@ -73,7 +73,7 @@ var advice = []struct {
 var sqliteAdvice = map[int]string{
 	5:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // BUSY
 	6:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // LOCKED
-	8:  "Allow writing to the database file, and to the directory that it is in.",                                                                                                                                             // READONLY
+	8:  "Allow writing to the database file, to its files with -wal and -shm, and in their directory.",                                                                                                                                             // READONLY
 	11: "The database file is damaged. Move it away with its -wal and -shm files, and get the rows back: 'sqlitesync restore FOLDER NEWDB', or 'sqlitesync join NEWDB FOLDER --make-tables' with a code from another device.", // CORRUPT
 	13: "Free some space on the disk that the database is on.",                                                                                                                                                                // FULL
 	14: "Look whether the path is that of a database, in a directory that is there, and who may read and write both.",                                                                                                         // CANTOPEN

@@ -14,6 +14,11 @@ var systemCommands = map[string]systemCommand{
 		darwin:  "sudo sntp -sS time.apple.com",
 		windows: "w32tm /resync",
 	},
+	"ALLOWWRITING": {
+		linux:   "chmod u+w DB*",
+		darwin:  "chmod u+w DB*",
+		windows: "attrib -r DB*",
+	},
 	"SHOWRIGHTS": {
 		linux:   "ls -l FOLDER",
 		darwin:  "ls -le FOLDER",

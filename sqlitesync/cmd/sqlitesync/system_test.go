@@ -23,6 +23,7 @@ func TestMendsFitTheSystem(t *testing.T) {
 		{sqlitesync.FindingFolderUnreadable, "linux", "folder: ls -l FOLDER"},
 		{sqlitesync.FindingFolderUnreadable, "darwin", "folder: ls -le FOLDER"},
 		{sqlitesync.FindingFolderUnreadable, "windows", "folder: icacls FOLDER"},
+		{sqlitesync.FindingDatabaseReadOnly, "windows", "it: attrib -r DB*. Then: sqlitesync sync DB"},
 		{sqlitesync.FindingGap, "linux", "then: rm -r FOLDER/devices/DEVICE"},
 		{sqlitesync.FindingGap, "windows", `then: cmd /c rmdir /s FOLDER\devices\DEVICE`},
 		{sqlitesync.FindingWatchLimit, "linux", "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"},
