@@ -68,16 +68,29 @@ var advice = []struct {
 	{context.Canceled, exitFailed, "It was stopped; what was done until then stays. Run it again."},
 }
 
-// sqliteAdvice says what to do about what SQLite says of the database, by its result
-// codes: the names of the causes that a person can do something about.
+// Result codes of SQLite that a person can do something about.
+const (
+	sqliteBusy     = 5
+	sqliteLocked   = 6
+	sqliteReadOnly = 8
+	sqliteCorrupt  = 11
+	sqliteFull     = 13
+	sqliteCantOpen = 14
+	sqliteNotADB   = 26
+)
+
+const hintBusy = "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again."
+
+// sqliteAdvice says what to do about what SQLite says of the database.
 var sqliteAdvice = map[int]string{
-	5:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // BUSY
-	6:  "Another program is in the middle of a transaction: let it finish, or end it. Nothing is lost; run this again.",                                                                                                       // LOCKED
-	8:  "Allow writing to the database file, to its files with -wal and -shm, and in their directory.",                                                                                                                                             // READONLY
-	11: "The database file is damaged. Move it away with its -wal and -shm files, and get the rows back: 'sqlitesync restore FOLDER NEWDB', or 'sqlitesync join NEWDB FOLDER --make-tables' with a code from another device.", // CORRUPT
-	13: "Free some space on the disk that the database is on.",                                                                                                                                                                // FULL
-	14: "Look whether the path is that of a database, in a directory that is there, and who may read and write both.",                                                                                                         // CANTOPEN
-	26: "It is no SQLite database, or an encrypted one, which sqlitesync can't read. Look whether the path is right.",                                                                                                         // NOTADB
+	sqliteBusy:     hintBusy,
+	sqliteLocked:   hintBusy,
+	sqliteReadOnly: "Allow writing to the database file, to its files with -wal and -shm, and in their directory.",
+	sqliteCorrupt: "The database file is damaged. Move it away with its -wal and -shm files, and get the rows back: 'sqlitesync restore FOLDER NEWDB', " +
+		"or 'sqlitesync join NEWDB FOLDER --make-tables' with a code from another device.",
+	sqliteFull:     "Free some space on the disk that the database is on.",
+	sqliteCantOpen: "Look whether the path is that of a database, in a directory that is there, and who may read and write both.",
+	sqliteNotADB:   "It is no SQLite database, or an encrypted one, which sqlitesync can't read. Look whether the path is right.",
 }
 
 // explain returns an error as a sentence, a hint and an exit code.
