@@ -288,6 +288,47 @@ func TestTheSecondMigrationLosesAgainstEdits(t *testing.T) {
 	}
 }
 
+// So do they if the app that did not know the column has edited the row since. But what another migration has made of the row as
+// it was before that edit is older.
+func TestTheSecondMigrationLosesAgainstEditsBeforeItsOwn(t *testing.T) {
+	t.Parallel()
+	const remake = `BEGIN; CREATE TABLE made (id TEXT PRIMARY KEY NOT NULL, title TEXT, tag TEXT, n INTEGER DEFAULT 7, c); INSERT INTO made SELECT *, lower(title) FROM note;
+		DROP TABLE note; ALTER TABLE made RENAME TO note; COMMIT`
+	for _, test := range []struct{ name, migration, edit, want string }{
+		{"a column comes", "ALTER TABLE note ADD COLUMN c; UPDATE note SET c = lower(title)", "UPDATE note SET c = 'by hand'", "Two by hand"},
+		{"and others change", "ALTER TABLE note ADD COLUMN c; UPDATE note SET title = title || '!', c = lower(title)", "UPDATE note SET c = 'by hand'", "Two! by hand"},
+		{"the table is made anew", remake, "UPDATE note SET c = 'by hand'", "Two by hand"},
+		{"nobody has edited it", "ALTER TABLE note ADD COLUMN c; UPDATE note SET c = lower(title)", "UPDATE note SET title = title", "Two two"},
+		{"a row of the new app", "ALTER TABLE note ADD COLUMN c; UPDATE note SET c = lower(title)", "DELETE FROM note; INSERT INTO note (id, title, c) VALUES ('1', 'new', 'by hand')", "Two by hand"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, migratedSchema)
+			a.exec("INSERT INTO note (id, title) VALUES ('1', 'One')")
+			settle(a, b)
+			run := func(d *testDevice) {
+				must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+					_, err := db.ExecContext(ctx, test.migration)
+					return err
+				}))
+			}
+			run(a)
+			a.sync()
+			a.exec(test.edit)
+			settle(a, b)
+			tick()
+			b.exec("UPDATE note SET title = 'Two'")
+			settle(b, a)
+			run(b)
+			settle(b, a)
+			settle(b, a)
+			wantEverywhere(test.want, "SELECT title || ' ' || c FROM note", a, b)
+			wantSame(t, []*testDevice{a, b})
+			wantQuiet(t, a, b)
+		})
+	}
+}
+
 // Deletes of a device that has not renamed yet reach one that has.
 func TestDeletesBeforeARename(t *testing.T) {
 	t.Parallel()

@@ -24,12 +24,17 @@ func Predate(ctx context.Context, db *changelog.Database, edits []changelog.Edit
 		case edit.Before.State == changelog.Deleted && edit.Origin == changelog.Migrated: // what people have deleted it does not bring back
 			predate(edit, nil)
 		case edit.Before.State == changelog.Combined && edit.Origin != changelog.Noted:
-			versions, err := m.shownVersions(ctx, edit)
+			versions, err := m.versions(ctx, edit.Table, edit.Before)
 			if err != nil {
 				return err
 			}
-			leaveOut(edit, Combine(versions))
-			predate(edit, versions)
+			had, err := m.db.Shape(ctx, edit.Before.Shape)
+			if err != nil {
+				return err
+			}
+			shown := shownVersions(edit, versions, had)
+			leaveOut(edit, Combine(shown))
+			predate(edit, beforePeople(edit, versions, shown, had))
 		}
 	}
 	return nil
@@ -54,20 +59,54 @@ func predate(edit *changelog.Edit, shown []changelog.Change) {
 }
 
 // shownVersions returns those versions of a row that the table showed before
-// the edit.
-func (m *merger) shownVersions(ctx context.Context, edit *changelog.Edit) ([]changelog.Change, error) {
-	versions, err := m.versions(ctx, edit.Table, edit.Before)
-	if err != nil {
-		return nil, err
-	}
-	had, err := m.db.Shape(ctx, edit.Before.Shape)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(versions, func(c changelog.Change) bool {
+// the edit, when it had other columns.
+func shownVersions(edit *changelog.Edit, versions []changelog.Change, had *changelog.Shape) []changelog.Change {
+	return slices.DeleteFunc(slices.Clone(versions), func(c changelog.Change) bool {
 		// What came under the table's new name before it was renamed it did not show.
 		return unforeseen(c.Shape, edit.Change.Shape, had) || foreign(c.Shape, had) || c.Stamp.Compare(edit.Before.Stamp) > 0
-	}), nil
+	})
+}
+
+// beforePeople keeps what a migration says of new columns behind what people have
+// written there, although the row was edited since by an app that did not know these
+// columns: of the versions that the table showed it returns those that are older. A
+// put of a whole row, which has to be behind all of them, leaves such columns out.
+func beforePeople(edit *changelog.Edit, versions, shown []changelog.Change, had *changelog.Shape) []changelog.Change {
+	c := &edit.Change
+	written := func(column string) *changelog.Change {
+		if edit.FormerName(column) != column || contains(had, column) {
+			return nil
+		}
+		at := slices.IndexFunc(versions, func(v changelog.Change) bool { return v.Shape.Kind == changelog.Full && contains(v.Shape, column) })
+		if at < 0 {
+			return nil
+		}
+		return &versions[at]
+	}
+	if c.Shape.Kind == changelog.Partial {
+		for _, column := range c.Shape.Columns {
+			if by := written(column); by != nil {
+				shown = slices.DeleteFunc(shown, func(v changelog.Change) bool { return v.Compare(by) > 0 })
+			}
+		}
+		return shown
+	}
+	if c.Shape != edit.Table.Put || !within(had, c.Shape) { // a column that is gone could be one of those by another name
+		return shown
+	}
+	var columns []string
+	var values []changelog.Value
+	for i, column := range c.Shape.Columns {
+		if written(column) != nil {
+			edit.Unshown = true
+			continue
+		}
+		columns, values = append(columns, column), append(values, c.Values[i])
+	}
+	if len(columns) < len(c.Shape.Columns) {
+		c.Shape, c.Values = changelog.NewShape(changelog.Full, c.Shape.Table, c.Shape.Key, columns), values
+	}
+	return shown
 }
 
 // leaveOut takes the columns from a put of a whole row that show their defaults
