@@ -53,7 +53,7 @@ func (k *worldKind) rename(chosen func(table string) bool) *worldKind {
 }
 
 // foreignKeys matches what declares a reference in the schemas below.
-var foreignKeys = regexp.MustCompile(`(,\s*FOREIGN KEY \([^)]*\))? REFERENCES \w+( \([^)]*\))?( ON DELETE (CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT))?`)
+var foreignKeys = regexp.MustCompile(`(,\s*FOREIGN KEY \([^)]*\))? REFERENCES \w+( \([^)]*\))?( ON (DELETE|UPDATE) (CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT))*( DEFERRABLE INITIALLY DEFERRED)?`)
 
 // loose returns a schema without the references, as that of an older app could be.
 func (k *worldKind) loose() *worldKind {
@@ -174,7 +174,7 @@ func plainColumns(names ...string) (columns []modelColumn) {
 	return columns
 }
 
-var worldKinds = []worldKind{
+var worldKinds = append([]worldKind{
 	{ // a chain of three tables
 		name: "a chain of three tables",
 		create: `CREATE TABLE a (id INTEGER PRIMARY KEY, x);
@@ -351,7 +351,7 @@ var worldKinds = []worldKind{
 		},
 		values: map[string][]any{"org": {nil, int64(1), int64(2)}, "x": {nil, int64(1), int64(2)}, "y": {nil, "1", "2"}, "id": {"1", "2", int64(1), int64(2), int64(3)}},
 	},
-}
+}, wideKinds...)
 
 // sameText is how NOCASE compares.
 func sameText(child, parent any) bool {
