@@ -44,11 +44,11 @@ type merger struct {
 	fresh   bool // the batch was not merged before
 	result  Result
 
-	work        queue                                    // rows that references make settle look at
-	looked      queue                                    // those of a component that were looked at
-	whole       map[*changelog.Table]bool                // tables whose rows all have to be looked at
-	seenLocally queue                                    // rows that rows of local tables may refer to
-	lost        map[*changelog.Table][]*changelog.Change // rows that the batch deletes
+	work        queue                           // rows that references make settle look at
+	looked      queue                           // those of a component that were looked at
+	whole       map[*changelog.Table]bool       // tables whose rows all have to be looked at
+	seenLocally queue                           // rows that rows of local tables may refer to
+	lost        map[*changelog.Table][]*lostRow // rows that the batch deletes
 	overruled   []overruled
 }
 
@@ -95,7 +95,7 @@ func newMerger(db *changelog.Database) *merger {
 	return &merger{
 		db: db, result: Result{Rows: make(map[string]int), Collisions: make(map[string]int)},
 		work: make(queue), looked: make(queue), whole: make(map[*changelog.Table]bool), seenLocally: make(queue),
-		lost: make(map[*changelog.Table][]*changelog.Change),
+		lost: make(map[*changelog.Table][]*lostRow),
 	}
 }
 

@@ -163,6 +163,40 @@ func TestPuttingAgain(t *testing.T) {
 	}
 }
 
+// A parent is put again, too, if its children refer to a column that the parent computes.
+func TestAParentWithGeneratedColumnsIsPutAgain(t *testing.T) {
+	const schema = `CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT, n INTEGER, low TEXT AS (lower(code)) COLLATE NOCASE, UNIQUE (n, low));
+		CREATE TABLE c (id INTEGER PRIMARY KEY, n INTEGER, low TEXT, FOREIGN KEY (low, n) REFERENCES p (low, n) ON DELETE RESTRICT)`
+	for _, reborn := range []bool{false, true} {
+		a, b := newBound(t, "a", schema), newBound(t, "b", schema)
+		a.at(10, "INSERT INTO p (id, code, n) VALUES (1, 'X', 1), (2, 'Y', 1), (3, NULL, 1)")
+		b.apply(a.fold())
+		if reborn { // more than one change is known of it
+			a.at(11, "DELETE FROM p WHERE id = 1")
+			b.apply(a.fold())
+			a.at(12, "INSERT INTO p (id, code, n) VALUES (1, 'X', 1)")
+			b.apply(a.fold())
+		}
+		a.at(20, "DELETE FROM p")
+		b.at(30, "INSERT INTO c VALUES (1, 1, 'X')")
+		children := b.fold()
+		_, result := b.apply(a.fold())
+		if result.PutAgain != 1 {
+			t.Fatalf("put %d rows again, want 1", result.PutAgain)
+		}
+		a.apply(children)
+		a.apply(b.made[len(b.made)-1])
+		for _, d := range []*device{a, b} {
+			d.whole()
+			d.expect("SELECT id, code, low FROM p", `1 "X" "x"`)
+			d.expect("SELECT id, low FROM c", `1 "X"`)
+			if echo := d.fold(); echo != nil {
+				t.Errorf("echo: %s", described(echo.Changes))
+			}
+		}
+	}
+}
+
 // The author of the newest change of a child is its author.
 func TestTheLastWriterOfAChildPutsItsParentAgain(t *testing.T) {
 	const schema = `CREATE TABLE p (id INTEGER PRIMARY KEY, x); CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p, x)`

@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,28 +242,6 @@ func (m *merger) lacking(ctx context.Context, table *changelog.Table, key change
 	return lacking, rows.Err()
 }
 
-// lose keeps in memory what is known of a row that the batch deletes: a child
-// that was written here may need it again. That is at most a batch.
-func (m *merger) lose(ctx context.Context, table *changelog.Table, key changelog.Key, before *changelog.Clock) error {
-	restricts := func(r *changelog.Reference) bool { return r.Action == changelog.Restrict }
-	if !m.fresh || !slices.ContainsFunc(table.Referrers, restricts) {
-		return nil
-	}
-	row, err := m.db.Read(ctx, table, key)
-	if err != nil || row == nil {
-		return err
-	}
-	if before != nil && before.State == changelog.Combined { // it may show less than is known
-		versions, err := m.versions(ctx, table, before)
-		if err != nil {
-			return err
-		}
-		row = m.image(table, Combine(versions))
-	}
-	m.lost[table] = append(m.lost[table], row)
-	return nil
-}
-
 // putAgain writes the rows that the batch has deleted although children that
 // this device wrote refer to them, with RESTRICT or NO ACTION: had the author
 // of the batch known the children, it could not have deleted the parents. They
@@ -291,8 +268,8 @@ var errUnsupported = errors.New("unsupported")
 
 // putParentAgain puts a row again for a child that this device wrote, if the
 // child shows then.
-func (m *merger) putParentAgain(ctx context.Context, r *changelog.Reference, parent *changelog.Change) error {
-	values := r.ParentValues(parent)
+func (m *merger) putParentAgain(ctx context.Context, r *changelog.Reference, parent *lostRow) error {
+	values := parent.values(r)
 	if values == nil {
 		return nil
 	}
@@ -348,7 +325,7 @@ func (m *merger) couldShow(ctx context.Context, table *changelog.Table, w *Winne
 
 // support puts the rows again that a row needs to be shown, and those that they
 // need. It fails with errUnsupported if that can't be done.
-func (m *merger) support(ctx context.Context, table *changelog.Table, row *changelog.Change, needing []*changelog.Change) error {
+func (m *merger) support(ctx context.Context, table *changelog.Table, row *changelog.Change, needing []*lostRow) error {
 	for _, r := range table.References {
 		values := r.Values(row)
 		if values == nil || r.Action == changelog.SetNull || r.Action == changelog.SetDefault {
@@ -370,33 +347,14 @@ func (m *merger) support(ctx context.Context, table *changelog.Table, row *chang
 		case slices.Contains(needing, parent): // a circle, of which each row comes back
 			continue
 		}
-		if err := m.support(ctx, r.Parent, parent, append(needing, parent)); err != nil {
+		if err := m.support(ctx, r.Parent, &parent.Change, append(needing, parent)); err != nil {
 			return err
 		}
-		if err := m.putRowAgain(ctx, r.Parent, parent); err != nil {
+		if err := m.putRowAgain(ctx, r.Parent, &parent.Change); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// lostParent returns the row with these values that the batch deletes, nil if it
-// does not delete any.
-func (m *merger) lostParent(ctx context.Context, r *changelog.Reference, values []changelog.Value) (*changelog.Change, error) {
-	wanted := bucket(values)
-	for _, parent := range m.lost[r.Parent] {
-		has := r.ParentValues(parent)
-		if has == nil || !bytes.Equal(bucket(has), wanted) {
-			continue
-		}
-		var same bool
-		query := r.Child.Statement("same parent "+r.ID(), 1, r.Same)
-		err := m.db.Conn.Get(ctx, query, slices.Concat(has, values), &same)
-		if err != nil || same {
-			return parent, err
-		}
-	}
-	return nil, nil
 }
 
 // putRowAgain writes a row and notes it in the log as if the app had.
