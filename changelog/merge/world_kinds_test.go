@@ -55,11 +55,29 @@ func (k *worldKind) rename(chosen func(table string) bool) *worldKind {
 // foreignKeys matches what declares a reference in the schemas below.
 var foreignKeys = regexp.MustCompile(`(,\s*FOREIGN KEY \([^)]*\))? REFERENCES \w+( \([^)]*\))?( ON (DELETE|UPDATE) (CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT))*( DEFERRABLE INITIALLY DEFERRED)?`)
 
-// loose returns a schema without the references, as that of an older app could be.
+// rules match what declares rules about one table in the schemas below. NOT NULL of a key stays.
+var rules = []*regexp.Regexp{
+	regexp.MustCompile(`,\s*UNIQUE \([^)]*\)`), regexp.MustCompile(` UNIQUE\b`), regexp.MustCompile(`,?\s*CHECK \([^)]*\)`),
+	regexp.MustCompile(` NOT NULL( DEFAULT)`), regexp.MustCompile(`(\b[tiu] (?:INTEGER|TEXT)) NOT NULL`),
+}
+
+// loose returns a schema without the references and other rules, as that of an older app could be.
 func (k *worldKind) loose() *worldKind {
 	loose := &worldKind{name: k.name, create: foreignKeys.ReplaceAllString(k.create, ""), values: k.values}
+	for _, rule := range rules {
+		replacement := ""
+		if rule.NumSubexp() > 0 {
+			replacement = "$1"
+		}
+		loose.create = rule.ReplaceAllString(loose.create, replacement)
+	}
 	for _, table := range k.world.tables() {
-		loose.world.components = append(loose.world.components, []*model{table})
+		table := *table
+		table.unique, table.check, table.column = nil, nil, slices.Clone(table.column)
+		for i := range table.column {
+			table.column[i].notNull = false
+		}
+		loose.world.components = append(loose.world.components, []*model{&table})
 	}
 	return loose
 }

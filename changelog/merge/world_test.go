@@ -16,7 +16,7 @@ import (
 func TestWorlds(t *testing.T) {
 	wanted := []string{
 		"3 devices", "4 devices", "5 devices", "6 devices", "deliver", "compacted range", "repeat", "restart", "baseline", "phantom", "fold", "write", "look again",
-		"rename", "create", "no references here", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
+		"rename", "create", "rebuild", "read again", "no rules here", "late device", "held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for its table", "held for a parent", "shown without a parent", "put again",
 	}
 	for i := range worldKinds {
 		wanted = append(wanted, worldKinds[i].name)
@@ -29,7 +29,7 @@ type worldRun struct {
 	*course
 	kind    *worldKind // as all devices have it at first
 	renamed *worldKind // as they all have it at last
-	// What devices have that know of no references.
+	// What devices have that know of no references, nor other rules.
 	loose, looseRenamed *worldKind
 
 	members []*worldMember
@@ -38,10 +38,11 @@ type worldRun struct {
 
 type worldMember struct {
 	*device
-	kind  *worldKind
-	lacks string // a table that it does not have yet
-	known []changelog.Change
-	seen  changelog.Vector
+	kind    *worldKind
+	rebuilt int    // how often its tables were made anew
+	lacks   string // a table that it does not have yet
+	known   []changelog.Change
+	seen    changelog.Vector
 }
 
 func beginWorld(c *course, again bool) walk {
@@ -93,18 +94,20 @@ func (h *worldRun) next() event {
 	case n < 91:
 		e.Op = "repeat"
 		e.Of, e.Count = h.merged(m.device, m.seen)
-	case n < 94:
+	case n < 93:
 		e.Op = "restart"
-	case n < 96:
+	case n < 95:
 		e.Op = "baseline"
-	case n < 97:
+	case n < 96:
 		e.Op, e.Changes = "phantom", h.madeUp(m)
-	case n < 98 && len(h.members) < maxMembers && h.random.IntN(2) == 0:
+	case n < 97 && len(h.members) < maxMembers && h.random.IntN(2) == 0:
 		return h.comes([]*worldKind{h.kind, h.renamed}[h.random.IntN(2)])
-	case n < 98 && m.lacks != "":
+	case n < 97 && m.lacks != "":
 		e.Op = "create"
-	case n < 98:
+	case n < 97:
 		e.Op = "rename"
+	case n < 99:
+		e.Op, e.Count = "rebuild", h.random.IntN(2)
 	default:
 		e.Op = "look again"
 	}
@@ -115,7 +118,7 @@ func (h *worldRun) next() event {
 func (h *worldRun) comes(kind *worldKind) event {
 	e := event{Op: "join", Device: string(rune('a' + len(h.members))), Renamed: kind == h.renamed, Recursive: h.random.IntN(2) == 0}
 	e.ForeignKeys = h.random.IntN(5) != 0 // some apps do not care
-	if h.random.IntN(8) == 0 {
+	if h.random.IntN(5) == 0 {
 		e.Loose = true
 		kind = map[*worldKind]*worldKind{h.kind: h.loose, h.renamed: h.looseRenamed}[kind]
 	}
@@ -160,6 +163,8 @@ func (h *worldRun) play(e event) {
 		h.rename(m)
 	case "create":
 		h.create(m)
+	case "rebuild":
+		h.rebuild(m, e.Count > 0)
 	case "look again":
 		h.logf("%s looks at all again", m.name())
 		h.fold(m)
@@ -183,7 +188,7 @@ func (h *worldRun) join(e event) {
 		m.kind = h.loose
 	}
 	if e.Loose {
-		h.mark("no references here")
+		h.mark("no rules here")
 	}
 	if e.Without != "" {
 		m.kind, m.lacks = h.kind.without(e.Without), e.Without
