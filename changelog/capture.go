@@ -18,6 +18,9 @@ import (
 //
 // It writes, so it is called inside a transaction.
 func (db *Database) Capture(ctx context.Context, selection Selection) error {
+	if err := db.restore(ctx); err != nil { // a backup may have been copied over the database
+		return err
+	}
 	if err := db.readTables(ctx, selection); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -104,6 +105,7 @@ func enforces(ctx context.Context, db *sql.DB) (enforced bool, err error) {
 // handle is the engine's own handle on the database file, apart from the app's.
 type handle struct {
 	path    string
+	file    os.FileInfo // what stood at path when it was opened
 	writers *sql.DB
 	readers *sql.DB
 	policy  *policy
@@ -129,6 +131,9 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 	conn, err := h.writers.Conn(ctx)
 	if err != nil {
 		return h, err
+	}
+	if h.file, err = os.Stat(path); err != nil {
+		return h, errors.Join(err, conn.Close())
 	}
 	h.conn = changelog.NewConn(conn)
 	h.conn.Quiet = h.policy.silence
@@ -165,6 +170,16 @@ func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// checkFile makes sure that the file at path is the one that was opened. SQLite
+// goes on with that one, and what the app writes to another is noticed nowhere.
+func (h *handle) checkFile() error {
+	file, err := os.Stat(h.path)
+	if err == nil && !os.SameFile(file, h.file) {
+		err = errors.New("the database file was replaced by another one while sync had it open")
+	}
+	return err
 }
 
 func (h *handle) close() error {

@@ -83,7 +83,11 @@ func (s *Syncer) stopIfBroken(p *problems) {
 // there, and what it can read it reads even if nothing can be written.
 func (s *Syncer) once(ctx context.Context, p *problems) {
 	if err := s.prepare(ctx); err != nil {
-		p.add(fault("read local changes", err, "Local writes are captured all the same; the next pass tries again."))
+		var known *Error
+		if !errors.As(err, &known) {
+			err = fault("read local changes", err, "Local writes are captured all the same; the next pass tries again.")
+		}
+		p.add(err)
 		return
 	}
 	for _, err := range s.db.RefusedErrors() {
@@ -216,12 +220,15 @@ func (s *Syncer) prepare(ctx context.Context) error {
 }
 
 func (s *Syncer) prepareNow(ctx context.Context) error {
+	if err := s.handle.checkFile(); err != nil {
+		return fault("look at the database file", err, hintReopen)
+	}
 	changed, err := s.db.SchemaChanged(ctx)
 	if err != nil {
 		return err
 	}
 	if changed || !s.whole {
-		if err := s.capture(ctx); err != nil {
+		if err := s.captureAgain(ctx); err != nil {
 			return err
 		}
 	}
@@ -232,6 +239,40 @@ func (s *Syncer) prepareNow(ctx context.Context) error {
 		return err
 	}
 	return s.countPending(ctx) // they may stay where they are, if the folder is not there
+}
+
+// captureAgain is capture after a change of the schema, which can be that a backup
+// was copied over the database: SQLite then gives the schema another version.
+func (s *Syncer) captureAgain(ctx context.Context) error {
+	if err := s.checkIdentity(ctx); err != nil {
+		return fault("look at the database file", err, hintReopen)
+	}
+	copied, err := s.isCopy(ctx) // before anything gets a number
+	if err != nil {
+		return err
+	}
+	if err := s.capture(ctx); err != nil || !copied {
+		return err
+	}
+	return s.succeedAtOnce(ctx)
+}
+
+const hintReopen = "Close sync and open it again: what the app writes is not read until then."
+
+// checkIdentity makes sure that the database is still that of this device.
+func (s *Syncer) checkIdentity(ctx context.Context) error {
+	set, err := installed(ctx, s.handle.conn)
+	if err != nil {
+		return err
+	}
+	if !set {
+		return fmt.Errorf("%w: sync was taken out of it while it was open", ErrNotSetUp)
+	}
+	identity, err := loadIdentity(ctx, s.handle.conn)
+	if err == nil && (identity.device != s.identity.device || identity.space != s.identity.space) {
+		err = errors.New("a database of another device was copied over it while sync had it open")
+	}
+	return err
 }
 
 // foldInSteps folds all that the log holds, and lets other writers in between.

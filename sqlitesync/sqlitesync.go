@@ -262,7 +262,7 @@ func (s *Syncer) open(ctx context.Context) error {
 		return err
 	}
 	if copied {
-		if err := s.succeedAtOpen(ctx); err != nil {
+		if err := s.succeedAtOnce(ctx); err != nil {
 			return err
 		}
 	}

@@ -95,10 +95,10 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	return nil
 }
 
-// succeedAtOpen is succeed for a database that is being opened. The records that
+// succeedAtOnce is succeed before a pass begins. The records that
 // stand in the folder are read before, if it is there: epochs that were handed to
 // this device since the copy was made are for its old keys.
-func (s *Syncer) succeedAtOpen(ctx context.Context) error {
+func (s *Syncer) succeedAtOnce(ctx context.Context) error {
 	f, err := s.openFolder()
 	if err != nil {
 		return s.succeed(ctx, nil)

@@ -1,0 +1,145 @@
+package sqlitesync
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"modernc.org/sqlite"
+)
+
+// restoreInPlace copies a backup over the database with SQLite's own means, while it is open.
+func (d *testDevice) restoreInPlace(backup string) {
+	d.tb.Helper()
+	conn, err := d.db.Conn(d.tb.Context())
+	must(d.tb, err)
+	defer conn.Close()
+	must(d.tb, conn.Raw(func(driverConn any) error {
+		restore, err := driverConn.(interface {
+			NewRestore(source string) (*sqlite.Backup, error)
+		}).NewRestore(backup)
+		if err != nil {
+			return err
+		}
+		if _, err := restore.Step(-1); err != nil {
+			return err
+		}
+		return restore.Finish()
+	}))
+}
+
+// A backup that is copied over the database while sync runs knows other devices than the Syncer remembers, or gives them other
+// numbers: no change may be taken for that of another device.
+func TestABackupIsRestoredWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	for _, edited := range []bool{false, true} {
+		devices := newSpace(t, itemSchema, 3)
+		a, b, c := devices[0], devices[1], devices[2]
+		a.exec("INSERT INTO item VALUES ('1', 'before', 1)")
+		settle(a)
+		backup := filepath.Join(t.TempDir(), "backup.db")
+		a.exec("VACUUM INTO ?", backup)
+		settle(a, b)
+		b.exec("INSERT INTO item VALUES ('2', 'of b', 1); UPDATE item SET name = 'after' WHERE id = '1'")
+		settle(b, a)
+		a.restoreInPlace(backup)
+		if edited {
+			a.exec("INSERT INTO item VALUES ('3', 'since', 1)")
+		}
+		settle(a, b)
+		a.wantValue("0", "SELECT count(*) FROM sqlitesync_clock_1 WHERE device <> 0 AND device NOT IN (SELECT number FROM sqlitesync_devices)")
+		c.exec("INSERT INTO item VALUES ('4', 'of c', 1)") // gets a number on a after that of b
+		settle(devices...)
+		a.reopen()
+		settle(devices...)
+		wantSame(t, devices)
+		a.wantValue("after", "SELECT name FROM item WHERE id = '1'")
+		a.wantHealthy()
+		wantQuiet(t, devices...)
+	}
+}
+
+// What was published since a backup is not to get other content under the same number, also if nothing in the folder says so.
+func TestABackupIsRestoredWhileSyncRunsWithoutTheFolder(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+	settle(a, b)
+	old := a.id()
+	away := a.folder + ".away"
+	must(t, os.Rename(a.folder, away))
+	a.restoreInPlace(backup)
+	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	if a.trySync() == nil {
+		t.Error("nobody misses the folder")
+	}
+	a.wantSucceeded(old)
+	must(t, os.Rename(away, a.folder))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("2", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
+}
+
+// SQLite goes on with the file that it has open, so what the app writes to another one under its name would not be noticed.
+func TestTheFileIsReplacedWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+	settle(a, b)
+	must(t, a.db.Close())
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(a.path + suffix); err != nil {
+			t.Skip("this system does not let files go that are open: ", err)
+		}
+	}
+	must(t, os.Rename(backup, a.path))
+	var err error
+	a.db, err = OpenDB(a.path)
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	wantText(t, a.trySync(), "replaced")
+	wantText(t, errors.New(a.problem().Hint), "Close sync")
+	wantText(t, a.syncer.Close(), "replaced") // what stood in the old file only is not published
+	a.open()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("2", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
+}
+
+// A backup can be of the time before the database became another device. What that one had not published must not stay behind.
+func TestABackupOfAnotherDeviceIsRestoredWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	bare, first := filepath.Join(t.TempDir(), "bare.db"), filepath.Join(t.TempDir(), "first.db")
+	a.exec("INSERT INTO item VALUES ('1', 'not published', 1)")
+	a.exec("VACUUM INTO ?", first)
+	a.exec("INSERT INTO item VALUES ('2', 'published', 1)")
+	settle(a, b)
+	a.restore(first)
+	a.open() // as another device
+	a.exec("INSERT INTO item VALUES ('3', 'published', 1)")
+	settle(a, b)
+	a.restoreInPlace(first)
+	wantText(t, a.trySync(), "another device")
+	wantText(t, errors.New(a.problem().Hint), "Close sync")
+	wantText(t, a.syncer.Close(), "another device")
+	a.open()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("3", "SELECT count(*) FROM item")
+
+	must(t, a.syncer.Close())
+	a.open()
+	d := newTestDevice(t, itemSchema)
+	d.exec("VACUUM INTO ?", bare)
+	a.restoreInPlace(bare)
+	wantIs(t, a.trySync(), ErrNotSetUp)
+	wantIs(t, a.syncer.Close(), ErrNotSetUp)
+}
