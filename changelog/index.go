@@ -308,8 +308,14 @@ func (t *Term) claim(table *Table, value func(*Column) string) string {
 // each term, in the index.
 func (u *Unique) Match(claims []string) string {
 	var terms []string
+	// With what ANALYZE has counted in a table of one or two rows, SQLite would
+	// read all of it rather than look into a partial index.
+	equals := "%s = %s COLLATE %s"
+	if u.Condition != "" {
+		equals = "unlikely(" + equals + ")"
+	}
 	for i, term := range u.Terms {
-		terms = append(terms, fmt.Sprintf("%s = %s COLLATE %s", term.Expression, claims[i], term.Collation))
+		terms = append(terms, fmt.Sprintf(equals, term.Expression, claims[i], term.Collation))
 	}
 	if u.Condition != "" {
 		terms = append(terms, "("+u.Condition+")")

@@ -75,9 +75,9 @@ func TestIndexTexts(t *testing.T) {
 		{"CREATE UNIQUE INDEX i ON t (a)", `"a" = x COLLATE BINARY`},
 		{"CREATE UNIQUE INDEX i ON t (a COLLATE NOCASE DESC, g)", `"a" = x COLLATE NOCASE AND "g" = x COLLATE BINARY`},
 		{"CREATE UNIQUE INDEX i ON t (a collate nocase)", `"a" = x COLLATE NOCASE`},
-		{"CREATE UNIQUE INDEX i ON t (a || ',)' ASC, max(a, (b)) COLLATE RTRIM\tdesc) WHERE a > '(' AND b", `(a || ',)') = x COLLATE BINARY AND (max(a, (b)) COLLATE RTRIM) = x COLLATE RTRIM AND (a > '(' AND b)`},
-		{"CREATE UNIQUE INDEX \"i (x\" ON t (a -- one, ) two\n, b+1/* ) */desc) /* where */ WHERE b /* end */ NOT NULL", `"a" = x COLLATE BINARY AND (b+1) = x COLLATE BINARY AND (b   NOT NULL)`},
-		{"CREATE UNIQUE INDEX [i ] ON t ([a] || `where` || \"o\"\"d,\" || 'it''s') where[a] > 1", "([a] || `where` || \"o\"\"d,\" || 'it''s') = x COLLATE BINARY AND ([a] > 1)"},
+		{"CREATE UNIQUE INDEX i ON t (a || ',)' ASC, max(a, (b)) COLLATE RTRIM\tdesc) WHERE a > '(' AND b", `unlikely((a || ',)') = x COLLATE BINARY) AND unlikely((max(a, (b)) COLLATE RTRIM) = x COLLATE RTRIM) AND (a > '(' AND b)`},
+		{"CREATE UNIQUE INDEX \"i (x\" ON t (a -- one, ) two\n, b+1/* ) */desc) /* where */ WHERE b /* end */ NOT NULL", `unlikely("a" = x COLLATE BINARY) AND unlikely((b+1) = x COLLATE BINARY) AND (b   NOT NULL)`},
+		{"CREATE UNIQUE INDEX [i ] ON t ([a] || `where` || \"o\"\"d,\" || 'it''s') where[a] > 1", "unlikely(([a] || `where` || \"o\"\"d,\" || 'it''s') = x COLLATE BINARY) AND ([a] > 1)"},
 	} {
 		d := newApp(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, g AS (a), `where`, \"o\"\"d,\")")
 		d.exec(test.index)
