@@ -122,10 +122,10 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 		}
 	}()
 	if h.writers, err = openPool(path, "journal_mode(WAL)", "synchronous(NORMAL)",
-		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)", "temp_store(MEMORY)"); err != nil {
+		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)", dropTemporary, "temp_store(MEMORY)"); err != nil {
 		return h, err
 	}
-	if h.readers, err = openPool(path, "query_only(1)"); err != nil {
+	if h.readers, err = openPool(path, dropTemporary, "temp_store(MEMORY)", "query_only(1)"); err != nil {
 		return h, err
 	}
 	conn, err := h.writers.Conn(ctx)
@@ -141,6 +141,11 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 		return driverConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(h.policy.authorize)
 	})
 }
+
+// dropTemporary and then "temp_store(MEMORY)" change the setting, whatever it was, so that
+// SQLite drops what is temporary on a connection: hooks of the app can make what stands in
+// the place of its tables, or of ours.
+const dropTemporary = "temp_store(FILE)"
 
 // openPool opens connections of ours to the database file at path.
 func openPool(path string, pragmas ...string) (*sql.DB, error) {

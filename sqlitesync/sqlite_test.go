@@ -190,6 +190,37 @@ func TestPragmasThatTheAppSetsForTheWholeDriver(t *testing.T) {
 	}
 }
 
+// What the app makes for all connections of the driver, so that it sees a part of a table under its name say, is not what sync is to
+// read and write.
+func TestTemporaryObjectsThatTheAppMakesForTheWholeDriver(t *testing.T) {
+	t.Parallel()
+	for _, shadow := range []string{
+		"CREATE TEMP VIEW item AS SELECT * FROM main.item WHERE n > 0",
+		"CREATE TEMP TABLE item (id TEXT PRIMARY KEY, name, n); CREATE TEMP TABLE sqlitesync_log (x); CREATE INDEX temp.i ON item (n)",
+		"CREATE VIRTUAL TABLE temp.item USING fts5 (id, name, n)",
+		"CREATE TEMP TRIGGER tr AFTER INSERT ON main.item BEGIN DELETE FROM item WHERE id <> NEW.id; END",
+	} {
+		a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+		a.create(t.TempDir())
+		sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
+			if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
+				return nil
+			}
+			_, err := conn.ExecContext(context.Background(), "PRAGMA temp_store = MEMORY; "+shadow, nil)
+			return err
+		})
+		b.exec("INSERT INTO main.item VALUES ('of b', 'b', 0)")
+		b.options.Existing = MergeExisting
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item VALUES ('1', 'a', 0), ('2', 'a', 1), ('3', 'a', 0)")
+		settle(a, b)
+		b.exec("UPDATE main.item SET name = 'b' WHERE id = '1'")
+		settle(a, b)
+		wantEverywhere("1b,2a,3a,of bb", "SELECT group_concat(id || name) FROM (SELECT id, name FROM main.item ORDER BY id)", a, b)
+		b.wantVerified()
+	}
+}
+
 func TestSavepointsAndRollbacksAtEveryDepth(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
