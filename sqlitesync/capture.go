@@ -33,6 +33,9 @@ func (s *Syncer) capture(ctx context.Context) error {
 	if err := s.transactAnyway(ctx, func() error { return s.captureNow(ctx) }); err != nil {
 		return err
 	}
+	if err := s.handle.forgetCounts(ctx); err != nil {
+		return err
+	}
 	if err := s.reconcile(ctx); err != nil {
 		return err
 	}

@@ -177,6 +177,21 @@ func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
+// forgetCounts makes SQLite forget what ANALYZE, or PRAGMA optimize, has counted, until
+// the schema changes: it can be long ago, and where a table had a row or two then, SQLite
+// would read all of it for each of its rows that is looked up, while the app waits. The
+// schema is read while the counts are not there, and that they go is taken back.
+func (h *handle) forgetCounts(ctx context.Context) error {
+	var counted bool
+	err := h.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1')", nil, &counted)
+	if err != nil || !counted {
+		return err
+	}
+	return h.conn.Snapshot(ctx, func() error {
+		return h.conn.Script(ctx, "DELETE FROM sqlite_stat1; PRAGMA writable_schema = RESET; SELECT 1 FROM sqlite_schema")
+	})
+}
+
 // checkFile makes sure that the file at path is the one that was opened. SQLite
 // goes on with that one, and what the app writes to another is noticed nowhere.
 func (h *handle) checkFile() error {

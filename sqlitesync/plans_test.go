@@ -1,9 +1,12 @@
 package sqlitesync
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // newColumn matches a column of the new row in a trigger.
@@ -67,4 +70,41 @@ func (d *testDevice) lookups() (queries []string) {
 		d.tb.Errorf("%d lookups", len(queries))
 	}
 	return queries
+}
+
+// Rows are looked up by their keys, too, whatever ANALYZE has counted, and it is left to the app.
+func TestRowsAreLookedUpByTheKey(t *testing.T) {
+	t.Parallel()
+	for _, schema := range []string{"CREATE TABLE t (id TEXT PRIMARY KEY, v)", "CREATE TABLE t (id INTEGER PRIMARY KEY, v)"} {
+		d := newTestDevice(t, schema)
+		d.create(t.TempDir())
+		d.exec("INSERT INTO t VALUES (1, 1)")
+		d.sync()
+		d.exec("ANALYZE")
+		counts := d.value("SELECT group_concat(tbl || ' ' || stat) FROM sqlite_stat1 WHERE tbl = 't'")
+		d.reopen()
+		d.exec("CREATE TABLE other (id PRIMARY KEY)")
+		d.sync()
+		table := d.syncer.db.Table("t")
+		rows, err := d.syncer.handle.conn.Query(t.Context(), "EXPLAIN QUERY PLAN SELECT t.id, c.time FROM (SELECT k0 FROM sqlitesync_log GROUP BY k0) l LEFT JOIN t ON "+
+			changelog.MatchKey(table, "t.", "l.")+" LEFT JOIN sqlitesync_clock_1 c ON "+changelog.JoinKey(table, "c.", "l."))
+		must(t, err)
+		for rows.Next() {
+			var plan string
+			var number int
+			must(t, rows.Scan(&number, &number, &number, &plan))
+			if strings.HasPrefix(plan, "SCAN t") || strings.HasPrefix(plan, "SCAN c") {
+				t.Errorf("%s: %s", schema, plan)
+			}
+		}
+		must(t, rows.Close())
+		backup := filepath.Join(t.TempDir(), "copy.db")
+		_, err = d.syncer.handle.conn.Exec(t.Context(), "VACUUM INTO ?", backup)
+		must(t, err)
+		d.db.SetMaxOpenConns(1)
+		d.exec("ATTACH ? AS copy", backup)
+		for _, database := range []string{"main", "copy"} {
+			d.wantValue(counts, "SELECT group_concat(tbl || ' ' || stat) FROM "+database+".sqlite_stat1 WHERE tbl = 't'")
+		}
+	}
 }
