@@ -251,10 +251,13 @@ func (s *Syncer) captureAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.capture(ctx); err != nil || !copied {
+	s.succeeds = s.succeeds || copied // what gets a number now hides that it is one
+	if err := s.capture(ctx); err != nil || !s.succeeds {
 		return err
 	}
-	return s.succeedAtOnce(ctx)
+	err = s.succeedAtOnce(ctx)
+	s.whole = err == nil // or the next pass would go on as the device that it has been
+	return err
 }
 
 const hintReopen = "Close sync and open it again: what the app writes is not read until then."

@@ -143,3 +143,35 @@ func TestABackupOfAnotherDeviceIsRestoredWhileSyncRuns(t *testing.T) {
 	wantIs(t, a.trySync(), ErrNotSetUp)
 	wantIs(t, a.syncer.Close(), ErrNotSetUp)
 }
+
+// What keeps a database from becoming another device keeps it from going on as the one that it has been, too.
+func TestABackupIsRestoredWhileTheKeyStoreIsLocked(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	keys := &countedKeys{KeyStore: a.options.Keys}
+	a.options.Keys = keys
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	settle(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+	settle(a, b)
+	old := a.id()
+	away := a.folder + ".away"
+	must(t, os.Rename(a.folder, away))
+	a.restoreInPlace(backup)
+	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	keys.broken = true
+	wantText(t, a.trySync(), "key ring is locked")
+	keys.broken = false
+	if a.trySync() == nil {
+		t.Error("nobody misses the folder")
+	}
+	a.wantSucceeded(old)
+	must(t, os.Rename(away, a.folder))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("2", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
+}

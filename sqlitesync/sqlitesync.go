@@ -60,6 +60,7 @@ type Syncer struct {
 	seen        changelog.Vector
 	pulling     time.Time // when the pass began to merge
 	copied      int64     // PRAGMA data_version when Join copied the database
+	succeeds    bool      // a backup was copied over the database, which has yet to become another device
 	waiting     waits     // what the last pass waited for; nil before the first
 	remembered  rememberedWaits
 	outcomes    []outcome // of the transaction under way

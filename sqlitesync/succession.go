@@ -85,6 +85,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 		delete(s.records, record.Hash().String())
 		return err
 	}
+	s.succeeds = false
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
