@@ -192,12 +192,14 @@ func (h *handle) forgetCounts(ctx context.Context) error {
 	})
 }
 
+var errReplaced = errors.New("the database file was replaced by another one while sync had it open")
+
 // checkFile makes sure that the file at path is the one that was opened. SQLite
 // goes on with that one, and what the app writes to another is noticed nowhere.
 func (h *handle) checkFile() error {
 	file, err := os.Stat(h.path)
 	if err == nil && !os.SameFile(file, h.file) {
-		err = errors.New("the database file was replaced by another one while sync had it open")
+		err = errReplaced
 	}
 	return err
 }

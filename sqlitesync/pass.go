@@ -212,16 +212,18 @@ func (s *Syncer) prepare(ctx context.Context) error {
 	if err == nil || errors.Is(err, errMigrated) {
 		return err
 	}
-	// What is read outside a transaction may have been there a moment ago.
-	if moved, failed := s.db.SchemaMoved(ctx); failed == nil && moved {
+	// What is read outside a transaction may have been there a moment ago. A database that is another's stays so.
+	if moved, failed := s.db.SchemaMoved(ctx); failed == nil && moved && s.checkIdentity(ctx) == nil {
 		err = fmt.Errorf("%w: %w", errMigrated, err)
 	}
 	return err
 }
 
 func (s *Syncer) prepareNow(ctx context.Context) error {
-	if err := s.handle.checkFile(); err != nil {
+	if err := s.handle.checkFile(); errors.Is(err, errReplaced) {
 		return fault("look at the database file", err, hintReopen)
+	} else if err != nil {
+		return err
 	}
 	changed, err := s.db.SchemaChanged(ctx)
 	if err != nil {

@@ -127,7 +127,7 @@ func TestABackupOfAnotherDeviceIsRestoredWhileSyncRuns(t *testing.T) {
 	a.exec("INSERT INTO item VALUES ('3', 'published', 1)")
 	settle(a, b)
 	a.restoreInPlace(first)
-	wantText(t, a.trySync(), "another device")
+	wantText(t, a.trySync(), "sync: look at the database file: a database of another device") // and not that the schema is being changed
 	wantText(t, errors.New(a.problem().Hint), "Close sync")
 	wantText(t, a.syncer.Close(), "another device")
 	a.open()
@@ -173,5 +173,22 @@ func TestABackupIsRestoredWhileTheKeyStoreIsLocked(t *testing.T) {
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	a.wantValue("2", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
+}
+
+// A database file that is out of sight for a while, as on a volume that does not answer, is looked for again.
+func TestTheFileIsOutOfSightWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	if err := os.Rename(a.path, a.path+".away"); err != nil {
+		t.Skip("this system does not let files go that are open: ", err)
+	}
+	a.exec("INSERT INTO item VALUES ('1', 'meanwhile', 1)")
+	wantIs(t, a.trySync(), os.ErrNotExist)
+	wantText(t, errors.New(a.problem().Hint), "tries again")
+	must(t, os.Rename(a.path+".away", a.path))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantHealthy()
 	wantQuiet(t, a, b)
 }
