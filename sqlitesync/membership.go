@@ -47,6 +47,36 @@ func (s *Syncer) loadRoster(ctx context.Context) error {
 	return nil
 }
 
+// rememberAll puts the records that are known and not in the database into it: it
+// can be a backup that was copied over the one that had them, and what this device
+// writes into the roster follows on them.
+func (s *Syncer) rememberAll(ctx context.Context) error {
+	missing := maps.Clone(s.records)
+	rows, err := s.handle.conn.Query(ctx, "SELECT hash FROM sqlitesync_records")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var hash string
+		if err := rows.Scan(&hash); err != nil {
+			return err
+		}
+		delete(missing, hash)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(missing) == 0 {
+		return err
+	}
+	return s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+		for _, record := range missing {
+			if err := s.remember(ctx, record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // canEnd reports whether what stops this device is the word of one that it can
 // revoke, which ends that. No pass goes on, but [Syncer.Revoke] must be reached.
 func (s *Syncer) canEnd(err error) bool {

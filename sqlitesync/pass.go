@@ -249,6 +249,9 @@ func (s *Syncer) captureAgain(ctx context.Context) error {
 	if err := s.checkIdentity(ctx); err != nil {
 		return fault("look at the database file", err, hintReopen)
 	}
+	if err := s.rememberAll(ctx); err != nil {
+		return err
+	}
 	copied, err := s.isCopy(ctx) // before anything gets a number
 	if err != nil {
 		return err

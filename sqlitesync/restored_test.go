@@ -192,3 +192,40 @@ func TestTheFileIsOutOfSightWhileSyncRuns(t *testing.T) {
 	a.wantHealthy()
 	wantQuiet(t, a, b)
 }
+
+// What others have written into the roster since a backup is known after it was copied over the database, too, or the record
+// by which the database goes on as another device would follow on what it does not have.
+func TestABackupFromBeforeADeviceJoinedIsRestoredWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	for _, published := range []bool{false, true} {
+		a, b := newPair(t, itemSchema)
+		settle(a, b)
+		backup := filepath.Join(t.TempDir(), "backup.db")
+		a.exec("VACUUM INTO ?", backup)
+		c := newTestDevice(t, itemSchema)
+		c.join(b.folder, b.invite())
+		c.exec("INSERT INTO item VALUES ('1', 'of c', 1)")
+		if published {
+			a.exec("INSERT INTO item VALUES ('2', 'published', 1)")
+		}
+		devices := []*testDevice{a, b, c}
+		settle(devices...)
+		records := a.value("SELECT count(*) FROM sqlitesync_records")
+		old := a.id()
+		a.restoreInPlace(backup)
+		away := a.folder + ".away"
+		must(t, os.Rename(a.folder, away))
+		_ = a.trySync()
+		if published {
+			a.wantSucceeded(old)
+			a.wantValue("1", "SELECT count(*) - "+records+" FROM sqlitesync_records")
+		} else {
+			a.wantValue(records, "SELECT count(*) FROM sqlitesync_records")
+		}
+		must(t, os.Rename(away, a.folder))
+		a.reopen()
+		settle(devices...)
+		wantSame(t, devices)
+		wantQuiet(t, devices...)
+	}
+}
