@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -154,7 +155,7 @@ func openPool(path string, pragmas ...string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA ")}), nil
+	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA "), slices.Contains(pragmas, dropTemporary)}), nil
 }
 
 // pinned sets pragmas when a connection is there. Hooks that the app has registered
@@ -164,6 +165,7 @@ func openPool(path string, pragmas ...string) (*sql.DB, error) {
 type pinned struct {
 	driver.Connector
 	pragmas string
+	alone   bool // other databases, which hooks have attached, are detached: each transaction of ours would lock them
 }
 
 func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
@@ -174,7 +176,27 @@ func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
 	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, p.pragmas, nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	if p.alone {
+		if err := detachAll(ctx, conn); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
 	return conn, nil
+}
+
+// detachAll detaches all databases from a connection but its own.
+func detachAll(ctx context.Context, conn driver.Conn) error {
+	rows, err := conn.(driver.QueryerContext).QueryContext(ctx,
+		"SELECT group_concat('DETACH \"' || replace(name, '\"', '\"\"') || '\"', '; ') FROM pragma_database_list WHERE seq > 1", nil)
+	if err != nil {
+		return err
+	}
+	script := make([]driver.Value, 1)
+	if err := errors.Join(rows.Next(script), rows.Close()); err != nil || script[0] == nil {
+		return err
+	}
+	_, err = conn.(driver.ExecerContext).ExecContext(ctx, script[0].(string), nil)
+	return err
 }
 
 // forgetCounts makes SQLite forget what ANALYZE, or PRAGMA optimize, has counted, until

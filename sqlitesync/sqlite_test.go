@@ -190,6 +190,34 @@ func TestPragmasThatTheAppSetsForTheWholeDriver(t *testing.T) {
 	}
 }
 
+// A database that the app attaches to all connections of the driver is not locked by sync, and its locks do not keep sync waiting.
+func TestDatabasesThatTheAppAttachesForTheWholeDriver(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	cache := newTestDevice(t, "CREATE TABLE item (id TEXT PRIMARY KEY)")
+	sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
+		if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
+			return nil
+		}
+		_, err := conn.ExecContext(context.Background(), "ATTACH '"+cache.path+"' AS \"the \"\"cache\"\"\"", nil)
+		return err
+	})
+	a.create(t.TempDir())
+	writing, err := cache.db.Begin()
+	must(t, err)
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item VALUES ('1', 'a', 0)")
+	settle(a, b)
+	must(t, writing.Rollback())
+	must(t, b.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `INSERT INTO main.item SELECT '2', 'b', count(*) FROM "the ""cache""".item`)
+		return err
+	}))
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	wantQuiet(t, a, b)
+}
+
 // What the app makes for all connections of the driver, so that it sees a part of a table under its name say, is not what sync is to
 // read and write.
 func TestTemporaryObjectsThatTheAppMakesForTheWholeDriver(t *testing.T) {
