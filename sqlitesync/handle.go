@@ -3,13 +3,11 @@ package sqlitesync
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -122,11 +120,11 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.writers, err = openPool(path, "journal_mode(WAL)", "synchronous(NORMAL)",
-		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)", dropTemporary, "temp_store(MEMORY)"); err != nil {
+	if h.writers, err = openOwnPool(path, "journal_mode(WAL)", "synchronous(NORMAL)",
+		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)"); err != nil {
 		return h, err
 	}
-	if h.readers, err = openPool(path, dropTemporary, "temp_store(MEMORY)", "query_only(1)"); err != nil {
+	if h.readers, err = openOwnPool(path, "query_only(1)"); err != nil {
 		return h, err
 	}
 	conn, err := h.writers.Conn(ctx)
@@ -141,62 +139,6 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 	return h, conn.Raw(func(driverConn any) error {
 		return driverConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(h.policy.authorize)
 	})
-}
-
-// dropTemporary and then "temp_store(MEMORY)" change the setting, whatever it was, so that
-// SQLite drops what is temporary on a connection: hooks of the app can make what stands in
-// the place of its tables, or of ours.
-const dropTemporary = "temp_store(FILE)"
-
-// openPool opens connections of ours to the database file at path.
-func openPool(path string, pragmas ...string) (*sql.DB, error) {
-	const timeout = "busy_timeout(10000)"
-	connector, err := sqlite.NewConnector(dataSource(path, timeout))
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA "), slices.Contains(pragmas, dropTemporary)}), nil
-}
-
-// pinned sets pragmas when a connection is there. Hooks that the app has registered
-// with the driver (sqlite.RegisterConnectionHook) run for our connections too, after
-// the pragmas of the data source: with foreign keys on, a merge would cascade; and
-// with query_only on, a hook that makes a temporary table would fail.
-type pinned struct {
-	driver.Connector
-	pragmas string
-	alone   bool // other databases, which hooks have attached, are detached: each transaction of ours would lock them
-}
-
-func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := p.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, p.pragmas, nil); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	if p.alone {
-		if err := detachAll(ctx, conn); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-	}
-	return conn, nil
-}
-
-// detachAll detaches all databases from a connection but its own.
-func detachAll(ctx context.Context, conn driver.Conn) error {
-	rows, err := conn.(driver.QueryerContext).QueryContext(ctx,
-		"SELECT group_concat('DETACH \"' || replace(name, '\"', '\"\"') || '\"', '; ') FROM pragma_database_list WHERE seq > 1", nil)
-	if err != nil {
-		return err
-	}
-	script := make([]driver.Value, 1)
-	if err := errors.Join(rows.Next(script), rows.Close()); err != nil || script[0] == nil {
-		return err
-	}
-	_, err = conn.(driver.ExecerContext).ExecContext(ctx, script[0].(string), nil)
-	return err
 }
 
 // forgetCounts makes SQLite forget what ANALYZE, or PRAGMA optimize, has counted, until

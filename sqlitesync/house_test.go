@@ -82,7 +82,7 @@ var dependencies = []struct {
 	{"filippo.io/", []string{"crypto/", "examples/"}},
 	{"github.com/zalando/go-keyring", []string{"examples/keychain/"}},
 	{"github.com/pressly/goose", []string{"examples/notes/"}},
-	{"modernc.org/", []string{"sqlitesync/handle.go", "sqlitesync/policy.go", "sqlitesync/scratch.go", "examples/"}},
+	{"modernc.org/", []string{"sqlitesync/handle.go", "sqlitesync/policy.go", "sqlitesync/pool.go", "sqlitesync/scratch.go", "examples/"}},
 	{"github.com/klauspost/compress", []string{"changelog/segment/"}},
 	{"github.com/spf13/", []string{"sqlitesync/cmd/"}},
 	{"golang.org/x/term", []string{"sqlitesync/cmd/"}},

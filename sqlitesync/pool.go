@@ -1,0 +1,74 @@
+package sqlitesync
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+// openPool opens connections of ours to the database file at path.
+func openPool(path string, pragmas ...string) (*sql.DB, error) {
+	return newPool(path, false, pragmas)
+}
+
+// openOwnPool opens connections on which nothing of the app's runs. What its hooks
+// have made there goes: temporary objects can stand in the place of its tables, or of
+// ours, and each transaction of ours would lock the databases that they attach.
+func openOwnPool(path string, pragmas ...string) (*sql.DB, error) {
+	// The setting changes, whatever it was, and SQLite drops what is temporary.
+	return newPool(path, true, append([]string{"temp_store(FILE)", "temp_store(MEMORY)"}, pragmas...))
+}
+
+func newPool(path string, own bool, pragmas []string) (*sql.DB, error) {
+	const timeout = "busy_timeout(10000)"
+	connector, err := sqlite.NewConnector(dataSource(path, timeout))
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA "), own}), nil
+}
+
+// pinned sets pragmas when a connection is there. Hooks that the app has registered
+// with the driver (sqlite.RegisterConnectionHook) run for our connections too, after
+// the pragmas of the data source: with foreign keys on, a merge would cascade; and
+// with query_only on, a hook that makes a temporary table would fail.
+type pinned struct {
+	driver.Connector
+	pragmas string
+	own     bool // databases that hooks have attached are detached
+}
+
+func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := p.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, p.pragmas, nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if p.own {
+		if err := detachAll(ctx, conn); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+// detachAll detaches all databases from a connection but its own.
+func detachAll(ctx context.Context, conn driver.Conn) error {
+	rows, err := conn.(driver.QueryerContext).QueryContext(ctx,
+		"SELECT group_concat('DETACH \"' || replace(name, '\"', '\"\"') || '\"', '; ') FROM pragma_database_list WHERE seq > 1", nil)
+	if err != nil {
+		return err
+	}
+	script := make([]driver.Value, 1)
+	if err := errors.Join(rows.Next(script), rows.Close()); err != nil || script[0] == nil {
+		return err
+	}
+	_, err = conn.(driver.ExecerContext).ExecContext(ctx, script[0].(string), nil)
+	return err
+}
