@@ -377,6 +377,13 @@ func (s *Syncer) export(ctx context.Context) error {
 	if err := s.checkMembership(); err != nil {
 		return err
 	}
+	records, err := f.Records()
+	if err != nil {
+		return s.publishFault(err, 0)
+	}
+	if err := s.publishRecords(f, records); err != nil {
+		return err
+	}
 	if err := s.confirm(ctx, f, &p); err != nil {
 		return err
 	}

@@ -580,7 +580,11 @@ func TestNothingGoesOutUnderAKeyThatIsNotInTheFolder(t *testing.T) {
 	b.sync()
 	_ = a.trySync()
 	a.wantValue("of b", "SELECT name FROM item WHERE id = 'y'") // it reads all the same
+	if err := a.syncer.Close(); !errors.Is(err, ErrFolder) || len(a.segments()) > 0 {
+		t.Errorf("Close says %v, and %d segments stand in the folder", err, len(a.segments()))
+	}
 	f.between(nil)
+	a.open()
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	b.wantValue("2", "SELECT count(*) FROM item")
