@@ -267,8 +267,8 @@ func folderFinding(err error) Finding {
 	return f
 }
 
-// lookAtRecords reads the membership records that are new, so that the logs of
-// new devices are read too.
+// lookAtRecords reads the membership records, new ones so that the logs of new
+// devices are read too.
 func (e *examination) lookAtRecords(f *folder.Folder) {
 	names, err := f.Records()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -277,10 +277,10 @@ func (e *examination) lookAtRecords(f *folder.Folder) {
 	}
 	var fresh []*crypto.Record
 	for _, name := range names {
-		if e.records[name] != nil {
+		record, err := readRecord(f, name)
+		if err == nil && e.records[name] != nil {
 			continue
 		}
-		record, err := readRecord(f, name)
 		if err != nil {
 			e.add(Finding{Code: FindingRecordDamaged, Path: "roster/" + name, Err: err, Text: "A membership record is damaged, or has not been downloaded completely."})
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -852,6 +853,77 @@ func TestDamagedAndForeignRecordsCostOnlyThemselves(t *testing.T) {
 	c.join(a.folder, b.invite())
 	settle(a, b, c)
 	wantSame(t, []*testDevice{a, b, c})
+}
+
+// Nobody who has read a record reads its file again, but who enters needs it. Those who have it name the file, and put it back
+// once it is out of the way.
+func TestARecordThatIsSpoiltAfterItWasReadIsNamed(t *testing.T) {
+	t.Parallel()
+	for how, spoil := range map[string]func(path string, data []byte) error{
+		"emptied":  func(path string, _ []byte) error { return os.Truncate(path, 0) },
+		"cut off":  func(path string, data []byte) error { return os.Truncate(path, int64(len(data)/2)) },
+		"appended": func(path string, data []byte) error { return os.WriteFile(path, append(data, 0), 0o600) },
+		"a directory": func(path string, _ []byte) error {
+			return errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			settle(a, b)
+			records, err := filepath.Glob(filepath.Join(a.folder, "roster", "*"))
+			must(t, err)
+			path := records[0]
+			data, err := os.ReadFile(path)
+			must(t, err)
+			must(t, spoil(path, data))
+			a.syncer.rosterTime = time.Time{} // a minute has passed
+			for range 2 {                     // what was told holds until it is mended
+				a.exec("INSERT INTO item (id) VALUES (hex(randomblob(8)))")
+				if err := a.trySync(); err == nil {
+					t.Fatal("nothing is said")
+				}
+				e := a.problem()
+				if e.Path != "roster/"+filepath.Base(path) || !strings.Contains(e.Hint, "remove it") {
+					t.Errorf("path %s, hint %s", e.Path, e.Hint)
+				}
+			}
+			_ = b.trySync()
+			b.wantValue("2", "SELECT count(*) FROM item")
+			must(t, os.Remove(path))
+			settle(a, b)
+			a.wantHealthy()
+			c := newTestDevice(t, itemSchema)
+			c.join(a.folder, a.invite())
+			settle(a, b, c)
+			wantSame(t, []*testDevice{a, b, c})
+		})
+	}
+}
+
+// A record is spoilt under a name that is not listed, as where names fold case, or came between the listing and the write: no copy
+// of the database is behind that.
+func TestARecordWhoseNameIsTakenIsNoTwin(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	f := new(faults)
+	f.give(a)
+	a.create(t.TempDir())
+	f.between(func(step string, perform func() error) error {
+		if verb, name, _ := strings.Cut(step, " "); verb == "link" && len(name) == 2*sha256.Size {
+			must(t, os.WriteFile(filepath.Join(a.folder, "roster", name), []byte("junk"), 0o600))
+		}
+		return perform()
+	})
+	_, err := a.syncer.Invite(context.Background(), nil)
+	var e *Error
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Path, "roster/") || !strings.Contains(e.Hint, "remove it") {
+		t.Fatalf("%+v", e)
+	}
+	f.between(nil)
+	must(t, os.Remove(filepath.Join(a.folder, filepath.FromSlash(e.Path))))
+	a.sync()
+	a.wantHealthy()
 }
 
 func TestForeignFilesAreNeverTouched(t *testing.T) {

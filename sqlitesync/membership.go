@@ -164,7 +164,10 @@ func (s *Syncer) publishRecord(f *folder.Folder, record *crypto.Record) error {
 	if err == nil {
 		err = f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File())
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, folder.ErrTwin): // of one hash there is one record
+		return spoiltRecord(record.Hash().String(), fmt.Errorf("%w: %w", ErrFolder, err))
+	case err != nil:
 		return s.publishFault(err, 0)
 	}
 	return nil
@@ -236,7 +239,39 @@ func (s *Syncer) readRecords(ctx context.Context, f *folder.Folder, p *problems)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
 	}
+	s.lookForSpoiltRecords(f, standing, p)
 	return standing, s.takeRecords(ctx, s.refuse(s.freshRecords(f, standing, p), p))
+}
+
+// lookForSpoiltRecords tells which records that this device knows are not as long any
+// more as they are, once in a while: it costs a system call for each. Nobody who has
+// read them reads them again, and nobody enters without them.
+func (s *Syncer) lookForSpoiltRecords(f *folder.Folder, standing []string, p *problems) {
+	look := s.badRecords // they are looked at in each pass: what was told holds until it is mended
+	if s.environment.Since(s.rosterTime) >= headInterval {
+		s.rosterTime, look = s.environment.Beat(), standing
+	}
+	s.badRecords = nil
+	for _, name := range look {
+		record := s.records[name]
+		if record == nil {
+			continue
+		}
+		size, err := f.RecordSize(name)
+		if err == nil && size != int64(len(record.File())) {
+			err = fmt.Errorf("%w: it has %d bytes instead of %d", crypto.ErrDamaged, size, len(record.File()))
+		}
+		if errors.Is(err, folder.ErrNotRegular) || errors.Is(err, crypto.ErrDamaged) {
+			s.badRecords = append(s.badRecords, name)
+			p.add(spoiltRecord(name, err))
+		}
+	}
+}
+
+// spoiltRecord is the error about a record whose file is not what its name says.
+func spoiltRecord(name string, err error) *Error {
+	return &Error{Op: "read record", Path: "roster/" + name, Err: formatError(err),
+		Hint: "The file is damaged, or has not been downloaded completely. If it stays so, remove it: each device that has read the record puts it back. Without it no new device can enter."}
 }
 
 // takeRecords makes records of the folder part of the roster here.
@@ -291,7 +326,7 @@ func (s *Syncer) freshRecords(f *folder.Folder, names []string, p *problems) (fr
 		}
 		record, err := readRecord(f, name)
 		if err != nil {
-			p.add(&Error{Op: "read record", Path: "roster/" + name, Err: formatError(err), Hint: hintDamaged})
+			p.add(spoiltRecord(name, err))
 			continue
 		}
 		size += len(record.File())

@@ -84,6 +84,8 @@ type Syncer struct {
 	lost        map[DeviceID]lostLog   // those whose files are missing in the folder
 	ended       map[DeviceID]endedLog  // those that were revoked, as they were seen last
 	nextRecord  int                    // where the next pass begins to read records that are not known
+	badRecords  []string               // known records whose files were not as long as they are at the last look
+	rosterTime  time.Time              // when all were looked at
 	work        work
 	scrubbed    scrubbing
 	compaction  compaction

@@ -105,6 +105,11 @@ func TestExamine(t *testing.T) {
 		{"head damaged", func(t *testing.T, a, b *testDevice) {
 			must(t, os.WriteFile(filepath.Join(a.directory(), "head"), []byte("x"), 0o600))
 		}, []FindingCode{FindingHeadDamaged}},
+		{"known record damaged", func(t *testing.T, a, b *testDevice) {
+			records, err := os.ReadDir(filepath.Join(b.folder, "roster"))
+			must(t, err)
+			write(b, "roster/"+records[0].Name(), "x")
+		}, []FindingCode{FindingRecordDamaged}},
 		{"record damaged", func(t *testing.T, a, b *testDevice) { write(b, "roster/"+strings.Repeat("ab", 32), "x") }, []FindingCode{FindingRecordDamaged}},
 		{"stranger", func(t *testing.T, a, b *testDevice) {
 			write(b, "devices/"+strings.Repeat("ab", 16)+"/"+segmentName(1), "x")

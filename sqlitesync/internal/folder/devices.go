@@ -131,20 +131,25 @@ func (f *Folder) PeekSegment(device string, name SegmentName, limit int64) (star
 
 // SegmentSize returns the size of a segment file. It does not open it: a service may keep its content elsewhere.
 func (f *Folder) SegmentSize(device string, name SegmentName) (int64, error) {
-	const operation = "look at a segment"
 	file, err := segmentPath(device, name)
+	var size int64
 	if err == nil {
-		err = f.checkDirectory(path.Dir(file))
+		size, err = f.size(file)
 	}
-	if err != nil {
-		return 0, f.failure(operation, err)
+	return size, f.failure("look at a segment", err)
+}
+
+// size returns the size of a plain file.
+func (f *Folder) size(file string) (int64, error) {
+	if err := f.checkDirectory(path.Dir(file)); err != nil {
+		return 0, err
 	}
 	info, err := f.disk.Lstat(file)
 	if err == nil {
 		err = checkFile(file, info, math.MaxInt64)
 	}
 	if err != nil {
-		return 0, f.failure(operation, err)
+		return 0, err
 	}
 	return info.Size(), nil
 }

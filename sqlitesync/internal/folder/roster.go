@@ -33,6 +33,16 @@ func (f *Folder) ReadRecord(hash string, limit int64) ([]byte, error) {
 	return data, f.failure("read a record", err)
 }
 
+// RecordSize is for records what SegmentSize is for segments.
+func (f *Folder) RecordSize(hash string) (int64, error) {
+	file, err := recordPath(hash)
+	var size int64
+	if err == nil {
+		size, err = f.size(file)
+	}
+	return size, f.failure("look at a record", err)
+}
+
 // PublishRecord makes a membership record durable under its hash; device is the one that writes. Errors are as with
 // PublishSegment.
 func (f *Folder) PublishRecord(device, hash string, data []byte) error {
