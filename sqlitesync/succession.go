@@ -18,6 +18,7 @@ import (
 // ones admit, reads its old directory like that of a peer, and sends what of its
 // own the folder does not have once more, under its new id:
 //
+//	merge     outbox -> rows                            what is known already changes nothing
 //	keys      KeyStore: the new device                  nothing refers to it yet
 //	database  succeed record, identity, batches         one durable transaction
 //	folder    record, segments                          from the database, as always
@@ -41,6 +42,9 @@ func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
 // has been. f is the folder, nil if it is not there. The caller loads all anew
 // that depends on who this is.
 func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
+	if err := s.mergeOutbox(ctx); err != nil {
+		return err
+	}
 	old := s.identity.device
 	device, err := crypto.NewDeviceKeys()
 	if err != nil {

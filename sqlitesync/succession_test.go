@@ -32,6 +32,22 @@ func copyOf(d *testDevice) *testDevice {
 	return twin
 }
 
+// copyWithKeys copies d's database and keys to another machine.
+func copyWithKeys(d *testDevice) *testDevice {
+	d.tb.Helper()
+	moved := copyOf(d)
+	moved.options.Keys = FileKeys(filepath.Join(d.tb.TempDir(), "keys"))
+	secret, err := d.options.Keys.Load(context.Background(), d.id().String())
+	must(d.tb, err)
+	entry, err := crypto.ParseKeyEntry(secret)
+	must(d.tb, err)
+	entry.Machine[0] ^= 1
+	secret, err = entry.Encode()
+	must(d.tb, err)
+	must(d.tb, moved.options.Keys.Save(context.Background(), d.id().String(), secret))
+	return moved
+}
+
 // restore puts back a copy of d's database, as from a backup.
 func (d *testDevice) restore(backup string) {
 	d.tb.Helper()
@@ -119,16 +135,7 @@ func TestADatabaseThatWasCopiedWithItsKeys(t *testing.T) {
 	a.exec("UPDATE item SET name = 'not published yet'")
 	old := a.id()
 	must(t, a.syncer.prepare(t.Context()))
-	moved := copyOf(a)
-	moved.options.Keys = FileKeys(filepath.Join(t.TempDir(), "keys"))
-	secret, err := a.options.Keys.Load(t.Context(), old.String())
-	must(t, err)
-	entry, err := crypto.ParseKeyEntry(secret)
-	must(t, err)
-	entry.Machine[0] ^= 1
-	secret, err = entry.Encode()
-	must(t, err)
-	must(t, moved.options.Keys.Save(t.Context(), old.String(), secret))
+	moved := copyWithKeys(a)
 	moved.open()
 	moved.wantSucceeded(old)
 	settle(moved, b)
@@ -146,6 +153,40 @@ func TestADatabaseThatWasCopiedWithItsKeys(t *testing.T) {
 	settle(a, moved, b)
 	wantSame(t, []*testDevice{a, moved, b})
 	wantQuiet(t, a, moved, b)
+}
+
+// What was not published yet of a table that was dropped since, or made anew, stands in the outbox alone.
+func TestACopySendsWhatItsTablesHaveForgotten(t *testing.T) {
+	t.Parallel()
+	for how, statement := range map[string]string{"made anew": itemSchema, "gone": "SELECT 1"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			a.exec("INSERT INTO item VALUES ('published', 'x', 1)")
+			settle(a, b)
+			a.exec("INSERT INTO item VALUES ('not yet', ?, 1)", strings.Repeat("x", 100))
+			must(t, a.syncer.prepare(t.Context()))
+			a.exec("DROP TABLE item")
+			a.exec(statement)
+			must(t, a.syncer.prepare(t.Context()))
+			old := a.id()
+			moved := copyWithKeys(a)
+			moved.open()
+			moved.wantSucceeded(old)
+			settle(moved, b)
+			settle(moved, b)
+			b.wantValue("2", "SELECT count(*) FROM item")
+			if how == "gone" {
+				moved.exec(itemSchema)
+				settle(moved, b)
+			}
+			settle(a, moved, b) // the old machine is on again
+			wantSame(t, []*testDevice{moved, b})
+			moved.wantHealthy()
+			b.wantHealthy()
+			wantQuiet(t, moved, b)
+		})
+	}
 }
 
 // The database and the keys are restored, so that only the folder tells.
