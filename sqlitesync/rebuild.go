@@ -2,8 +2,10 @@ package sqlitesync
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -15,6 +17,9 @@ import (
 // rebuild reads the logs of all devices again, its own too, for the tables that
 // rows are missing from, and ends in what they are to show. Whatever is known
 // already changes nothing, so that a rebuild that is broken off begins again.
+//
+// Logs that are lost for good are not waited for longer than it takes admin devices
+// to relay them: then what is there is read, and all of it again when there is more.
 func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) error {
 	tables := slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool { return !table.Incomplete })
 	if len(tables) == 0 {
@@ -25,8 +30,25 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	if err != nil {
 		return err
 	}
-	if there, err := s.reachable(ctx, readings); err != nil || !there {
-		return err // the next pass looks again
+	gaps, err := s.gaps(ctx, readings)
+	if err != nil {
+		return err
+	}
+	if _, own := gaps[s.identity.device]; own {
+		if pending, err := s.pendingSegments(ctx); err != nil || pending {
+			return err // what this pass has folded goes out first
+		}
+	}
+	for _, device := range slices.SortedFunc(maps.Keys(gaps), func(a, b DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
+		if !s.givenUp(device) {
+			p.add(&Error{Op: "read all logs again", Device: device, Path: "devices/" + device.String(),
+				Err:  fmt.Errorf("%w: files are missing without which rows of table %q do not come back", ErrFolder, tables[0].Name),
+				Hint: "The table was made anew, and its rows are read from the logs of all devices. Let the file-sync service fetch the files, or restore them from its history. Files that are lost are not waited for once an admin's device has relayed them, after about a week."})
+			return nil
+		}
+	}
+	if len(gaps) > 0 && maps.Equal(gaps, s.reread) {
+		return nil // there is no more than at the last time
 	}
 	s.pulling = time.Now()
 	for _, r := range readings {
@@ -38,14 +60,14 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 				return next.fault
 			}
 			if next.segments == nil {
-				break // it is missing, which the reading of what is new reports
+				break // it is missing
 			}
 			if err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRange(ctx, r, next) }); err != nil {
 				return err
 			}
 			r.position, r.tail = next.last, next.tail
 		}
-		if r.position < known {
+		if _, gap := gaps[r.device]; !gap && r.position < known {
 			return nil // not all is there yet: the next pass begins again
 		}
 	}
@@ -53,8 +75,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		if err := s.fold(ctx); err != nil {
 			return err
 		}
+		s.reread = gaps
 		for _, table := range tables {
-			if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+			if err := s.db.SetIncomplete(ctx, table, len(gaps) > 0); err != nil {
 				return err
 			}
 		}
@@ -71,22 +94,37 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	})
 }
 
-// reachable reports whether the folder has, by their names, all segments that
-// were merged here, and those of this device.
-func (s *Syncer) reachable(ctx context.Context, readings []*reading) (bool, error) {
-	missing := maps.Clone(s.seen)
+// gaps returns the devices, this one too, of whose logs the folder has not all, by the
+// names of files, that was merged here, and how far each reaches.
+func (s *Syncer) gaps(ctx context.Context, readings []*reading) (map[DeviceID]uint64, error) {
+	gaps := make(map[DeviceID]uint64)
+	for device := range s.seen {
+		gaps[DeviceID(device)] = 0
+	}
 	own, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if own > 0 { // a directory that can't be listed has no reading
-		missing[s.self()] = own
+		gaps[s.identity.device] = 0
 	}
 	for _, r := range readings {
-		delete(missing, changelog.DeviceID(r.device))
-		if r.reaches() < r.position && !r.strays {
-			return false, nil
+		if gaps[r.device] = r.reaches(); r.reaches() >= r.position || r.strays {
+			delete(gaps, r.device)
 		}
 	}
-	return len(missing) == 0, nil
+	return gaps, nil
+}
+
+// givenUp reports whether a log has been lost for so long that all admin devices have
+// had their turn to relay it.
+func (s *Syncer) givenUp(device DeviceID) bool {
+	lost, known := s.lost[device]
+	wait := lostTime + relayTurn
+	for _, member := range s.roster.Members() {
+		if member.Role == crypto.Admin {
+			wait += relayTurn
+		}
+	}
+	return known && s.environment.Now().Sub(lost.since) >= wait
 }

@@ -1,9 +1,11 @@
 package sqlitesync
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -217,6 +219,54 @@ func TestALogThatARevokedDeviceReplacedIsRelayed(t *testing.T) {
 			late.waitedLongEnough()
 			_ = late.trySync()
 			late.wantValue("6", "SELECT count(*) FROM item")
+		})
+	}
+}
+
+// A table that is made anew is read from all logs. What is lost of them it is not read without until an admin's device has had
+// time to relay it; then it is.
+func TestATableIsMadeAnewWithoutALostLog(t *testing.T) {
+	t.Parallel()
+	for how, lose := range map[string]func(a, c *testDevice) error{
+		"whole":   func(_, c *testDevice) error { return os.RemoveAll(c.directory()) },
+		"in part": func(_, c *testDevice) error { return os.Remove(c.segments()[0]) },
+		"and revoked": func(a, c *testDevice) error {
+			return errors.Join(os.RemoveAll(c.directory()), a.syncer.Revoke(t.Context(), c.id()))
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 3)
+			a, b, c := devices[0], devices[1], devices[2]
+			for _, d := range []*testDevice{a, b, c, c} {
+				d.exec("INSERT INTO item VALUES (hex(randomblob(8)), 'x', 1)")
+				d.sync()
+			}
+			settle(a, b, c)
+			clock := newTestClock()
+			for _, d := range []*testDevice{a, b} {
+				d.close()
+				clock.give(d)
+				d.open()
+			}
+			must(t, lose(a, c))
+			settle(a, b)
+			b.exec("DROP TABLE item; " + itemSchema)
+			if err := b.trySync(); err == nil {
+				t.Error("nothing is said")
+			}
+			if e := b.problem(); e.Device != c.id() || !strings.Contains(e.Hint, "relayed") {
+				t.Errorf("device %s, hint %s", e.Device, e.Hint)
+			}
+			clock.pass(lostTime + 4*relayTurn)
+			settle(a, b)
+			settle(a, b)
+			b.wantValue("4", "SELECT count(*) FROM item")
+			b.wantHealthy()
+			b.reopen()
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			wantQuiet(t, a, b)
 		})
 	}
 }

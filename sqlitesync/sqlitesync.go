@@ -84,6 +84,7 @@ type Syncer struct {
 	lost        map[DeviceID]lostLog   // those whose files are missing in the folder
 	ended       map[DeviceID]endedLog  // those that were revoked, as they were seen last
 	nextRecord  int                    // where the next pass begins to read records that are not known
+	reread      map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
 	badRecords  []string               // known records whose files were not as long as they are at the last look
 	rosterTime  time.Time              // when all were looked at
 	work        work

@@ -203,11 +203,11 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 		return err
 	}
 	check.tables = s.comparable(stored)
-	there, err := s.reachable(ctx, readings)
+	gaps, err := s.gaps(ctx, readings)
 	if err != nil {
 		return err
 	}
-	report.Whole = there && !pending
+	report.Whole = len(gaps) == 0 && !pending
 	for _, r := range readings {
 		whole, err := s.verifyLog(ctx, &check, r)
 		if err != nil {
