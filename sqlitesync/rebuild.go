@@ -41,9 +41,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	}
 	for _, device := range slices.SortedFunc(maps.Keys(gaps), func(a, b DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
 		if !s.givenUp(device) {
-			p.add(&Error{Op: "read all logs again", Device: device, Path: "devices/" + device.String(),
-				Err:  fmt.Errorf("%w: files are missing without which rows of table %q do not come back", ErrFolder, tables[0].Name),
-				Hint: "The table was made anew, and its rows are read from the logs of all devices. Let the file-sync service fetch the files, or restore them from its history. Files that are lost are not waited for once an admin's device has relayed them, after about a week."})
+			p.add(s.gapFault(device, tables[0]))
 			return nil
 		}
 	}
@@ -114,6 +112,17 @@ func (s *Syncer) gaps(ctx context.Context, readings []*reading) (map[DeviceID]ui
 		}
 	}
 	return gaps, nil
+}
+
+// gapFault is the error about files without which a table stays without rows.
+func (s *Syncer) gapFault(device DeviceID, table *changelog.Table) *Error {
+	e := &Error{Op: "read all logs again", Device: device, Path: "devices/" + device.String(),
+		Err:  fmt.Errorf("%w: files are missing without which rows of table %q do not come back", ErrFolder, table.Name),
+		Hint: "The table was made anew, and its rows are read from the logs of all devices. Let the file-sync service fetch the files, or restore them from its history."}
+	if device != s.identity.device { // one's own log is read for what was never relayed
+		e.Hint += " Files that are lost are not waited for once an admin's device has relayed them, after about a week."
+	}
+	return e
 }
 
 // givenUp reports whether a log has been lost for so long that all admin devices have
