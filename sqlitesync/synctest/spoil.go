@@ -191,7 +191,8 @@ func (w *World) otherVersion(name string, data []byte) []byte {
 // leaveJunk puts a file of somebody else into the folder, which nobody may touch.
 func (w *World) leaveJunk(d *Device, dir string) {
 	name := path.Join(dir, []string{"notes.txt", "desktop.ini", ".DS_Store", "000000000001-000000000001-000g.seg", "HEAD"}[w.IntN(5)])
-	if _, err := os.Lstat(d.path(name)); errors.Is(err, fs.ErrNotExist) && w.courier.files[name] == nil {
+	elsewhere := func(other *Device) bool { return other.junk[name] != "" } // and on its way here
+	if _, err := os.Lstat(d.path(name)); errors.Is(err, fs.ErrNotExist) && w.courier.files[name] == nil && !slices.ContainsFunc(w.devices, elsewhere) {
 		d.junk[name] = fmt.Sprint("of somebody else ", w.Uint64())
 		d.put(name, []byte(d.junk[name]))
 	}
