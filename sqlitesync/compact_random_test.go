@@ -15,7 +15,7 @@ import (
 
 var (
 	logsFrom  = flag.Uint64("logs.from", 1, "the first seed of TestLogsAtRandom")
-	logsSeeds = flag.Int("logs.seeds", 2, "how many seeds TestLogsAtRandom runs")
+	logsSeeds = flag.Int("logs.seeds", 1, "how many seeds TestLogsAtRandom runs")
 )
 
 // Whatever the order of writing, reading, compaction, joining, of deleting files

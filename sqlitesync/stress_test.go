@@ -16,7 +16,7 @@ import (
 
 var (
 	stressFrom  = flag.Uint64("stress.from", 1, "the first seed of TestStress")
-	stressSeeds = flag.Int("stress.seeds", 2, "how many seeds TestStress runs")
+	stressSeeds = flag.Int("stress.seeds", 1, "how many seeds TestStress runs")
 	stressSteps = flag.Int("stress.steps", 200, "how many steps TestStress takes with each seed")
 )
 
