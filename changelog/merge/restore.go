@@ -61,13 +61,17 @@ func (m *merger) restoreHeld(ctx context.Context, edit *changelog.Edit) (told bo
 		return true, nil
 	}
 	var columns []string
-	for _, column := range edit.Table.Put.Columns {
+	ended := w.ended(edit.Table) // nobody tells of the delete by the new name
+	for i, column := range edit.Table.Put.Columns {
 		value, contained := w.Values[column]
 		if former, source := formerly(edit, versions, column); source != nil {
 			value, contained = former, true
 		}
 		if !contained {
 			value, contained = w.Values[edit.Table.FormerName(column)]
+		}
+		if !contained && ended {
+			value, contained = edit.Table.Columns[i].Default, true
 		}
 		if contained {
 			columns, c.Values = append(columns, column), append(c.Values, value)
