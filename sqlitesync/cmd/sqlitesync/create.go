@@ -82,8 +82,15 @@ func (a *app) create(ctx context.Context, path, folder string, opts *sqlitesync.
 		if a.json {
 			return a.printJSON(passReport(t, s.Status()))
 		}
+		var tables int
+		if err := s.db.QueryRowContext(ctx, "SELECT count(*) "+fromAppTables).Scan(&tables); err != nil {
+			return err
+		}
 		a.printf("Created a space for %s in %s: published %s.", path, folder, plural(t.published, "change"))
 		a.printRemarks(s.Status())
+		if tables == 0 { // perhaps the path is that of another database than was meant
+			a.printf("Note: the database has no tables yet; those that the app makes take part from the next pass on.")
+		}
 		a.printf("Next: 'sqlitesync invite %s' for each other device, and 'sqlitesync watch %s' here.", word(path), word(path))
 		return nil
 	})

@@ -93,11 +93,13 @@ func (a *app) restore(ctx context.Context, args []string, opts *sqlitesync.Optio
 	})
 }
 
+// fromAppTables is the part of a query that names the app's tables.
+const fromAppTables = `FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlitesync_*' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`
+
 // countRows counts the rows of the app's tables.
 func countRows(ctx context.Context, db *sql.DB) ([]restoredTable, error) {
 	tables := []restoredTable{}
-	rows, err := db.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table'
-		AND name NOT GLOB 'sqlitesync_*' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`)
+	rows, err := db.QueryContext(ctx, "SELECT name "+fromAppTables+" ORDER BY name")
 	if err != nil {
 		return nil, err
 	}

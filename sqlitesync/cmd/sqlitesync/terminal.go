@@ -28,8 +28,9 @@ type streams struct {
 
 func standardStreams() streams {
 	is := func(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
-	s := streams{in: os.Stdin, out: os.Stdout, errs: os.Stderr, inTerminal: is(os.Stdin), outTerminal: is(os.Stdout), errTerminal: is(os.Stderr)}
-	s.colours = s.outTerminal && s.errTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	s := streams{in: os.Stdin, out: os.Stdout, errs: os.Stderr, inTerminal: is(os.Stdin), outTerminal: is(os.Stdout)}
+	s.errTerminal = is(os.Stderr) && os.Getenv("TERM") != "dumb" // which can't write a line again, nor colours
+	s.colours = s.outTerminal && s.errTerminal && os.Getenv("NO_COLOR") == ""
 	return s
 }
 
