@@ -10,7 +10,7 @@
 // What the tables show is a pure function of the changes and the schema
 // (FORMAT.md, chapter 10). [Combine] is that function for one row. Nearly every
 // change is newer than all that is known of its row and contains the columns
-// that the table has; such changes are written in groups (apply.go). All others
+// that the table has; such changes are written in groups (write.go). All others
 // go through Combine, one row at a time (row.go). Afterwards the rows are looked
 // at whose unique values became free, or whose parents came or went, parents
 // before children (settle.go).

@@ -64,11 +64,11 @@ var mutations = []mutation{
 		"			deleted, needed = true, true\n", "			deleted = true\n", []room{merge}},
 
 	// What tables show.
-	{"rows are written with REPLACE", "changelog/merge/apply.go",
+	{"rows are written with REPLACE", "changelog/merge/write.go",
 		"INSERT OR ABORT INTO %s AS sqlitesync_row", "INSERT OR REPLACE INTO %s AS sqlitesync_row", []room{merge}},
 	{"of two rows with one unique value the older shows", "changelog/merge/unique.go",
 		"		return c > 0\n	}\n	return table.Identity(rival.Key) > table.Identity(change.Key)", "		return c < 0\n	}\n	return table.Identity(rival.Key) > table.Identity(change.Key)", []room{merge}},
-	{"a row that the schema refuses is dropped", "changelog/merge/apply.go",
+	{"a row that the schema refuses is dropped", "changelog/merge/write.go",
 		"	for i := range refused {\n", "	for i := range refused[:0] {\n", []room{merge}},
 	{"a change of a table that is not there is dropped", "changelog/merge/apply.go",
 		"		if err := m.keepHomeless(ctx, &changes[i], reason); err != nil {\n			return err\n		}\n", "", []room{merge}},
