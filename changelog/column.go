@@ -204,7 +204,7 @@ const unknownCollation = "unknown"
 // be told apart by what they do: no pragma names it.
 func collationOf(ctx context.Context, c *Conn, table, column string) (string, error) {
 	var folds, trims bool
-	err := c.Get(ctx, fmt.Sprintf("SELECT max(v = 'A'), max(v = 'a ') FROM (SELECT %s AS v FROM %s WHERE false UNION ALL SELECT 'a')",
+	err := c.Get(ctx, fmt.Sprintf("SELECT max(v = 'A'), max(v = 'a ') FROM (SELECT %s AS v FROM %s WHERE 0 UNION ALL SELECT 'a')",
 		Quote(column), Quote(table)), nil, &folds, &trims)
 	switch {
 	case ErrorCode(err) == codeError:

@@ -299,8 +299,9 @@ func (t *Term) claim(table *Table, value func(*Column) string) string {
 		names[i], values[i] = name+" AS "+name, value(&t.columns[i])
 	}
 	// Only a column lends its collation to an expression, NEW does not. The
-	// columns of a compound SELECT have those of its first part.
-	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s WHERE false UNION ALL SELECT %s))",
+	// columns of a compound SELECT have those of its first part. A column can be
+	// called false.
+	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s WHERE 0 UNION ALL SELECT %s))",
 		t.Expression, strings.Join(names, ", "), Quote(table.Name), strings.Join(values, ", "))
 }
 

@@ -218,7 +218,7 @@ func (db *Database) noteAt(ctx context.Context, table *Table, at string, key Key
 // its parameters.
 func (s *Stale) differs() (condition string, defaults []any) {
 	if s.Written || s.Renamed || len(s.Gained) > maxGained {
-		return "true", nil
+		return "1", nil // a column can be called true
 	}
 	var terms []string
 	for _, column := range s.Gained {

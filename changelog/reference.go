@@ -221,7 +221,7 @@ func (r *Reference) parents(n int) string {
 	for i, column := range r.ParentColumns {
 		named[i] = fmt.Sprintf("%s AS v%d", Quote(column), i)
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE false UNION ALL VALUES %s", strings.Join(named, ", "), Quote(r.ParentName), Placeholders(n, len(named)))
+	return fmt.Sprintf("SELECT %s FROM %s WHERE 0 UNION ALL VALUES %s", strings.Join(named, ", "), Quote(r.ParentName), Placeholders(n, len(named)))
 }
 
 // equal returns the condition that a value of the child, without affinity,
