@@ -204,12 +204,12 @@ func (r *Reference) Same() string {
 	return fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM (%s) g WHERE %s)", r.parents(1), strings.Join(match, " AND "))
 }
 
-// RefersTo returns the condition that a row of the child refers to one of n rows
-// of parameters, the values that parents had.
+// RefersTo returns the condition that the row of the child called c refers to one
+// of n rows of parameters, the values that parents had.
 func (r *Reference) RefersTo(n int) string {
 	match := make([]string, len(r.Columns))
 	for i, column := range r.Columns {
-		match[i] = r.equal(i, "+"+Quote(r.Name)+"."+Quote(column))
+		match[i] = r.equal(i, "+c."+Quote(column))
 	}
 	return fmt.Sprintf("EXISTS (SELECT 1 FROM (%s) g WHERE %s)", r.parents(n), strings.Join(match, " AND "))
 }

@@ -1,6 +1,9 @@
 package sqlitesync
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // SQLite takes true and false for columns where a table has some of these names.
 func TestColumnsCalledTrueAndFalse(t *testing.T) {
@@ -27,4 +30,29 @@ func TestColumnsCalledTrueAndFalse(t *testing.T) {
 	wantEverywhere("1am,3cm", rows, a, b)
 	wantQuiet(t, a, b)
 	b.wantVerified()
+}
+
+// A table of the app can have a name that sync gives to another one in a query.
+func TestLocalTablesOfOneLetter(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"p", "G"} {
+		for _, parent := range []string{"", "(v0)"} {
+			a := newTestDevice(t, "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, v0 TEXT UNIQUE)")
+			b := newTestDevice(t, fmt.Sprintf(`CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, v0 TEXT UNIQUE);
+				CREATE TABLE %[1]s (id INTEGER PRIMARY KEY, v0 TEXT REFERENCES item %[2]s ON DELETE CASCADE);
+				CREATE TABLE below (id INT REFERENCES %[1]s ON DELETE SET NULL)`, name, parent))
+			b.options.Exclude = []string{name, "below"}
+			a.create(t.TempDir())
+			b.join(a.folder, a.invite())
+			a.exec("INSERT INTO item VALUES ('x', 'x'), ('y', 'y')")
+			settle(a, b)
+			b.exec("INSERT INTO " + name + " VALUES (1, 'x'), (2, 'y'); INSERT INTO below VALUES (1), (2)")
+			a.exec("DELETE FROM item WHERE id = 'x'")
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b}, "item")
+			b.wantValue("2 2", "SELECT (SELECT group_concat(id) FROM "+name+") || ' ' || (SELECT group_concat(id) FROM below)")
+			wantWhole(t, b)
+			wantQuiet(t, a, b)
+		}
+	}
 }

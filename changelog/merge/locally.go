@@ -21,7 +21,7 @@ func (m *merger) followLocally(ctx context.Context) error {
 		}
 		for _, r := range table.Local {
 			if !r.ToKey() || written == nil { // what the rows had in these columns nobody knows
-				err = m.orphan(ctx, r, r.Unmet(changelog.Quote(r.Name)+"."))
+				err = m.orphan(ctx, r, r.Unmet("c."))
 			} else {
 				err = changelog.Groups(gone, len(r.Columns), func(group []changelog.Key) error {
 					args := make([]any, 0, len(group)*len(r.Columns))
@@ -40,8 +40,8 @@ func (m *merger) followLocally(ctx context.Context) error {
 	return nil
 }
 
-// orphan takes their parents from the rows of a local table that meet the
-// condition, as the reference declares it.
+// orphan takes their parents from the rows of a local table, called c, that meet
+// the condition, as the reference declares it.
 func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition string, args ...any) error {
 	below, err := m.below(ctx, r, condition, args)
 	if err != nil {
@@ -59,7 +59,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				set = defaults
 			}
 		}
-		n, err := m.locally(ctx, r, fmt.Sprintf("UPDATE OR IGNORE %s SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition), args)
+		n, err := m.locally(ctx, r, fmt.Sprintf("UPDATE OR IGNORE %s AS c SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition), args)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				"they refer to nothing now", r.Name, r.ParentName))
 		}
 	}
-	n, err := m.locally(ctx, r, fmt.Sprintf("DELETE FROM %s WHERE %s", changelog.Quote(r.Name), condition), args)
+	n, err := m.locally(ctx, r, fmt.Sprintf("DELETE FROM %s AS c WHERE %s", changelog.Quote(r.Name), condition), args)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 			r.Name, r.ParentName))
 	}
 	for _, b := range below {
-		if err := m.orphan(ctx, b.reference, b.reference.RefersTo(1)+" AND "+b.reference.Unmet(changelog.Quote(b.reference.Name)+"."), b.values...); err != nil {
+		if err := m.orphan(ctx, b.reference, b.reference.RefersTo(1)+" AND "+b.reference.Unmet("c."), b.values...); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (m *merger) below(ctx context.Context, r *changelog.Reference, condition st
 		for i, column := range other.ParentColumns {
 			names[i] = "+" + changelog.Quote(column)
 		}
-		query := fmt.Sprintf("SELECT DISTINCT %s FROM %s WHERE %s", strings.Join(names, ", "), changelog.Quote(r.Name), condition)
+		query := fmt.Sprintf("SELECT DISTINCT %s FROM %s c WHERE %s", strings.Join(names, ", "), changelog.Quote(r.Name), condition)
 		list, err := m.db.Rows(ctx, len(names), query, args...)
 		if err != nil {
 			return nil, err
