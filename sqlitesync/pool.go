@@ -39,13 +39,18 @@ func newPool(path string, own bool, pragmas []string) (*sql.DB, error) {
 type pinned struct {
 	driver.Connector
 	pragmas string
-	own     bool // databases that hooks have attached are detached
+	own     bool // what hooks have registered, and databases that they have attached, goes
 }
 
 func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if p.own {
+		if err := unhook(conn); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 	}
 	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, p.pragmas, nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
@@ -56,6 +61,16 @@ func (p *pinned) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	return conn, nil
+}
+
+// unhook takes from a connection what the app has registered with it: its rules are
+// for its own statements and commits, and it is not to be told of those of sync.
+func unhook(conn any) error {
+	hooks := conn.(sqlite.HookRegisterer)
+	hooks.RegisterPreUpdateHook(nil)
+	hooks.RegisterCommitHook(nil)
+	hooks.RegisterRollbackHook(nil)
+	return conn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(nil)
 }
 
 // detachAll detaches all databases from a connection but its own.

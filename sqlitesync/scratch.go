@@ -34,6 +34,9 @@ func newScratch(ctx context.Context) (*scratch, error) {
 		return nil, errors.Join(err, c.db.Close())
 	}
 	err = c.conn.Raw(func(driverConn any) error {
+		if err := unhook(driverConn); err != nil {
+			return err
+		}
 		return driverConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(c.authorize)
 	})
 	if err != nil {
