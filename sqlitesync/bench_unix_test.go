@@ -4,7 +4,6 @@ package sqlitesync
 
 import (
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -42,10 +41,4 @@ func coreShare(b *testing.B, while time.Duration) float64 {
 	start, before := time.Now(), processorTime(b)
 	time.Sleep(while)
 	return 100 * (processorTime(b) - before).Seconds() / time.Since(start).Seconds()
-}
-
-func processorTime(b *testing.B) time.Duration {
-	var usage syscall.Rusage
-	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
