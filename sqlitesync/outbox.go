@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sqlitesync/go/changelog/segment"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
@@ -9,7 +10,8 @@ import (
 
 // mergeOutbox merges what this device still has of its own segments. Rows know all
 // that these say, unless their table was dropped since, or made anew: then it stands
-// nowhere else, and must be known before the outbox is forgotten.
+// nowhere else, and must be known before the outbox is forgotten. What can't be read
+// any more is named and left: this device would never become another one for it.
 func (s *Syncer) mergeOutbox(ctx context.Context) error {
 	sealed, err := s.ownSegments(ctx, "sealed IS NOT NULL")
 	if err != nil {
@@ -20,15 +22,15 @@ func (s *Syncer) mergeOutbox(ctx context.Context) error {
 		for sealed[0].unit > 0 && n < len(sealed) && sealed[n].unit == sealed[0].unit {
 			n++ // they share values in pieces
 		}
-		g := &group{name: sealed[n-1].name}
-		for _, own := range sealed[:n] {
-			part, err := s.decodeOutbox(ctx, own.name)
-			if err != nil {
-				return err
-			}
-			g.segments = append(g.segments, part)
+		g, unreadable, err := s.decodeUnit(ctx, sealed[:n])
+		if err != nil {
+			return err
 		}
-		if err := s.mergeGroup(ctx, g, false, nil, func() error { return nil }); err != nil {
+		if unreadable != nil {
+			s.log.Warn("a segment of the outbox can't be read", "batch", sealed[0].name.First, "err", unreadable)
+			s.warn(fmt.Sprintf("what this device had kept of its batches %d to %d can't be read any more: rows of tables that were dropped "+
+				"or made anew since they were written are lost, unless the folder has these batches; all other rows are sent again", sealed[0].name.First, sealed[n-1].name.Last))
+		} else if err := s.mergeGroup(ctx, g, false, nil, func() error { return nil }); err != nil {
 			return err
 		}
 		sealed = sealed[n:]
@@ -36,12 +38,31 @@ func (s *Syncer) mergeOutbox(ctx context.Context) error {
 	return nil
 }
 
-// decodeOutbox opens a segment whose bytes are still here.
-func (s *Syncer) decodeOutbox(ctx context.Context, name folder.SegmentName) (*segment.Segment, error) {
-	var sealed []byte
-	if err := s.handle.conn.Get(ctx, "SELECT sealed FROM sqlitesync_segments WHERE name = ?", []any{name.String()}, &sealed); err != nil {
-		return nil, err
+// decodeUnit opens segments whose bytes are still here, and that share values in
+// pieces if they are several. It tells what keeps them from being read apart from
+// what keeps the database from being read, which may pass.
+func (s *Syncer) decodeUnit(ctx context.Context, unit []ownSegment) (g *group, unreadable, err error) {
+	g = &group{name: unit[len(unit)-1].name}
+	joiner := segment.NewJoiner(maxValue)
+	for _, own := range unit {
+		var sealed []byte
+		if err := s.handle.conn.Get(ctx, "SELECT sealed FROM sqlitesync_segments WHERE name = ?", []any{own.name.String()}, &sealed); err != nil {
+			return nil, nil, err
+		}
+		part, unreadable := s.decodeSealed(own.name, sealed)
+		if unreadable == nil {
+			unreadable = joiner.Join(part) // a part that was found in the folder is not here any more
+		}
+		if unreadable != nil {
+			return nil, unreadable, nil
+		}
+		g.segments = append(g.segments, part)
 	}
+	return g, nil, nil
+}
+
+// decodeSealed opens a segment that this device has sealed.
+func (s *Syncer) decodeSealed(name folder.SegmentName, sealed []byte) (*segment.Segment, error) {
 	_, packed, err := s.openOwn(sealed)
 	if err != nil {
 		return nil, err
