@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -128,6 +129,49 @@ func TestWhatIsNoConflict(t *testing.T) {
 			}
 			wantQuiet(t, a, b)
 		})
+	}
+}
+
+// A segment stands in the folder although publishing it failed, and others have read it. What they write then is no conflict, though
+// publishing fails once more before it comes in.
+func TestAnEditThatHasSeenWhatIsOutThoughPublishingFailed(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	f := new(faults)
+	f.give(a)
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'of a'")
+	f.between(func(step string, perform func() error) error {
+		if step == "sync "+a.id().String() { // the directory
+			return fmt.Errorf("%s: %w", step, syscall.EIO)
+		}
+		return perform()
+	})
+	wantIs(t, a.trySync(), syscall.EIO)
+	b.sync()
+	b.wantValue("of a", "SELECT name FROM item")
+	b.exec("UPDATE item SET name = 'of b'")
+	b.sync()
+	f.between(func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "sync ") {
+			return fmt.Errorf("%s: %w", step, syscall.ENOSPC)
+		}
+		return perform()
+	})
+	wantIs(t, a.trySync(), syscall.ENOSPC)
+	a.wantValue("of b", "SELECT name FROM item")
+	f.between(nil)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	for _, d := range []*testDevice{a, b} {
+		if c := d.conflicts(); len(c) > 0 {
+			t.Errorf("conflicts %v between edits of which one has seen the other", c)
+		}
+		d.wantHealthy()
 	}
 }
 

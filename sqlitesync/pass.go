@@ -140,6 +140,11 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 		p.add(published)
 		return
 	}
+	if s.out = 0; published != nil {
+		if err := s.lookWhatIsOut(ctx, f); err != nil {
+			p.add(fault("look at what is out", err, "The next pass tries again."))
+		}
+	}
 	last := s.environment.Now()
 	complete, err := s.pull(ctx, f, p, func() {
 		if now := s.environment.Now(); published == nil && now.Sub(last) >= maxFlushDelay {

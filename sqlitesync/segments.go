@@ -74,13 +74,29 @@ func (s *Syncer) pendingSegments(ctx context.Context) (pending bool, err error) 
 	return pending, err
 }
 
+// pendingBatch is the condition that a segment is a batch in the outbox.
+var pendingBatch = fmt.Sprintf("state = %d AND substr(name, 27, 4) = '0000'", segmentPending)
+
 // firstUnsent returns the oldest batch of this device that has not gone out, 0 if all
 // have.
 func (s *Syncer) firstUnsent(ctx context.Context) (uint64, error) {
 	var first string
-	err := s.handle.conn.Get(ctx, fmt.Sprintf("SELECT coalesce(min(name), '') FROM sqlitesync_segments WHERE state = %d AND substr(name, 27, 4) = '0000'", segmentPending), nil, &first)
+	err := s.handle.conn.Get(ctx, "SELECT coalesce(min(name), '') FROM sqlitesync_segments WHERE "+pendingBatch+" AND name > ?", []any{original(s.out).String()}, &first)
 	name, _ := folder.ParseSegmentName(first)
 	return name.First, err
+}
+
+// lookWhatIsOut notes which batches of the outbox stand in the folder: others can
+// have read what is not known to be durable there.
+func (s *Syncer) lookWhatIsOut(ctx context.Context, f *folder.Folder) error {
+	pending, err := s.ownSegments(ctx, pendingBatch)
+	for i := range pending {
+		if _, err := s.readOwn(f, &pending[i]); err != nil {
+			break
+		}
+		s.out = pending[i].name.Last
+	}
+	return err
 }
 
 // ownSegments returns this device's segments that meet a condition, without their

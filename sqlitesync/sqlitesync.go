@@ -59,6 +59,7 @@ type Syncer struct {
 	whole       bool  // capture is what the schema asks for, and was followed up
 	seen        changelog.Vector
 	pulling     time.Time // when the pass began to merge
+	out         uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
 	copied      int64     // PRAGMA data_version when Join copied the database
 	succeeds    bool      // a backup was copied over the database, which has yet to become another device
 	waiting     waits     // what the last pass waited for; nil before the first
