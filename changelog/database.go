@@ -34,6 +34,9 @@ type Database struct {
 	Local, Unchecked []*Reference
 	// Stale holds the tables that Reconcile is to look at.
 	Stale []Stale
+	// Losses counts how often rows of a table turned out to be missing: who is
+	// reading the logs for them tells by it that there are more by now.
+	Losses int
 
 	byName  map[string]*Table // by canonical name
 	texts   map[string]string // what readTables has read of definitionTexts

@@ -231,6 +231,9 @@ func (s *Stale) differs() (condition string, defaults []any) {
 // SetIncomplete marks a table whose rows are not all known, or takes the mark
 // away. It writes.
 func (db *Database) SetIncomplete(ctx context.Context, table *Table, incomplete bool) error {
+	if incomplete {
+		db.Losses++
+	}
 	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET incomplete = ? WHERE number = ?", incomplete, table.Number)
 	if err == nil {
 		table.Incomplete = incomplete

@@ -3,8 +3,10 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
@@ -197,4 +199,36 @@ func TestAReaderOfManyRows(t *testing.T) {
 	if n := r.syncer.Status().Undone; n != 50 {
 		t.Errorf("%d edits undone", n)
 	}
+}
+
+// An edit that comes while all logs are read again, to give back what another one has overwritten, is undone too.
+func TestAReadersEditInTheMidstOfReadingAgain(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	for _, id := range []string{"1", "2"} {
+		a.exec("INSERT INTO item VALUES (?, 'of the space', 1)", id)
+		a.sync()
+	}
+	r := newReader(t, a, itemSchema)
+	settle(a, r)
+	r.close()
+	var reading, edited atomic.Bool
+	r.options.Logger = slog.New(&hookLog{message: "reading all logs again", fn: func() { reading.Store(true) }})
+	last := filepath.Base(a.lastSegment())
+	r.environment.Step = func(step string, perform func() error) error {
+		if step == "open "+last && reading.Load() && edited.CompareAndSwap(false, true) {
+			r.exec("UPDATE item SET name = 'once more' WHERE id = '1'")
+		}
+		return perform()
+	}
+	r.open()
+	r.exec("UPDATE item SET name = 'of the reader' WHERE id = '1'")
+	r.sync()
+	if !edited.Load() {
+		t.Fatal("all logs were not read again")
+	}
+	r.sync()
+	wantSame(t, []*testDevice{a, r})
+	r.wantHealthy()
 }

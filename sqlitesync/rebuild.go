@@ -45,8 +45,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			return nil
 		}
 	}
-	if len(gaps) > 0 && maps.Equal(gaps, s.reread) {
-		return nil // there is no more than at the last time
+	losses := s.db.Losses
+	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && losses == s.rereadFor {
+		return nil // there is no more than at the last time, and no more is missing
 	}
 	s.pulling = time.Now()
 	for _, r := range readings {
@@ -73,10 +74,15 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		if err := s.fold(ctx); err != nil {
 			return err
 		}
-		s.reread = gaps
-		for _, table := range tables {
-			if err := s.db.SetIncomplete(ctx, table, len(gaps) > 0); err != nil {
-				return err
+		if s.db.Losses != losses {
+			return nil // rows went that had been read already: the next pass begins again
+		}
+		s.reread, s.rereadFor = gaps, losses
+		if len(gaps) == 0 {
+			for _, table := range tables {
+				if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+					return err
+				}
 			}
 		}
 		for _, table := range tables {

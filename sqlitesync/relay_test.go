@@ -270,3 +270,27 @@ func TestATableIsMadeAnewWithoutALostLog(t *testing.T) {
 		})
 	}
 }
+
+// The table is made anew once more while the log stays lost: it is read again once more, too.
+func TestATableIsMadeAnewTwiceWithoutALostLog(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	clock := newTestClock(a, b, c)
+	for _, d := range devices {
+		d.exec("INSERT INTO item VALUES (hex(randomblob(8)), 'x', 1)")
+		d.sync()
+	}
+	settle(devices...)
+	must(t, os.RemoveAll(c.directory()))
+	settle(a, b)
+	clock.pass(lostTime + 4*relayTurn)
+	settle(a, b)
+	for range 2 {
+		b.exec("DROP TABLE item; " + itemSchema)
+		settle(a, b)
+		b.wantValue("3", "SELECT count(*) FROM item")
+		b.wantHealthy()
+	}
+	wantSame(t, []*testDevice{a, b})
+}
