@@ -107,10 +107,13 @@ func (s *Syncer) whyNot(own *ownSegment, unit uint64, made int) error {
 }
 
 // noteVanished notes that a segment is gone from the folder since now. That is
-// written down, for the program may end before it is made again.
+// written down, for the program may end before it is made again. What was made again
+// in the future, by a clock that was put back since, counts anew, too: it would not
+// be made again until then.
 func (s *Syncer) noteVanished(ctx context.Context, own *ownSegment) error {
 	now := s.environment.Now()
-	if own.vanished = now.UnixMilli(); now.Sub(time.UnixMilli(own.remade)) >= amendTime {
+	own.vanished = now.UnixMilli()
+	if stood := now.Sub(time.UnixMilli(own.remade)); stood < 0 || stood >= amendTime {
 		own.lost = 0
 	}
 	_, err := s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET vanished = ?, lost = ? WHERE name = ?", own.vanished, own.lost, own.name.String())

@@ -591,3 +591,34 @@ func TestASpoiltHeadIsWrittenAnew(t *testing.T) {
 		t.Error("a head that is whole was written anew")
 	}
 }
+
+// Segments that were made again three times while the clock was far ahead are made again when it is right.
+func TestWhatIsGoneIsMadeAgainThoughTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	settle(a, b)
+	lose := func() {
+		must(t, os.Remove(a.lastSegment()))
+		for range 3 {
+			_ = a.trySync()
+			clock.pass(vanishedTime)
+		}
+	}
+	const ahead = 70 * 365 * 24 * time.Hour
+	clock.pass(ahead)
+	for range maxLost {
+		lose()
+	}
+	a.wantHealthy()
+	clock.pass(-ahead)
+	a.sync()
+	clock.pass(2 * amendTime)
+	lose()
+	a.wantHealthy()
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	c.wantValue("y", "SELECT name FROM item")
+}

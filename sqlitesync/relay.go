@@ -85,11 +85,14 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 			delete(missing, r.device)
 		}
 	}
+	now := s.environment.Now()
 	for device := range missing {
-		if _, known := s.lost[device]; known {
+		lost, known := s.lost[device]
+		if known && !lost.since.After(now) { // else the clock was put back
 			continue
 		}
-		s.lost[device] = lostLog{since: s.environment.Now()}
+		lost.since = now
+		s.lost[device] = lost
 		if err := s.lost[device].save(ctx, s.handle.conn, device); err != nil {
 			return err
 		}
@@ -115,7 +118,7 @@ func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
 		return r.reaches() >= r.known || r.strays
 	}
 	now := s.environment.Now()
-	if before, known := s.ended[r.device]; known && now.Sub(before.looked) < relayTurn {
+	if before, known := s.ended[r.device]; known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn {
 		return before.stands
 	}
 	if s.ended == nil {

@@ -294,3 +294,27 @@ func TestATableIsMadeAnewTwiceWithoutALostLog(t *testing.T) {
 	}
 	wantSame(t, []*testDevice{a, b})
 }
+
+// A clock that was far ahead when the files went, and is right again, puts the relay off for no longer than a week.
+func TestALostLogIsRelayedThoughTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('x', 'of b', 1)")
+	settle(a, b)
+	settle(a, b)
+	clock := newTestClock(a)
+	const ahead = 70 * 365 * 24 * time.Hour
+	clock.pass(ahead)
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	clock.pass(-ahead)
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, a.invite())
+	c.sync()
+	c.waitedLongEnough()
+	c.sync()
+	c.wantValue("of b", "SELECT name FROM item")
+}
