@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sqlitesync/go/crypto"
@@ -43,6 +44,12 @@ func (s *Syncer) hasSuccessor(device DeviceID) bool {
 		}
 	}
 	return false
+}
+
+// forksAt reports whether what comes next in a log is of another branch of it, of which the beginning is gone: whoever wrote it goes
+// on as another device, and says it again.
+func (s *Syncer) forksAt(r *reading, next *group) bool {
+	return next.fault != nil && errors.Is(next.fault, errDiscontinued) && s.hasSuccessor(r.device)
 }
 
 // lookAgain reports whether it is time to compare the log of a device with what is known of it.

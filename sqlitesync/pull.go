@@ -112,7 +112,7 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && r.position > 0 && !r.rewound:
 		s.rewind(r)
 		return true, nil
-	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && s.hasSuccessor(r.device):
+	case s.forksAt(r, next):
 		s.log.Warn("what follows in a device's log is of a copy of it, which says it again as another device", "device", r.device, "batch", r.position)
 		r.names = slices.DeleteFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.position })
 		r.failed = true

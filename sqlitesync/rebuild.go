@@ -55,6 +55,10 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		r.position, r.tail = 0, crypto.Tail{}
 		for r.position < known {
 			next := s.readGroup(f, r, r.position, r.tail)
+			if s.forksAt(r, next) {
+				known = r.position // a copy says the rest again, as another device
+				break
+			}
 			if next.fault != nil {
 				return next.fault
 			}

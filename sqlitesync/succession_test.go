@@ -701,3 +701,20 @@ func TestARestoredDatabaseSendsRowsThatLackAColumn(t *testing.T) {
 		})
 	}
 }
+
+// Of a log of which both a device and its twin have written a part, only that can be read again which goes together.
+func TestATableIsMadeAnewBesideALogThatHasForked(t *testing.T) {
+	t.Parallel()
+	a, twin, b, name, original := forkedPair(t)
+	b.sync() // has read what the twin has published
+	must(t, os.WriteFile(name, original, 0o600))
+	checkForked(t, b, twin, a, b)
+	for _, d := range []*testDevice{a, b, twin} {
+		d.exec("DROP TABLE item; " + itemSchema)
+		for range 3 {
+			_ = d.trySync()
+		}
+		d.wantValue("4", "SELECT count(*) FROM item")
+		d.wantHealthy()
+	}
+}
