@@ -137,6 +137,9 @@ func TestWhatAReaderPublishesIsRefused(t *testing.T) {
 		d.sync()
 		d.wantValue("2", "SELECT group_concat(id) FROM item")
 	}
+	b.exec("DROP TABLE item; " + itemSchema) // and is read again
+	b.sync()
+	b.wantValue("2", "SELECT group_concat(id) FROM item")
 }
 
 // TestAReaderBecomesAWriter, and what it writes from then on counts.

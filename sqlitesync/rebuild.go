@@ -53,6 +53,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	for _, r := range readings {
 		known := r.position
 		r.position, r.tail = 0, crypto.Tail{}
+		s.skipRefused(f, r)
 		for r.position < known {
 			next := s.readGroup(f, r, r.position, r.tail)
 			if s.forksAt(r, next) {
