@@ -30,7 +30,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	if err != nil {
 		return err
 	}
-	gaps, err := s.gaps(ctx, readings)
+	gaps, err := s.gaps(ctx, f, readings)
 	if err != nil {
 		return err
 	}
@@ -54,11 +54,15 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		known := r.position
 		r.position, r.tail = 0, crypto.Tail{}
 		s.skipRefused(f, r)
+		_, gap := gaps[r.device]
 		for r.position < known {
 			next := s.readGroup(f, r, r.position, r.tail)
 			if s.forksAt(r, next) {
 				known = r.position // a copy says the rest again, as another device
 				break
+			}
+			if next.fault != nil && gap && !r.log.Writes {
+				break // it is not accepted any more, and nobody makes it again
 			}
 			if next.fault != nil {
 				return next.fault
@@ -71,7 +75,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			}
 			r.position, r.tail = next.last, next.tail
 		}
-		if _, gap := gaps[r.device]; !gap && r.position < known {
+		if !gap && r.position < known {
 			return nil // not all is there yet: the next pass begins again
 		}
 	}
@@ -103,9 +107,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	})
 }
 
-// gaps returns the devices, this one too, of whose logs the folder has not all, by the
-// names of files, that was merged here, and how far each reaches.
-func (s *Syncer) gaps(ctx context.Context, readings []*reading) (map[DeviceID]uint64, error) {
+// gaps returns the devices, this one too, of whose logs the folder has not all that
+// was merged here, and how far each reaches by the names of its files.
+func (s *Syncer) gaps(ctx context.Context, f *folder.Folder, readings []*reading) (map[DeviceID]uint64, error) {
 	gaps := make(map[DeviceID]uint64)
 	for device := range s.seen {
 		gaps[DeviceID(device)] = 0
@@ -118,7 +122,7 @@ func (s *Syncer) gaps(ctx context.Context, readings []*reading) (map[DeviceID]ui
 		gaps[s.identity.device] = 0
 	}
 	for _, r := range readings {
-		if gaps[r.device] = r.reaches(); r.reaches() >= r.position || r.strays {
+		if gaps[r.device] = r.reaches(); s.stands(f, r) {
 			delete(gaps, r.device)
 		}
 	}

@@ -219,6 +219,20 @@ func TestALogThatARevokedDeviceReplacedIsRelayed(t *testing.T) {
 			late.waitedLongEnough()
 			_ = late.trySync()
 			late.wantValue("6", "SELECT count(*) FROM item")
+
+			// And it is not waited for when a table is made anew.
+			_ = b.trySync()
+			clock.pass(lostTime + 4*relayTurn)
+			b.exec("DROP TABLE item; " + itemSchema)
+			for range 2 {
+				_ = b.trySync()
+			}
+			b.wantValue("6", "SELECT count(*) FROM item")
+			for _, problem := range b.syncer.Status().Problems {
+				if strings.Contains(problem.Error(), "read all logs again") {
+					t.Error(problem)
+				}
+			}
 		})
 	}
 }

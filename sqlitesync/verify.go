@@ -203,7 +203,7 @@ func (s *Syncer) verifyLogs(ctx context.Context, f *folder.Folder, report *Repor
 		return err
 	}
 	check.tables = s.comparable(stored)
-	gaps, err := s.gaps(ctx, readings)
+	gaps, err := s.gaps(ctx, f, readings)
 	if err != nil {
 		return err
 	}
