@@ -207,6 +207,12 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
 		return err
 	}
 	s.log.Info("relaying", "device", device, "batches", position)
+	for _, table := range s.db.Tables {
+		if table.Incomplete { // nobody would miss what this device has forgotten of it
+			s.warn(fmt.Sprintf("table %q was made anew here while files of device %s were missing: it relays of the table's rows what it still has; "+
+				"if another device shows more of them, make that one an admin, which relays the rest", table.Name, device.Short()))
+		}
+	}
 	began := time.Now()
 	for first := uint64(1); first <= position; {
 		last, rows := first, weights[first]

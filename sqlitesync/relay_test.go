@@ -332,3 +332,41 @@ func TestALostLogIsRelayedThoughTheClockWasPutBack(t *testing.T) {
 	c.sync()
 	c.wantValue("of b", "SELECT name FROM item")
 }
+
+// The only admin's device has made a table anew, and can't relay what it has forgotten with it. It says so, and what helps.
+func TestAnAdminThatHasForgottenWhatItRelays(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	devices := []*testDevice{a}
+	for range 2 {
+		invite, err := a.syncer.Invite(t.Context(), &InviteOptions{Role: RoleWriter})
+		must(t, err)
+		d := newTestDevice(t, itemSchema)
+		d.join(a.folder, invite.Code)
+		devices = append(devices, d)
+	}
+	b, c := devices[1], devices[2]
+	clock := newTestClock(devices...)
+	for _, d := range devices {
+		d.exec("INSERT INTO item VALUES (hex(randomblob(8)), 'x', 1)")
+		d.sync()
+	}
+	settle(devices...)
+	must(t, os.RemoveAll(c.directory()))
+	settle(a, b)
+	a.exec("DROP TABLE item; " + itemSchema)
+	_ = a.trySync()
+	clock.pass(lostTime + 4*relayTurn)
+	settle(a, b)
+	a.wantValue("2", "SELECT count(*) FROM item")
+	if said := fmt.Sprint(a.syncer.Status().Warnings); !strings.Contains(said, "make that one an admin") {
+		t.Errorf("warnings %s do not say what helps", said)
+	}
+	must(t, a.syncer.SetRole(t.Context(), b.id(), RoleAdmin))
+	settle(b, a)
+	wantEverywhere("3", "SELECT count(*) FROM item", a, b)
+	for _, d := range []*testDevice{a, b} {
+		d.wantHealthy()
+	}
+}
