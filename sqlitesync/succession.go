@@ -42,6 +42,9 @@ func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
 // has been. f is the folder, nil if it is not there. The caller loads all anew
 // that depends on who this is.
 func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
+	if err := s.checkMembership(); errors.Is(err, ErrNotMember) {
+		return err // it was revoked since the copy was made
+	}
 	if err := s.mergeOutbox(ctx); err != nil {
 		return err
 	}

@@ -718,3 +718,26 @@ func TestATableIsMadeAnewBesideALogThatHasForked(t *testing.T) {
 		d.wantHealthy()
 	}
 }
+
+// A backup of a device that was revoked since then is nobody's: who opens it is told so, and what to do.
+func TestABackupOfADeviceThatWasRevoked(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('before', 'the backup', 1)")
+	settle(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	b.exec("VACUUM INTO ?", backup)
+	b.exec("INSERT INTO item VALUES ('after', 'the backup', 1)")
+	settle(a, b)
+	a.revoke(b)
+	b.restore(backup)
+	for range 2 {
+		_, err := Open(b.context(), b.db, b.folder, &b.options)
+		wantIs(t, err, ErrNotMember)
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(e.Hint, "Uninstall") {
+			t.Errorf("error %v does not say what to do", err)
+		}
+	}
+	b.wantValue("1", "SELECT count(*) FROM item")
+}
