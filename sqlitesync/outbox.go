@@ -28,8 +28,8 @@ func (s *Syncer) mergeOutbox(ctx context.Context) error {
 		}
 		if unreadable != nil {
 			s.log.Warn("a segment of the outbox can't be read", "batch", sealed[0].name.First, "err", unreadable)
-			s.warn(fmt.Sprintf("what this device had kept of its batches %d to %d can't be read any more: rows of tables that were dropped "+
-				"or made anew since they were written are lost, unless the folder has these batches; all other rows are sent again", sealed[0].name.First, sealed[n-1].name.Last))
+			s.warn(fmt.Sprintf("what this device had kept of its batches %d to %d can't be read any more: all that its tables have is sent again; "+
+				"if a table was dropped or made anew since, what they said of it is lost, unless the folder has them", sealed[0].name.First, sealed[n-1].name.Last))
 		} else if err := s.mergeGroup(ctx, g, false, nil, func() error { return nil }); err != nil {
 			return err
 		}
