@@ -145,9 +145,9 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 			p.add(fault("look at what is out", err, "The next pass tries again."))
 		}
 	}
-	last := s.environment.Now()
+	last := s.environment.Beat()
 	complete, err := s.pull(ctx, f, p, func() {
-		if now := s.environment.Now(); published == nil && now.Sub(last) >= maxFlushDelay {
+		if now := s.environment.Beat(); published == nil && now.Sub(last) >= maxFlushDelay {
 			published, last = s.publish(ctx, f), now // an edit does not wait for a year to be read
 		}
 	})

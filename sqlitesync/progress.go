@@ -34,12 +34,12 @@ const progressInterval = time.Second
 // work measures the progress of a pass.
 type work struct {
 	Progress
-	began, told time.Time
+	began, told time.Time // by the steady clock
 }
 
 // beginWork begins a phase. It is told of once it takes long.
 func (s *Syncer) beginWork(phase Phase, of int) {
-	now := s.environment.Now()
+	now := s.environment.Beat()
 	s.work = work{Progress: Progress{Phase: phase, Of: of}, began: now, told: now}
 }
 
@@ -52,8 +52,8 @@ func (s *Syncer) worked(bytes int64, rows int) {
 // there are still to merge.
 func (s *Syncer) tell(left func() int) {
 	w := &s.work
-	now := s.environment.Now()
-	if since := now.Sub(w.told); since >= 0 && since < progressInterval {
+	now := s.environment.Beat()
+	if now.Sub(w.told) < progressInterval {
 		return
 	}
 	w.told = now

@@ -22,7 +22,7 @@ func TestProgress(t *testing.T) {
 	b.join(a.folder, a.invite())
 	a.writeBatches(20, func(i int) string { return fmt.Sprintf("UPDATE item SET n = 2 WHERE id = '%d'", i) })
 	now := time.Now()
-	b.environment.Wall = func() time.Time { // of a slow machine
+	b.environment.Steady = func() time.Time { // of a slow machine
 		now = now.Add(progressInterval)
 		return now
 	}
@@ -57,10 +57,14 @@ func TestEditsDoNotWaitForALongLog(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
-	now := time.Now()
-	b.environment.Wall = func() time.Time { // of a slow machine
+	now, wall := time.Now(), time.Now()
+	b.environment.Steady = func() time.Time { // of a slow machine
 		now = now.Add(maxFlushDelay)
 		return now
+	}
+	b.environment.Wall = func() time.Time { // which somebody puts back all the while
+		wall = wall.Add(-time.Hour)
+		return wall
 	}
 	var mu sync.Mutex // a file is read while the one before it is merged
 	var steps []string
@@ -113,7 +117,7 @@ func TestChildrenThatWaitWhileLogsAreReadAreNotReported(t *testing.T) {
 
 	late.open()
 	waited := 0
-	late.environment.Wall = func() time.Time { // is asked between segments
+	late.environment.Steady = func() time.Time { // is asked between segments
 		if late.value("SELECT count(*) FROM sqlitesync_kept WHERE reason <> ''") != "0" {
 			waited++
 			if n := late.syncer.state.status.Held; n != 0 { // the pass that asks for the time may have locked it
