@@ -81,13 +81,14 @@ func (e *examination) lookAtLogs(ctx context.Context, f *folder.Folder) {
 	byDevice := make(map[DeviceID]*reading)
 	for _, r := range readings {
 		byDevice[r.device] = r
+		end := uint64(crypto.MaxBatch)
+		if e.opens() {
+			end = e.lookAtLog(ctx, f, r)
+		}
 		for _, name := range r.names {
-			if name.Last > r.position {
+			if r.position < name.Last && name.Last <= end {
 				e.status.Behind++
 			}
-		}
-		if e.opens() {
-			e.lookAtLog(ctx, f, r)
 		}
 	}
 	if e.opens() && !e.has(FindingRestored, FindingTwin) { // what others say that they have read of a copy is of the other one, and no lie
@@ -118,11 +119,16 @@ func listFinding(problem error) Finding {
 }
 
 // lookAtLog reads the log of a device from where it was merged to, up to the
-// first thing that is wrong with it.
-func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *reading) {
+// first thing that is wrong with it. It returns where the log ends, if a copy says
+// the rest of it again.
+func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *reading) (end uint64) {
 	position, tail := r.position, r.tail
-	for ctx.Err() == nil {
+	for again := true; ctx.Err() == nil; {
 		switch next := e.readGroup(f, r, position, tail); {
+		case again && position > 0 && next.fault != nil && errors.Is(next.fault, errDiscontinued):
+			position, tail, again = 0, crypto.Tail{}, false // as a pass does: the log has forked
+		case e.forksAt(r, next):
+			return position
 		case next.fault != nil:
 			found := Finding{Code: FindingSegmentDamaged, Device: r.device, Path: next.fault.Path, Err: next.fault,
 				Text: fmt.Sprintf("The file with batch %d of device %s can't be read: it is damaged, or has not been downloaded completely.", next.fault.Batch, r.device.Short())}
@@ -137,18 +143,19 @@ func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *readin
 				found.Code, found.Text = FindingNotDownloaded, fmt.Sprintf("The file with batch %d of device %s is a placeholder, whose content does not come.", next.fault.Batch, r.device.Short())
 			}
 			e.add(found)
-			return
+			return crypto.MaxBatch
 		case next.missing > 0:
 			e.status.Waiting = append(e.status.Waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})
 			e.add(Finding{Code: FindingGap, Device: r.device, Path: "devices/" + r.device.String() + "/" + original(next.missing).String(),
 				Text: fmt.Sprintf("Batch %d of device %s is missing, although later ones are there.", next.missing, r.device.Short())})
-			return
+			return crypto.MaxBatch
 		case next.segments == nil:
-			return
+			return crypto.MaxBatch
 		default:
 			position, tail = next.last, next.tail
 		}
 	}
+	return crypto.MaxBatch
 }
 
 // lookAtHeadsOf reads the heads of the other members: what they say that they

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -395,6 +396,9 @@ func checkForked(t *testing.T, devices ...*testDevice) {
 		d.wantHealthy()
 		if behind := d.syncer.Status().Behind; behind > 0 {
 			t.Errorf("device %s is %d segments behind", d.id().Short(), behind)
+		}
+		if seen := d.examine(d.folder); seen.Status.Behind > 0 || slices.ContainsFunc(seen.Findings, func(found Finding) bool { return !found.Note }) {
+			t.Errorf("device %s: doctor sees %d segments to read, and finds %+v", d.id().Short(), seen.Status.Behind, seen.Findings)
 		}
 	}
 }
