@@ -98,7 +98,7 @@ func (s *Syncer) Rename(ctx context.Context, name string) error {
 // addHead fills in what a device says of itself.
 func (s *Syncer) addHead(ctx context.Context, f *folder.Folder, member crypto.Member, device *Device) {
 	content, err := s.readHead(ctx, f, member)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errForkedHead) {
 		return
 	}
 	if err != nil {

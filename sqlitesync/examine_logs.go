@@ -172,7 +172,7 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 			continue
 		}
 		content, err := e.readHead(ctx, f, member)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errForkedHead) {
 			continue
 		}
 		if err != nil {

@@ -166,7 +166,11 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 		return nil, err
 	}
 	header := file.Header()
-	if err := s.checkCounter(ctx, header); err != nil {
+	err = s.checkCounter(ctx, header)
+	switch {
+	case errors.Is(err, errFalseHead) && s.hasSuccessor(member.ID):
+		return nil, errForkedHead
+	case err != nil:
 		return nil, err
 	}
 	epoch, err := s.epoch(header.Epoch)
@@ -233,6 +237,11 @@ func counterSetting(device DeviceID) string { return "head of " + device.String(
 // errFalseHead: a head is whole and signed, and is not what its device has to say
 // now: somebody shows an old one, or the device lies.
 var errFalseHead = fmt.Errorf("%w: it can't be the device's newest head", crypto.ErrDamaged)
+
+// errForkedHead: two copies of a device have written heads, and the folder ended up
+// with another one than was read. If both went on as other devices, nobody writes the
+// next one.
+var errForkedHead = fmt.Errorf("%w: it is of a copy of the device, which goes on as another one", crypto.ErrDamaged)
 
 // headFault names the head of a device as what is wrong.
 func headFault(device DeviceID, err error) *Error {

@@ -256,6 +256,39 @@ func TestTwins(t *testing.T) {
 	wantQuiet(t, a, b, twin)
 }
 
+// Both copies of a machine go on as other devices, and the folder keeps a head of one that is not the last that was read of the other:
+// nobody writes the next one.
+func TestTheHeadThatTwoCopiesHaveLeft(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	path := filepath.Join(a.directory(), "head")
+	left, err := os.ReadFile(path)
+	must(t, err)
+	a.exec("UPDATE item SET n = 2")
+	settle(a, b)
+	old := a.id()
+	moved := copyWithKeys(a)
+	moved.open()
+	moved.wantSucceeded(old)
+	a.close()
+	settle(moved, b)
+	must(t, os.WriteFile(path, left, 0o600))
+	clock.pass(2 * headInterval)
+	settle(moved, b)
+	b.wantHealthy()
+	devices, err := b.syncer.Devices(t.Context())
+	must(t, err)
+	for _, d := range devices {
+		if d.Err != nil {
+			t.Errorf("device %s: %v", d.ID.Short(), d.Err)
+		}
+	}
+	wantSame(t, []*testDevice{moved, b})
+}
+
 // An edit of a device that has met the copy's batches says that it has seen the number that an edit here has, which is not out yet:
 // it has not seen that edit, which loses against it and is kept.
 func TestAnEditThatHasSeenTheBatchesOfATwin(t *testing.T) {
