@@ -108,6 +108,22 @@ func Raises(text string) bool {
 	return false
 }
 
+// declaresConflicts reports whether the text of a CREATE TABLE has ON CONFLICT in
+// it, as far as words tell.
+func declaresConflicts(text string) bool {
+	last := ""
+	for _, token := range tokenize(text) {
+		if strings.TrimSpace(token) == "" {
+			continue
+		}
+		if strings.EqualFold(last, "on") && strings.EqualFold(token, "conflict") {
+			return true
+		}
+		last = token
+	}
+	return false
+}
+
 // withoutComments returns SQL that can stand in the middle of other SQL.
 func withoutComments(text string) string { return strings.Join(trimmed(tokenize(text)), "") }
 

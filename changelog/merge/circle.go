@@ -135,7 +135,7 @@ func (m *merger) substitute(ctx context.Context, table *changelog.Table, w *Winn
 			return nil
 		}
 	}
-	refusal := m.upsert(ctx, table, []changelog.Change{*v.row})
+	refusal := m.put(ctx, table, v.row)
 	if changelog.Refused(refusal) {
 		v.held.reason = refusalReason(refusal)
 		return nil

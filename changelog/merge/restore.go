@@ -363,7 +363,7 @@ func (m *merger) support(ctx context.Context, table *changelog.Table, row *chang
 
 // putRowAgain writes a row and notes it in the log as if the app had.
 func (m *merger) putRowAgain(ctx context.Context, table *changelog.Table, row *changelog.Change) error {
-	if err := m.upsert(ctx, table, []changelog.Change{*row}); err != nil {
+	if err := m.put(ctx, table, row); err != nil {
 		return err
 	}
 	m.result.PutAgain++

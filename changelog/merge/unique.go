@@ -20,8 +20,7 @@ import (
 // the oldest shows that only one set of shown rows meets this, so it does not
 // matter in which order changes arrive.
 func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, row *changelog.Change) (hold, error) {
-	one := []changelog.Change{*row}
-	refusal := m.upsert(ctx, table, one)
+	refusal := m.put(ctx, table, row)
 	if !changelog.Refused(refusal) {
 		return hold{}, refusal
 	}
@@ -46,7 +45,7 @@ func (m *merger) place(ctx context.Context, table *changelog.Table, w *Winner, r
 				return err
 			}
 		}
-		return m.upsert(ctx, table, one)
+		return m.put(ctx, table, row)
 	})
 	if changelog.Refused(err) { // by another rule: the row claims nothing, and its rivals stay
 		m.result.Unsent = m.result.Unsent[:unsent]

@@ -64,7 +64,7 @@ var mutations = []mutation{
 		"			deleted, needed = true, true\n", "			deleted = true\n", []room{merge}},
 
 	// What tables show.
-	{"rows are written with REPLACE", "changelog/merge/write.go",
+	{"rows are written with REPLACE", "changelog/merge/put.go",
 		"INSERT OR ABORT INTO %s AS sqlitesync_row", "INSERT OR REPLACE INTO %s AS sqlitesync_row", []room{merge}},
 	{"of two rows with one unique value the older shows", "changelog/merge/unique.go",
 		"		return c > 0\n	}\n	return table.Identity(rival.Key) > table.Identity(change.Key)", "		return c < 0\n	}\n	return table.Identity(rival.Key) > table.Identity(change.Key)", []room{merge}},

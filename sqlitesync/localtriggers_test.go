@@ -1,0 +1,67 @@
+package sqlitesync
+
+import "testing"
+
+// Local tables that the app's triggers keep follow merges whatever the triggers say after OR: SQLite takes what the statement says
+// instead, if that says anything, and what an upsert says always.
+func TestTriggersWithOrKeepLocalTables(t *testing.T) {
+	t.Parallel()
+	const (
+		item    = "CREATE TABLE item (id TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, name TEXT)"
+		without = item + " WITHOUT ROWID"
+		keys    = "CREATE TABLE item (id TEXT COLLATE NOCASE, name TEXT, PRIMARY KEY (id, name))"
+	)
+	for _, test := range []struct{ schema, step, want string }{
+		{item, "INSERT OR REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
+		{without, "REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
+		{item, "INSERT OR IGNORE INTO cache VALUES (lower(NEW.id), NEW.name)", "a a,b b,c c"},
+		{item, "INSERT INTO cache VALUES (lower(NEW.id), NEW.name) ON CONFLICT DO UPDATE SET name = excluded.name", "a new,b again,c c"},
+		{item, "INSERT OR IGNORE INTO cache VALUES (lower(NEW.id), ''); UPDATE OR REPLACE cache SET name = NEW.name WHERE id = lower(NEW.id)", "a new,b again,c c"},
+		{keys, "INSERT OR REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
+	} {
+		a := newTestDevice(t, test.schema)
+		b := newTestDevice(t, test.schema+"; CREATE TABLE cache (id TEXT PRIMARY KEY, name TEXT UNIQUE); CREATE TRIGGER ti AFTER INSERT ON item BEGIN "+test.step+"; END;"+
+			"CREATE TRIGGER tu BEFORE UPDATE ON item BEGIN "+test.step+"; END")
+		b.options.Exclude = []string{"cache"}
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item VALUES ('a', 'a'), ('b', 'b'), ('c', 'c')")
+		settle(a, b)
+		a.exec("UPDATE item SET name = 'new', id = 'A' WHERE id = 'a'; DELETE FROM item WHERE id = 'b'")
+		settle(a, b)
+		a.exec("INSERT INTO item VALUES ('b', 'again')")
+		settle(a, b)
+		wantSame(t, []*testDevice{a, b}, "item")
+		b.wantValue(test.want, "SELECT group_concat(id || ' ' || name) FROM (SELECT * FROM cache ORDER BY id)")
+		if warnings := b.syncer.Status().Warnings; len(warnings) > 0 {
+			t.Errorf("%s: %s: %v", test.schema, test.step, warnings)
+		}
+		wantQuiet(t, a, b)
+		b.wantVerified()
+	}
+}
+
+// Constraints that say themselves what becomes of a conflict do not decide in a merge, also where the app has triggers.
+func TestTriggersOnTablesThatDeclareConflicts(t *testing.T) {
+	t.Parallel()
+	for _, conflict := range []string{"REPLACE", "IGNORE", "FAIL", "ROLLBACK", "/* of names */ replace"} {
+		schema := "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, name TEXT, UNIQUE (name) ON CONFLICT " + conflict + ", CHECK (name <> 'on'));" +
+			"CREATE TABLE seen (id TEXT); CREATE TRIGGER ti AFTER INSERT ON item BEGIN INSERT INTO seen VALUES (NEW.id); END"
+		a, b := newPair(t, schema)
+		a.exec("INSERT INTO item VALUES ('1', 'same'), ('2', 'two')")
+		tick()
+		b.exec("INSERT INTO item VALUES ('3', 'same')")
+		settle(a, b)
+		tick()
+		a.exec("UPDATE item SET name = 'same, on a' WHERE id = '2'")
+		tick()
+		b.exec("UPDATE item SET name = 'same, on a' WHERE id = '3'")
+		settle(a, b)
+		wantEverywhere("1 same,3 same, on a", "SELECT group_concat(id || ' ' || name) FROM (SELECT * FROM item ORDER BY id)", a, b)
+		if len(a.held()) != 1 || len(b.held()) != 1 {
+			t.Errorf("%s: held %v and %v", conflict, a.held(), b.held())
+		}
+		wantQuiet(t, a, b)
+		b.wantVerified()
+	}
+}
