@@ -31,7 +31,11 @@ type reading struct {
 
 // reaches returns the newest batch to which the log stands in the folder without
 // a gap, by the names of its files.
-func (r *reading) reaches() (batch uint64) {
+func (r *reading) reaches() (batch uint64) { return r.reachesFrom(0) }
+
+// reachesFrom returns the newest batch to which the files go on without a gap after
+// a batch, by their names.
+func (r *reading) reachesFrom(batch uint64) uint64 {
 	for _, name := range r.names {
 		if name.First <= batch+1 {
 			batch = max(batch, name.Last)

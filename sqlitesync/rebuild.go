@@ -75,8 +75,9 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			}
 			r.position, r.tail = next.last, next.tail
 		}
-		if !gap && r.position < known {
-			return nil // not all is there yet: the next pass begins again
+		if !gap && r.position < known { // the next pass begins again
+			p.add(s.gapFault(r.device, tables[0]))
+			return nil
 		}
 	}
 	return s.transact(ctx, func() error {

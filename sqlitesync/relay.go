@@ -109,35 +109,53 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 	return nil
 }
 
-// stands reports whether the folder has a log as far as it was merged here, or may have
-// it under other names. Of a device that goes on writing, names tell. One that was
-// revoked may have written its log anew before it knew, and removed the only files that
-// are accepted of it: those are read, once in a while.
+// stands reports whether a log stands in the folder as far as it was merged here, under
+// whatever names. Of a device that goes on writing, the names of segments tell, if they
+// reach so far. What they do not reach can stand under other names, or these be junk; and
+// a device that was revoked may have written its log anew before it knew, and removed the
+// only files that are accepted of it: such files are read, once in a while.
 func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
-	if r.log.Writes || r.reaches() < r.known {
-		return r.reaches() >= r.known || r.strays
+	if reaches := r.reaches() >= r.known; reaches && r.log.Writes || !reaches && !r.strays {
+		return reaches
 	}
 	now := s.environment.Now()
-	if before, known := s.ended[r.device]; known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn {
+	if before, known := s.opened[r.device]; known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn {
 		return before.stands
 	}
-	if s.ended == nil {
-		s.ended = make(map[DeviceID]endedLog)
+	if s.opened == nil {
+		s.opened = make(map[DeviceID]openedLog)
 	}
-	position, tail := uint64(0), crypto.Tail{}
-	for position < r.known {
-		file, _ := s.liveFile(f, r, position, tail)
+	s.opened[r.device] = openedLog{looked: now, stands: s.readsOn(f, r)}
+	return s.opened[r.device].stands
+}
+
+// readsOn reports whether files lead to the newest batch that was merged of a log. What
+// can't be looked for is not known to be missing.
+func (s *Syncer) readsOn(f *folder.Folder, r *reading) bool {
+	strays := r.strays
+	defer func() { r.strays = strays }() // what is not found here says nothing of what comes next
+	for position, tail := uint64(0), (crypto.Tail{}); position < r.known; {
+		if next := r.reachesFrom(position); r.log.Writes && next > position {
+			position, tail = next, crypto.Tail{}
+			continue
+		}
+		var file *crypto.Segment
+		if !r.log.Writes {
+			file, _ = s.liveFile(f, r, position, tail)
+		}
 		if file == nil {
-			break
+			var err error
+			if file, err = s.findStray(f, r, position+1); file == nil {
+				return err != nil
+			}
 		}
 		position, tail = file.Header().Last, file.Tail()
 	}
-	s.ended[r.device] = endedLog{looked: now, stands: position >= r.known}
-	return position >= r.known
+	return true
 }
 
-// endedLog is what was seen of the log of a device that was revoked.
-type endedLog struct {
+// openedLog is what was seen of a log whose files have to be read for it.
+type openedLog struct {
 	looked time.Time
 	stands bool
 }

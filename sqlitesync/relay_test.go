@@ -370,3 +370,48 @@ func TestAnAdminThatHasForgottenWhatItRelays(t *testing.T) {
 		d.wantHealthy()
 	}
 }
+
+// What stands beside the segments that are lost, put there by a person, a file manager or a sync client, does not stand in their
+// place: they are relayed, and a table that is made anew is read without them. What holds them under another name does.
+func TestALogThatIsLostBesideOtherFilesIsRelayed(t *testing.T) {
+	t.Parallel()
+	for name, isIt := range map[string]bool{"desktop.ini": false, "head (conflicted copy)": false, "000000000001-000000000001-0000 (1).seg": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			b.exec("INSERT INTO item VALUES ('x', 'of b', 1)")
+			settle(a, b)
+			settle(a, b)
+			clock := newTestClock(a)
+			content := []byte("something else")
+			if isIt {
+				var err error
+				content, err = os.ReadFile(b.lastSegment())
+				must(t, err)
+			}
+			for _, path := range b.segments() {
+				must(t, os.Remove(path))
+			}
+			must(t, os.WriteFile(filepath.Join(b.directory(), name), content, 0o600))
+			a.sync()
+			clock.pass(lostTime + 4*relayTurn)
+			for range 2 {
+				a.sync()
+			}
+			if relayed := len(a.segments()) > 0; relayed == isIt {
+				t.Errorf("relayed: %v", relayed)
+			}
+			a.exec("DROP TABLE item; " + itemSchema)
+			for range 2 {
+				a.sync()
+			}
+			a.wantValue("of b", "SELECT name FROM item")
+			c := newTestDevice(t, itemSchema)
+			clock.give(c)
+			c.join(a.folder, a.invite())
+			c.waitedLongEnough()
+			c.sync()
+			c.wantValue("of b", "SELECT name FROM item")
+		})
+	}
+}
