@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +92,10 @@ func forms(secret []byte) map[string]string {
 		"as it is": string(secret), "in hexadecimal": hex.EncodeToString(secret),
 		"in upper-case hexadecimal": strings.ToUpper(hex.EncodeToString(secret)),
 		"as decimals":               strings.Trim(fmt.Sprint(secret), "[]"),
+	}
+	if len(secret) >= 16 { // as arguments of functions in a stack: five bytes of an array, or a word
+		f["as bytes of a stack"] = strings.TrimSuffix(fmt.Sprintf("%#x, %#x, %#x, %#x, %#x", secret[0], secret[1], secret[2], secret[3], secret[4]), "}")
+		f["as a word of a stack"] = fmt.Sprintf("%#x", binary.LittleEndian.Uint64(secret))
 	}
 	for shift := range 3 { // inside of something longer, base64 has three forms
 		encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), secret...))
@@ -185,7 +192,7 @@ func hygieneScenario(t *testing.T, temporary string) {
 	for _, d := range devices {
 		secrets = append(secrets, secretsOf(t, d)...)
 	}
-	for _, write := range []func(*testing.T, *said, []*testDevice){writeAndConflict, holdRows, failLocally, plantHostileFiles, losePlaces} {
+	for _, write := range []func(*testing.T, *said, []*testDevice){writeAndConflict, holdRows, failLocally, panicMidway, plantHostileFiles, losePlaces} {
 		write(t, all, devices)
 		for _, d := range devices {
 			all.look(d)
@@ -398,6 +405,58 @@ func failLocally(t *testing.T, all *said, devices []*testDevice) {
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	all.note(a.syncer.Sync(cancelled))
+}
+
+// panickyKeys panics where a program can end while sync works, with all that it would print.
+type panickyKeys struct {
+	KeyStore
+	print func([]byte) (int, error) // not what it prints into: the store is printed, too
+}
+
+func (k panickyKeys) Save(context.Context, string, []byte) error {
+	stacks := make([]byte, 1<<20)
+	_, _ = k.print(stacks[:runtime.Stack(stacks, true)])
+	panic("the key ring is broken")
+}
+
+// panicMidway lets programs panic inside of what this package calls. Who recovers goes on.
+func panicMidway(t *testing.T, all *said, devices []*testDevice) {
+	ctx := context.Background()
+	a := devices[0]
+	attempt := func(fn func() error) {
+		t.Helper()
+		defer func() {
+			ended := recover()
+			if ended == nil {
+				t.Error("nothing has panicked")
+			}
+			all.note(ended)
+			_, _ = all.Write(debug.Stack())
+		}()
+		all.note(fn())
+	}
+	store := a.options.Keys
+	a.options.Keys = panickyKeys{store, all.Write}
+	a.reopen()
+	a.exec("UPDATE canarytable SET n = 6 WHERE id = 'canaryrow before'")
+	attempt(func() error { return a.syncer.Sync(ctx) })
+	invite, err := a.syncer.Invite(ctx, nil)
+	must(t, err)
+	attempt(func() error { return a.syncer.Withdraw(ctx, invite.ID) })
+	a.syncer.keys.store, a.options.Keys = store, store
+	attempt(func() error {
+		return a.syncer.Migrate(ctx, func(ctx context.Context, db *sql.DB) error {
+			if _, err := db.ExecContext(ctx, "UPDATE canarytable SET n = 7 WHERE id = 'canaryrow before'"); err != nil {
+				t.Error(err)
+			}
+			panic("the migration is broken")
+		})
+	})
+	must(t, a.syncer.Sync(ctx))
+	settle(devices...)
+	if !bytes.Contains(all.text.Bytes(), []byte("panickyKeys")) {
+		t.Error("no stack was noted")
+	}
 }
 
 func plantHostileFiles(t *testing.T, all *said, devices []*testDevice) {
