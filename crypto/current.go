@@ -144,6 +144,15 @@ func (r *Roster) Recovery() (PublicKeys, bool) {
 	return r.graph.nodes[i].record.recovery().PublicKeys, true
 }
 
+// RecoveryAuthor returns the device that has made the recovery code, if the space has one.
+func (r *Roster) RecoveryAuthor() (DeviceID, bool) {
+	i := r.graph.keys.lastIn(r.counts)
+	if i < 0 {
+		return DeviceID{}, false
+	}
+	return r.graph.nodes[i].record.Author, true
+}
+
 // readers returns everybody whom an epoch is for: the members and the recovery key. Invites keep to what fits a record, but a
 // member can make itself any number of devices. Those are junior to all before them, and the most senior ones are served.
 func (r *Roster) readers() []PublicKeys {

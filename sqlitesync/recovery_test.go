@@ -115,3 +115,35 @@ func TestARecoveryCodeOpensNoOtherSpace(t *testing.T) {
 	_, err := Join(context.Background(), n.db, host.folder, code, &n.options)
 	wantIs(t, err, ErrCode)
 }
+
+// TestTheRecoveryCodeOfARevokedDevice outlives it, as it is to, and whoever revokes the device is told that it does.
+func TestTheRecoveryCodeOfARevokedDevice(t *testing.T) {
+	t.Parallel()
+	warned := func(d *testDevice) bool {
+		return strings.Contains(strings.Join(d.syncer.Status().Warnings, "\n"), "recovery code")
+	}
+	for _, maker := range []int{0, 1} {
+		t.Run(fmt.Sprint("made by device ", maker), func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 3)
+			a, stolen, c := devices[0], devices[1], devices[2]
+			code := devices[maker].recovery()
+			settle(devices...)
+			a.revoke(c)
+			if warned(a) {
+				t.Error("warned of a device that has made no code")
+			}
+			a.revoke(stolen)
+			if warned(a) != (maker == 1) {
+				t.Errorf("warnings %q", a.syncer.Status().Warnings)
+			}
+			thief := newTestDevice(t, itemSchema)
+			thief.join(a.folder, code)
+			// What the warning advises ends it.
+			other := newTestDevice(t, itemSchema)
+			a.recovery()
+			_, err := Join(t.Context(), other.db, a.folder, code, &other.options)
+			wantIs(t, err, ErrCode)
+		})
+	}
+}
