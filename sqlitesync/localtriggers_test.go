@@ -65,3 +65,28 @@ func TestTriggersOnTablesThatDeclareConflicts(t *testing.T) {
 		b.wantVerified()
 	}
 }
+
+// The same goes for triggers on local tables whose rows follow when a parent is deleted.
+func TestTriggersWithOrOnLocalTablesThatFollow(t *testing.T) {
+	t.Parallel()
+	for declared, want := range map[string]string{"": "1 ,2 y,3 ", " NOT NULL": "2 y"} {
+		a := newTestDevice(t, itemSchema)
+		b := newTestDevice(t, itemSchema+`; CREATE TABLE pin (id INTEGER PRIMARY KEY, item TEXT`+declared+` REFERENCES item ON DELETE SET NULL);
+			CREATE TABLE shown (id INTEGER PRIMARY KEY, item TEXT);
+			CREATE TRIGGER ti AFTER INSERT ON pin BEGIN INSERT OR REPLACE INTO shown VALUES (NEW.id, NEW.item); END;
+			CREATE TRIGGER tu AFTER UPDATE ON pin BEGIN INSERT OR REPLACE INTO shown VALUES (NEW.id, NEW.item); END;
+			CREATE TRIGGER td AFTER DELETE ON pin BEGIN DELETE FROM shown WHERE id = OLD.id; END`)
+		b.options.Exclude = []string{"pin", "shown"}
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item (id) VALUES ('x'), ('y')")
+		settle(a, b)
+		b.exec("INSERT INTO pin VALUES (1, 'x'), (2, 'y'), (3, 'x')")
+		a.exec("DELETE FROM item WHERE id = 'x'")
+		settle(a, b)
+		for _, table := range []string{"pin", "shown"} {
+			b.wantValue(want, "SELECT group_concat(id || ' ' || ifnull(item, '')) FROM (SELECT * FROM "+table+" ORDER BY id)")
+		}
+		wantQuiet(t, a, b)
+	}
+}

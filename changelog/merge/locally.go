@@ -59,7 +59,9 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				set = defaults
 			}
 		}
-		n, err := m.locally(ctx, r, fmt.Sprintf("UPDATE OR IGNORE %s AS c SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition), args)
+		// OR IGNORE, for rows that can't be so, holds for what triggers write too.
+		update := fmt.Sprintf("%s AS c SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition)
+		n, err := m.locally(ctx, r, args, "UPDATE "+update, "UPDATE OR IGNORE "+update)
 		if err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				"they refer to nothing now", r.Name, r.ParentName))
 		}
 	}
-	n, err := m.locally(ctx, r, fmt.Sprintf("DELETE FROM %s AS c WHERE %s", changelog.Quote(r.Name), condition), args)
+	n, err := m.locally(ctx, r, args, fmt.Sprintf("DELETE FROM %s AS c WHERE %s", changelog.Quote(r.Name), condition))
 	if err != nil {
 		return err
 	}
@@ -133,11 +135,15 @@ func (m *merger) defaults(ctx context.Context, r *changelog.Reference) (set []st
 	return set, nil
 }
 
-// locally writes to a local table. What the app's triggers on it refuse is
-// written without them. What can't be written at all is left as it is: nothing
-// that stays on this device may stop a merge.
-func (m *merger) locally(ctx context.Context, r *changelog.Reference, query string, args []any) (n int64, err error) {
-	if !m.db.Silent(r.Name) {
+// locally writes to a local table, with the first of the queries that is not
+// refused. What the app's triggers on it refuse is written without them. What can't
+// be written at all is left as it is: nothing that stays on this device may stop a
+// merge.
+func (m *merger) locally(ctx context.Context, r *changelog.Reference, args []any, queries ...string) (n int64, err error) {
+	for _, query := range queries {
+		if m.db.Silent(r.Name) {
+			break
+		}
 		result, err := m.db.Conn.Exec(ctx, query, args...)
 		if err == nil {
 			return result.RowsAffected()
@@ -150,7 +156,7 @@ func (m *merger) locally(ctx context.Context, r *changelog.Reference, query stri
 			return 0, lost
 		}
 	}
-	switch err := m.db.Conn.ExecQuietly(ctx, query, args...); {
+	switch err := m.db.Conn.ExecQuietly(ctx, queries[len(queries)-1], args...); {
 	case err == nil:
 		err = m.db.Conn.Get(ctx, "SELECT changes()", nil, &n)
 		return n, err
