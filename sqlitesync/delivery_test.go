@@ -347,3 +347,32 @@ func until(tb testing.TB, what string, condition func() bool) {
 		}
 	}
 }
+
+// A sync client has given the directory of a device another name as a whole, while its author is away. Nothing else holds what it
+// has written.
+func TestADirectoryThatWasRenamedIsRead(t *testing.T) {
+	t.Parallel()
+	for _, rename := range []func(string) string{strings.ToUpper, func(name string) string { return name + " (Case Conflict)" }} {
+		a, b := newPair(t, itemSchema)
+		a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of a', 1)", i) })
+		settle(a, b)
+		settle(a, b)
+		clock := newTestClock(b)
+		dir, base := filepath.Split(a.directory())
+		name := rename(base)
+		must(t, os.Rename(a.directory(), filepath.Join(dir, name)))
+		c := newTestDevice(t, itemSchema)
+		c.join(a.folder, b.invite())
+		c.sync()
+		c.wantValue("3", "SELECT count(*) FROM item")
+		c.wantHealthy()
+		for range 2 { // it is not lost
+			b.sync()
+			clock.pass(lostTime + 4*relayTurn)
+		}
+		if n := len(b.segments()); n != 0 {
+			t.Errorf("%s: %d segments were relayed", name, n)
+		}
+		b.wantHealthy()
+	}
+}

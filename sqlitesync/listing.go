@@ -46,6 +46,13 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 	if err != nil {
 		return nil, &Error{Op: "list devices", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
+	for text := range lookalikes { // a sync client may have renamed the directory as a whole
+		id, err := crypto.ParseDeviceID(text)
+		if _, known := s.roster.Log(id); err == nil && known && !slices.Contains(ids, text) {
+			ids = append(ids, text)
+		}
+	}
+	slices.Sort(ids)
 	var readings []*reading
 	listings, failed := f.ListAll(ids)
 	for i, text := range ids {
@@ -54,7 +61,7 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			continue
 		}
 		listing := listings[i]
-		if err := failed[i]; err != nil {
+		if err := failed[i]; err != nil && !(lookalikes[text] && errors.Is(err, fs.ErrNotExist)) {
 			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
 			continue
 		}

@@ -131,7 +131,7 @@ func TestNothingIsRelayedTooEarly(t *testing.T) {
 	b.exec("INSERT INTO item VALUES ('x', 'of b', 1)")
 	settle(a, b)
 	clock := newTestClock(a)
-	away := b.directory() + ".away"
+	away := filepath.Join(t.TempDir(), "away") // and not beside it, under a name that looks like a copy
 	must(t, os.Rename(b.directory(), away))
 	a.sync()
 	clock.pass(lostTime - time.Hour) // a is the founder

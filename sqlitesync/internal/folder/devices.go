@@ -232,8 +232,8 @@ func (f *Folder) RemoveTemporaries(device string) error {
 	return f.failure(operation, errors.Join(failed...))
 }
 
-// Lookalikes returns the ids of the devices of which there are directories that look like conflict copies. It costs one
-// directory listing.
+// Lookalikes returns the ids of the devices of which there are directories that look like conflict copies, or have upper
+// case names. It costs one directory listing.
 func (f *Folder) Lookalikes() (map[string]bool, error) {
 	names, err := f.names(devicesDirectory)
 	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
@@ -244,8 +244,11 @@ func (f *Folder) Lookalikes() (map[string]bool, error) {
 	}
 	found := make(map[string]bool)
 	for _, name := range names {
-		if len(name) > deviceLength && isHex(strings.ToLower(name[:deviceLength]), deviceLength) {
-			found[strings.ToLower(name[:deviceLength])] = true
+		if len(name) < deviceLength {
+			continue
+		}
+		if id := strings.ToLower(name[:deviceLength]); name != id && isHex(id, deviceLength) {
+			found[id] = true
 		}
 	}
 	return found, nil
