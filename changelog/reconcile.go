@@ -236,7 +236,7 @@ func (db *Database) SetIncomplete(ctx context.Context, table *Table, incomplete 
 	}
 	_, err := db.Conn.Exec(ctx, "UPDATE sqlitesync_tables SET incomplete = ? WHERE number = ?", incomplete, table.Number)
 	if err == nil {
-		table.Incomplete = incomplete
+		table.Incomplete, table.Reread = incomplete, false
 	}
 	return err
 }

@@ -36,6 +36,9 @@ type Table struct {
 	Unwritable string
 	// Incomplete: the logs have rows that are missing here.
 	Incomplete bool
+	// Reread: it is Incomplete, and all that the logs still have of it was read: what
+	// is missing is lost.
+	Reread bool
 	// NullKeys: rows with NULL in their key were written.
 	NullKeys bool
 	// Triggered: the app has triggers on it.

@@ -46,7 +46,8 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		}
 	}
 	losses := s.db.Losses
-	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && losses == s.rereadFor {
+	unread := func(table *changelog.Table) bool { return !table.Reread }
+	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) {
 		return nil // there is no more than at the last time, and no more is missing
 	}
 	s.pulling = time.Now()
@@ -87,12 +88,13 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 		if s.db.Losses != losses {
 			return nil // rows went that had been read already: the next pass begins again
 		}
-		s.reread, s.rereadFor = gaps, losses
-		if len(gaps) == 0 {
-			for _, table := range tables {
-				if err := s.db.SetIncomplete(ctx, table, false); err != nil {
-					return err
-				}
+		s.reread = gaps
+		for _, table := range tables {
+			if table.Reread = len(gaps) > 0; table.Reread {
+				continue
+			}
+			if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+				return err
 			}
 		}
 		for _, table := range tables {

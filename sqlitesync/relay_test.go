@@ -415,3 +415,30 @@ func TestALogThatIsLostBesideOtherFilesIsRelayed(t *testing.T) {
 		})
 	}
 }
+
+// What is missing of a table for good, with a log that is lost, keeps no child of a row that was deleted in sight.
+func TestNoOrphansShowBesideALogThatIsLost(t *testing.T) {
+	t.Parallel()
+	const parent = "CREATE TABLE parent (id TEXT PRIMARY KEY NOT NULL)"
+	devices := newSpace(t, parent+"; CREATE TABLE child (id TEXT PRIMARY KEY NOT NULL, parent TEXT REFERENCES parent ON DELETE CASCADE, n)", 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	clock := newTestClock(devices...)
+	a.exec("INSERT INTO parent VALUES ('p'); INSERT INTO child VALUES ('1', 'p', 1)")
+	c.exec("INSERT INTO parent VALUES ('of c')")
+	settle(devices...)
+	must(t, os.RemoveAll(c.directory()))
+	settle(a, b)
+	clock.pass(lostTime + 5*relayTurn)
+	settle(a, b)
+	b.exec("PRAGMA foreign_keys = 0; DROP TABLE parent; " + parent + "; PRAGMA foreign_keys = 1")
+	settle(a, b)
+	settle(a, b)
+	b.wantValue("2", "SELECT count(*) FROM parent")
+	a.exec("DELETE FROM parent WHERE id = 'p'")
+	tick()
+	b.exec("UPDATE child SET n = 2")
+	settle(a, b)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("0", "SELECT count(*) FROM pragma_foreign_key_check")
+}

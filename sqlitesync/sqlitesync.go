@@ -86,7 +86,6 @@ type Syncer struct {
 	opened      map[DeviceID]openedLog // logs of which names do not tell whether they stand, as they were seen last
 	nextRecord  int                    // where the next pass begins to read records that are not known
 	reread      map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
-	rereadFor   int                    // how many losses of rows there had been then
 	badRecords  []string               // known records whose files were not as long as they are at the last look
 	rosterTime  time.Time              // when all were looked at
 	work        work

@@ -46,7 +46,7 @@ func (m *merger) view(ctx context.Context, table *changelog.Table, w *Winner, in
 			continue
 		}
 		// While rows of the parent are missing that others know, nobody is an orphan.
-		met := r.Inside && !inside || r.Parent != nil && r.Parent.Incomplete
+		met := r.Inside && !inside || r.Parent != nil && r.Parent.Incomplete && !r.Parent.Reread
 		if !met {
 			var err error
 			if met, err = m.shows(ctx, r, values); err != nil {
