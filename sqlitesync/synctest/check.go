@@ -85,7 +85,13 @@ func (w *World) healthy() error {
 			var known *sqlitesync.Error
 			return errors.As(err, &known) && w.ended[known.Device]
 		})
-		s.Waiting = slices.DeleteFunc(s.Waiting, func(w sqlitesync.Waiting) bool { return w.Overdue && !living[w.Device.String()] })
+		s.Waiting = slices.DeleteFunc(s.Waiting, func(wait sqlitesync.Waiting) bool {
+			gap := w.ended[wait.Device] && wait.For == wait.Device // it could not be revoked, and is gone before all had come
+			if gap {
+				s.Behind = 0 // nothing of its log is read after that
+			}
+			return gap || wait.Overdue && !living[wait.Device.String()]
+		})
 		if len(s.Diverged) > 0 {
 			return fmt.Errorf("%s: knows something else than those that have read the same: %v", d.name, s.Diverged)
 		}
