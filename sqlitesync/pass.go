@@ -36,10 +36,12 @@ func (p *problems) add(err error) {
 
 // run does one pass, records its problems, and returns them joined.
 func (s *Syncer) run(ctx context.Context) error {
-	if s.state.paused() {
-		return ErrPaused
-	}
-	return s.turn(ctx, "sync", s.onePass)
+	return s.turn(ctx, "sync", func(ctx context.Context) error {
+		if s.state.paused() { // perhaps while it waited for its turn
+			return ErrPaused
+		}
+		return s.onePass(ctx)
+	})
 }
 
 func (s *Syncer) onePass(ctx context.Context) error {

@@ -341,6 +341,7 @@ func TestBackgroundWork(t *testing.T) {
 	a.waitFor("SELECT count(*) = 1 FROM later")
 	// A pause.
 	b.syncer.Pause()
+	wantIs(t, b.syncer.Sync(t.Context()), ErrPaused) // after the pass that may be under way
 	a.exec("INSERT INTO item VALUES ('paused', 'x', 1)")
 	c.waitFor("SELECT count(*) = 1 FROM item WHERE id = 'paused'")
 	b.wantValue("0", "SELECT count(*) FROM item WHERE id = 'paused'")

@@ -288,7 +288,8 @@ func (s *Syncer) Sync(ctx context.Context) error {
 }
 
 // Pause stops background work and makes Sync fail with [ErrPaused] until
-// Resume. Local writes are captured all the while.
+// Resume. A pass that is under way goes on to its end. Local writes are captured
+// all the while.
 func (s *Syncer) Pause() { s.state.setPaused(true) }
 
 // Resume undoes Pause.
