@@ -502,6 +502,7 @@ func inviteBody(keys *crypto.InviteKeys) []byte {
 
 // Somebody fills the roster with records that nobody knows. A pass reads some of them, and one that counts is found by a later one.
 func TestARosterThatIsFilledWithRecords(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	stranger, _ := newPair(t, itemSchema)
@@ -617,6 +618,7 @@ func TestRogueRecordsHaveNoEffect(t *testing.T) {
 // When a roster is as long as it can get, what a device can't add to it must not
 // be written down either: it could not be opened again.
 func TestAFullRosterIsReadOn(t *testing.T) {
+	long(t)
 	t.Parallel()
 	ctx := context.Background()
 	a, b := newPair(t, itemSchema)

@@ -40,6 +40,7 @@ var migrations = []struct {
 
 // Each migration is run on devices that have synced and on one that joins afterwards, in plain SQL and through Migrate.
 func TestMigrations(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, m := range migrations {
 		for _, atOnce := range []bool{false, true} {

@@ -41,6 +41,7 @@ const familySchema = `CREATE TABLE parent (id TEXT PRIMARY KEY NOT NULL, name TE
 
 // One device deletes a row while another writes a child of it.
 func TestAParentIsDeletedBesideANewChild(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, test := range []struct {
 		action string

@@ -138,6 +138,7 @@ func TestResolveKnowsOfRenames(t *testing.T) {
 
 // Rows of any size that one transaction has written arrive as one, up to the limit.
 func TestLargeAndSmallRowsOfOneTransactionArriveAsOne(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	settle(a, b)
@@ -195,6 +196,7 @@ func TestAMigrationIsNoTransaction(t *testing.T) {
 // A table that is renamed and made anew before the next pass, or copied into one of another name, is the one that it was:
 // what people wrote before holds, whoever renames first.
 func TestATableIsRenamedAndMadeAnewAtOnce(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const (
 		rename  = "ALTER TABLE t RENAME TO t2"

@@ -693,6 +693,7 @@ func TestACutOfMisnamedFiles(t *testing.T) {
 
 // TestACutOfManyFiles: one record can't list them all, so there are several.
 func TestACutOfManyFiles(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	ctx := context.Background()

@@ -56,6 +56,7 @@ func TestThreeDevicesInsertTheSameMail(t *testing.T) {
 
 // Rows exchange unique values, in twos, threes and fours, while another device edits beside them.
 func TestCyclesOfUniqueValuesApplyAsAWhole(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const schema = "CREATE TABLE item (id INTEGER PRIMARY KEY, position INTEGER NOT NULL UNIQUE, name TEXT)"
 	for _, length := range []int{2, 3, 4} {
