@@ -54,16 +54,15 @@ func (c *Conn) Exec(ctx context.Context, query string, args ...any) (sql.Result,
 
 // ExecQuietly runs a statement without what triggers of the app do. It is
 // compiled each time, since that is when triggers are kept quiet.
-func (c *Conn) ExecQuietly(ctx context.Context, query string, args ...any) error {
+func (c *Conn) ExecQuietly(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	if c.Quiet != nil {
 		c.Quiet(true)
 		defer c.Quiet(false)
 	}
-	_, err := c.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
-	return err
+	return c.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
 }
 
 // Query runs a query that is worth keeping prepared. Until the caller has closed

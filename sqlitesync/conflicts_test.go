@@ -136,11 +136,7 @@ func TestWhatIsNoConflict(t *testing.T) {
 // publishing fails once more before it comes in.
 func TestAnEditThatHasSeenWhatIsOutThoughPublishingFailed(t *testing.T) {
 	t.Parallel()
-	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-	f := new(faults)
-	f.give(a)
-	a.create(t.TempDir())
-	b.join(a.folder, a.invite())
+	a, b, f := newFaultyPair(t)
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
 	settle(a, b)
 	settle(a, b)

@@ -86,6 +86,16 @@ func (f *faults) give(d *testDevice) {
 	d.options.Keys = steppedKeys{d.options.Keys, f}
 }
 
+// newFaultyPair returns two devices of one space, and the faults of the first.
+func newFaultyPair(t *testing.T) (a, b *testDevice, f *faults) {
+	t.Helper()
+	a, b, f = newTestDevice(t, itemSchema), newTestDevice(t, itemSchema), new(faults)
+	f.give(a)
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	return a, b, f
+}
+
 // steppedKeys is a KeyStore whose Save can fail.
 type steppedKeys struct {
 	KeyStore

@@ -40,11 +40,7 @@ func TestACopyWhoseOutboxCannotBeRead(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-			f := new(faults)
-			f.give(a)
-			a.create(t.TempDir())
-			b.join(a.folder, a.invite())
+			a, b, f := newFaultyPair(t)
 			a.exec("INSERT INTO item VALUES ('published', 'x', 1)")
 			settle(a, b)
 			settle(a, b)

@@ -293,11 +293,7 @@ func TestTheHeadThatTwoCopiesHaveLeft(t *testing.T) {
 // it has not seen that edit, which loses against it and is kept.
 func TestAnEditThatHasSeenTheBatchesOfATwin(t *testing.T) {
 	t.Parallel()
-	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-	f := new(faults)
-	f.give(a)
-	a.create(t.TempDir())
-	b.join(a.folder, a.invite())
+	a, b, f := newFaultyPair(t)
 	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
 	settle(a, b)
 	settle(a, b)

@@ -156,10 +156,10 @@ func (m *merger) locally(ctx context.Context, r *changelog.Reference, args []any
 			return 0, lost
 		}
 	}
-	switch err := m.db.Conn.ExecQuietly(ctx, queries[len(queries)-1], args...); {
+	result, err := m.db.Conn.ExecQuietly(ctx, queries[len(queries)-1], args...)
+	switch {
 	case err == nil:
-		err = m.db.Conn.Get(ctx, "SELECT changes()", nil, &n)
-		return n, err
+		return result.RowsAffected()
 	case changelog.Refused(err) || changelog.Senseless(err):
 		m.tell(fmt.Sprintf("rows of table %q, which is not synced, can't be written here, and refer to rows of %q that are gone", r.Name, r.ParentName))
 		return 0, nil

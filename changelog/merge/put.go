@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,11 +29,15 @@ func (m *merger) put(ctx context.Context, table *changelog.Table, change *change
 	args = append(args, change.Key...)
 	return m.writeRow(ctx, table, func(exec execute) error {
 		if len(set) > 0 {
-			if n, err := exec(update, args); err != nil || n > 0 {
+			result, err := exec(ctx, update, args...)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n > 0 {
 				return err
 			}
 		}
-		_, err := exec(insert, row)
+		_, err := exec(ctx, insert, row...)
 		return err
 	})
 }
@@ -64,34 +69,22 @@ func (m *merger) upsert(ctx context.Context, table *changelog.Table, changes []c
 // exec runs a statement for one row.
 func (m *merger) exec(ctx context.Context, table *changelog.Table, query string, args []any) error {
 	return m.writeRow(ctx, table, func(exec execute) error {
-		_, err := exec(query, args)
+		_, err := exec(ctx, query, args...)
 		return err
 	})
 }
 
-// execute runs a statement and returns how many rows it has changed.
-type execute func(query string, args []any) (int64, error)
+// execute runs a statement.
+type execute func(ctx context.Context, query string, args ...any) (sql.Result, error)
 
 // writeRow runs the statements of fn, which write one row, and can run twice. What the
 // app's triggers keep of their own, and fail with, must not decide whether the row
 // shows.
 func (m *merger) writeRow(ctx context.Context, table *changelog.Table, fn func(execute) error) error {
-	quietly := func(query string, args []any) (n int64, err error) {
-		if err = m.db.Conn.ExecQuietly(ctx, query, args...); err == nil {
-			err = m.db.Conn.Get(ctx, "SELECT changes()", nil, &n)
-		}
-		return n, err
-	}
 	if m.db.Silent(table.Name) {
-		return fn(quietly)
+		return fn(m.db.Conn.ExecQuietly)
 	}
-	err := fn(func(query string, args []any) (int64, error) {
-		result, err := m.db.Conn.Exec(ctx, query, args...)
-		if err != nil {
-			return 0, err
-		}
-		return result.RowsAffected()
-	})
+	err := fn(m.db.Conn.Exec)
 	broken := table.Triggered && changelog.ErrorCode(err) == 11 // say, an index for full-text search that was never filled
 	if !changelog.Refused(err) && !broken {
 		return err
@@ -100,7 +93,7 @@ func (m *merger) writeRow(ctx context.Context, table *changelog.Table, fn func(e
 		m.db.Silence(table.Name)
 		return lost
 	}
-	if table.Triggered && fn(quietly) == nil {
+	if table.Triggered && fn(m.db.Conn.ExecQuietly) == nil {
 		if !slices.Contains(m.result.Silenced, table.Name) {
 			m.result.Silenced = append(m.result.Silenced, table.Name)
 		}
@@ -159,11 +152,7 @@ func updateText(table *changelog.Table, set []int) string {
 
 // insertText writes a row that is not there. One that is nothing but its key can be.
 func insertText(table *changelog.Table) string {
-	var all []string
-	for _, column := range slices.Concat(table.Key, table.Columns) {
-		all = append(all, changelog.Quote(column.Name))
-	}
-	text := fmt.Sprintf("INSERT %sINTO %s (%s) VALUES %s", orAbort(table), changelog.Quote(table.Name), strings.Join(all, ", "), changelog.Placeholders(1, len(all)))
+	text := insertInto(table, orAbort(table))
 	if len(updated(table)) == 0 {
 		text += " ON CONFLICT " + table.ConflictTarget() + " DO NOTHING"
 	}
@@ -179,11 +168,12 @@ func orAbort(table *changelog.Table) string {
 
 // forceText writes a row over all rows that are in its way. It is always taken
 // back.
-func forceText(table *changelog.Table, width int) string {
+func forceText(table *changelog.Table) string { return insertInto(table, "OR REPLACE ") }
+
+func insertInto(table *changelog.Table, or string) string {
 	var all []string
 	for _, column := range slices.Concat(table.Key, table.Columns) {
 		all = append(all, changelog.Quote(column.Name))
 	}
-	return fmt.Sprintf("INSERT OR REPLACE INTO %s (%s) VALUES %s", changelog.Quote(table.Name),
-		strings.Join(all, ", "), changelog.Placeholders(1, width))
+	return fmt.Sprintf("INSERT %sINTO %s (%s) VALUES %s", or, changelog.Quote(table.Name), strings.Join(all, ", "), changelog.Placeholders(1, len(all)))
 }

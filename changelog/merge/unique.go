@@ -128,8 +128,7 @@ var errProbed = errors.New("probed")
 // on expressions and generated columns: the row takes its place by force, is
 // looked at, and leaves it again.
 func (m *merger) claims(ctx context.Context, table *changelog.Table, row *changelog.Change) (claims [][]any, possible bool, err error) {
-	width := len(table.Key) + len(table.Columns)
-	force := table.Statement("force", 1, func() string { return forceText(table, width) })
+	force := table.Statement("force", 1, func() string { return forceText(table) })
 	claims = make([][]any, len(table.Unique))
 	err = m.db.Conn.Attempt(ctx, func() error {
 		if err := m.exec(ctx, table, force, slices.Concat(row.Key, row.Values)); err != nil {
