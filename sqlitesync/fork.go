@@ -64,8 +64,8 @@ func (s *Syncer) lookAgain(device DeviceID) bool {
 	return true
 }
 
-// rewind makes a reading begin at the start of the log.
+// rewind reads a log that has forked from the start.
 func (s *Syncer) rewind(r *reading) {
 	s.log.Warn("a device's log has forked: it is read again", "device", r.device, "batch", r.position)
-	r.position, r.tail, r.next, r.rewound = 0, crypto.Tail{}, nil, true
+	r.startOver()
 }

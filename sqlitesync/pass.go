@@ -148,11 +148,12 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 		}
 	}
 	last := s.environment.Beat()
-	complete, err := s.pull(ctx, f, p, func() {
+	meanwhile := func() {
 		if now := s.environment.Beat(); published == nil && now.Sub(last) >= maxFlushDelay {
 			published, last = s.publish(ctx, f), now // an edit does not wait for a year to be read
 		}
-	})
+	}
+	complete, err := s.pull(ctx, f, p, meanwhile)
 	if err != nil {
 		p.add(fault("merge", err, hintMerge))
 	}
@@ -168,7 +169,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 		}
 	}
 	if published == nil { // all that is known here stands in the folder
-		if err := s.rebuild(ctx, f, p); err != nil {
+		if err := s.rebuild(ctx, f, p, meanwhile); err != nil {
 			p.add(fault("read all logs again", err, "Rows are missing from a table that was made anew; the next pass tries again."))
 		}
 	}

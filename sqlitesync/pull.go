@@ -46,13 +46,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 	}
 	s.beginWork(PhaseMerging, behind(readings))
 	defer s.endWork()
-	defer func() { // what was read ahead and is not needed must not outlive the open folder
-		for _, r := range readings {
-			if r.ahead != nil {
-				<-r.ahead
-			}
-		}
-	}()
+	defer awaitAhead(readings)
 	if err := s.recallWaits(ctx); err != nil {
 		return false, err
 	}
@@ -101,26 +95,10 @@ func behind(readings []*reading) (n int) {
 // advance applies the next batch of a device, with those that it is continued
 // in, if they are there and not before their time.
 func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, waiting waits, p *problems) (bool, error) {
-	if r.failed {
-		return false, nil
-	}
-	if r.next == nil {
-		r.next = s.readNext(f, r)
-	}
-	next := r.next
+	next := s.usable(f, r, p)
 	switch {
-	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && r.position > 0 && !r.rewound:
-		s.rewind(r)
-		return true, nil
-	case s.forksAt(r, next):
-		s.log.Warn("what follows in a device's log is of a copy of it, which says it again as another device", "device", r.device, "batch", r.position)
-		r.names = slices.DeleteFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.position })
-		r.failed = true
+	case next == nil:
 		return false, nil
-	case next.fault != nil:
-		p.add(next.fault)
-		r.failed = true
-		return false, nil //nolint:nilerr // it is reported, and the logs of others go on
 	case next.missing > 0:
 		s.wait(waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})
 		return false, nil
@@ -139,21 +117,53 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 		s.overdue[blocked.Device] = *blocked
 		witness = false
 	}
-	r.next = nil
 	s.readAhead(f, r, next)
-	if err := s.apply(ctx, r, next, witness); err != nil {
-		if ctx.Err() != nil || errors.Is(err, errMigrated) {
-			return false, err
-		}
-		var known *Error
-		if !errors.As(err, &known) {
-			known = &Error{Op: "merge", Device: r.device, Batch: next.segments[0].First, Err: err, Hint: hintMerge}
-		}
-		r.failed = true
-		p.add(known)
-		return false, nil
+	return s.goesOn(ctx, r, next, p, s.apply(ctx, r, next, witness))
+}
+
+// usable returns what comes next in a log. It returns nil if that can't be used: what
+// is wrong with it is a problem, and the next pass looks again.
+func (s *Syncer) usable(f *folder.Folder, r *reading, p *problems) *group {
+	if r.failed {
+		return nil
 	}
-	return true, nil
+	if r.next == nil {
+		r.next = s.readNext(f, r)
+	}
+	next := r.next
+	switch {
+	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && r.position > 0 && !r.again:
+		s.rewind(r)
+		return s.usable(f, r, p)
+	case s.forksAt(r, next):
+		s.log.Warn("what follows in a device's log is of a copy of it, which says it again as another device", "device", r.device, "batch", r.position)
+		r.names = slices.DeleteFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.position })
+		r.failed, r.ended = true, true
+		return nil
+	case next.fault != nil:
+		p.add(next.fault)
+		r.failed = true
+		return nil
+	}
+	return next
+}
+
+// goesOn reports whether a log is to be read on after a group was merged, or was not:
+// what is wrong with it ends the reading of this log, not of others.
+func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *problems, err error) (bool, error) {
+	if err == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil || errors.Is(err, errMigrated) {
+		return false, err
+	}
+	var known *Error
+	if !errors.As(err, &known) {
+		known = &Error{Op: "merge", Device: r.device, Batch: merged.segments[0].First, Err: err, Hint: hintMerge}
+	}
+	r.failed = true
+	p.add(known)
+	return false, nil
 }
 
 // uncovered returns a batch that the author of the next batch had seen and
@@ -179,7 +189,7 @@ func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
 // apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	err := s.mergeGroup(ctx, next, witness, nil, func() error {
-		if r.rewound { // the same numbers stand for two contents, and both are known here
+		if r.again { // the same numbers stand for two contents, and both are known here
 			if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
 				return err
 			}
@@ -195,7 +205,8 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 	if err != nil {
 		return err
 	}
-	r.position, r.tail, r.known = next.last, next.tail, max(r.known, next.last)
+	r.pass(next)
+	r.known = max(r.known, next.last)
 	s.seen[changelog.DeviceID(r.device)] = r.known
 	for _, part := range next.segments {
 		s.worked(0, len(part.Changes))

@@ -22,12 +22,19 @@ type reading struct {
 	position uint64     // how far this pass has read: from known, or from the start if the log has forked
 	tail     crypto.Tail
 	names    []folder.SegmentName
-	rewound  bool        // it begins at the start once more
+	again    bool        // it begins at the start once more
 	strays   bool        // there are files under other names that were not looked through
 	failed   bool        // something is wrong with its next batch; the next pass looks again
+	ended    bool        // the device goes on as another one, which says the rest of it again
 	next     *group      // what comes after position, nil if it was not read yet
 	ahead    chan *group // what comes after next, while that is being merged
 }
+
+// startOver makes a reading begin at the start of the log.
+func (r *reading) startOver() { r.position, r.tail, r.next, r.again = 0, crypto.Tail{}, nil, true }
+
+// pass notes that a group was read.
+func (r *reading) pass(g *group) { r.position, r.tail, r.next = g.last, g.tail, nil }
 
 // reaches returns the newest batch to which the log stands in the folder without
 // a gap, by the names of its files.
@@ -84,6 +91,16 @@ func (s *Syncer) readAhead(f *folder.Folder, r *reading, after *group) {
 	ahead := make(chan *group, 1)
 	r.ahead = ahead
 	go func() { ahead <- s.readGroup(f, r, after.last, after.tail) }()
+}
+
+// awaitAhead waits for what was read ahead and is not needed: it must not outlive the
+// open folder.
+func awaitAhead(readings []*reading) {
+	for _, r := range readings {
+		if r.ahead != nil {
+			<-r.ahead
+		}
+	}
 }
 
 // readGroup reads the segments that follow position in the log of a device,

@@ -20,12 +20,12 @@ import (
 //
 // Logs that are lost for good are not waited for longer than it takes admin devices
 // to relay them: then what is there is read, and all of it again when there is more.
-func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) error {
+// It calls meanwhile after each step.
+func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, meanwhile func()) error {
 	tables := slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool { return !table.Incomplete })
 	if len(tables) == 0 {
 		return nil
 	}
-	s.log.Info("reading all logs again", "tables", len(tables))
 	readings, err := s.readings(ctx, f, p)
 	if err != nil {
 		return err
@@ -50,36 +50,8 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) {
 		return nil // there is no more than at the last time, and no more is missing
 	}
-	s.pulling = time.Now()
-	for _, r := range readings {
-		known := r.position
-		r.position, r.tail = 0, crypto.Tail{}
-		s.skipRefused(f, r)
-		_, gap := gaps[r.device]
-		for r.position < known {
-			next := s.readGroup(f, r, r.position, r.tail)
-			if s.forksAt(r, next) {
-				known = r.position // a copy says the rest again, as another device
-				break
-			}
-			if next.fault != nil && gap && !r.log.Writes {
-				break // it is not accepted any more, and nobody makes it again
-			}
-			if next.fault != nil {
-				return next.fault
-			}
-			if next.segments == nil {
-				break // it is missing
-			}
-			if err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRange(ctx, r, next) }); err != nil {
-				return err
-			}
-			r.position, r.tail = next.last, next.tail
-		}
-		if !gap && r.position < known { // the next pass begins again
-			p.add(s.gapFault(r.device, tables[0]))
-			return nil
-		}
+	if whole, err := s.readAgain(ctx, f, readings, gaps, tables, p, meanwhile); err != nil || !whole {
+		return err
 	}
 	return s.transact(ctx, func() error {
 		if err := s.fold(ctx); err != nil {
@@ -89,25 +61,83 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems) err
 			return nil // rows went that had been read already: the next pass begins again
 		}
 		s.reread = gaps
-		for _, table := range tables {
-			if table.Reread = len(gaps) > 0; table.Reread {
-				continue
+		return s.endRebuild(ctx, tables)
+	})
+}
+
+// readAgain merges the logs from the start, as far as they were merged, into tables,
+// and reports whether all could be read that is there. What is wrong with one of them
+// is a problem, and does not keep the others from being read.
+func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*reading, gaps map[DeviceID]uint64, tables []*changelog.Table,
+	p *problems, meanwhile func(),
+) (whole bool, err error) {
+	s.log.Info("reading all logs again", "tables", len(tables))
+	s.pulling = time.Now()
+	for _, r := range readings {
+		r.startOver()
+		s.skipRefused(f, r)
+	}
+	s.beginWork(PhaseMerging, behind(readings))
+	defer s.endWork()
+	defer awaitAhead(readings)
+	whole = true
+	for _, r := range readings {
+		_, gap := gaps[r.device]
+		faults := p
+		if gap && !r.log.Writes {
+			faults = new(problems) // it is not accepted any more, and nobody makes it again
+		}
+		for r.position < r.known {
+			next := s.usable(f, r, faults)
+			if next == nil || next.segments == nil {
+				break
 			}
-			if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+			if next.last < r.known {
+				s.readAhead(f, r, next)
+			}
+			err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRange(ctx, r, next) })
+			if goesOn, err := s.goesOn(ctx, r, next, p, err); err != nil {
+				return false, err
+			} else if !goesOn {
+				break
+			}
+			r.pass(next)
+			s.worked(next.bytes, 0)
+			s.tell(func() int { return behind(readings) })
+			meanwhile()
+		}
+		switch {
+		case r.position >= r.known || r.ended || gap && !(r.failed && r.log.Writes):
+		case r.failed:
+			whole = false
+		default: // the next pass begins again
+			p.add(s.gapFault(r.device, tables[0]))
+			whole = false
+		}
+	}
+	return whole, nil
+}
+
+// endRebuild notes that all was read that the logs have of tables, and settles those that may lack parents. It writes.
+func (s *Syncer) endRebuild(ctx context.Context, tables []*changelog.Table) error {
+	for _, table := range tables {
+		if table.Reread = len(s.reread) > 0; table.Reread {
+			continue
+		}
+		if err := s.db.SetIncomplete(ctx, table, false); err != nil {
+			return err
+		}
+	}
+	for _, table := range tables {
+		for _, r := range table.Referrers { // whose parents may not have come back
+			result, err := merge.Settle(ctx, s.db, r.Child)
+			s.merged(s.identity.device, result)
+			if err != nil {
 				return err
 			}
 		}
-		for _, table := range tables {
-			for _, r := range table.Referrers { // whose parents may not have come back
-				result, err := merge.Settle(ctx, s.db, r.Child)
-				s.merged(s.identity.device, result)
-				if err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // gaps returns the devices, this one too, of whose logs the folder has not all that
