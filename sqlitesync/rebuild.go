@@ -39,6 +39,10 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 			return err // what this pass has folded goes out first
 		}
 	}
+	unread := func(table *changelog.Table) bool { return !table.Reread }
+	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) {
+		return nil // there is no more than at the last time, and no more is missing
+	}
 	for _, device := range slices.SortedFunc(maps.Keys(gaps), func(a, b DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
 		if !s.givenUp(device) {
 			p.add(s.gapFault(device, tables[0]))
@@ -46,10 +50,6 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 		}
 	}
 	losses := s.db.Losses
-	unread := func(table *changelog.Table) bool { return !table.Reread }
-	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) {
-		return nil // there is no more than at the last time, and no more is missing
-	}
 	if whole, err := s.readAgain(ctx, f, readings, gaps, tables, p, meanwhile); err != nil || !whole {
 		return err
 	}

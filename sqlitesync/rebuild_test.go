@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -254,4 +255,33 @@ func TestOnesOwnLogIsNotThereToBeReadAgain(t *testing.T) {
 	settle(a, b)
 	wantEverywhere("2", "SELECT count(*) FROM item", a, b)
 	a.wantVerified()
+}
+
+// A table that is made anew is read from all logs, though a file of one is damaged: only the rows of that log are missing until
+// it is whole again.
+func TestATableMadeAnewIsReadBesideADamagedLog(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	if b.id().String() > c.id().String() {
+		b, c = c, b // logs are read in the order of their names
+	}
+	for _, d := range devices {
+		d.exec("INSERT INTO item VALUES (?, 'x', 1)", d.id().String())
+	}
+	settle(devices...)
+	path := filepath.Join(b.directory(), segmentName(1))
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, append(slices.Clone(data[:len(data)-1]), data[len(data)-1]^1), 0o600))
+	a.exec("DROP TABLE item; " + itemSchema)
+	_ = a.trySync()
+	if e := a.problem(); e.Device != b.id() || !strings.HasSuffix(e.Path, segmentName(1)) {
+		t.Errorf("problem %v", e)
+	}
+	a.wantValue("2", "SELECT count(*) FROM item")
+	must(t, os.WriteFile(path, data, 0o600))
+	a.sync()
+	wantSame(t, devices)
+	a.wantHealthy()
 }

@@ -253,10 +253,12 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 }
 
 // allRead makes sure that this database knows all that it ever did: a table that
-// is being read again may lack what is to be made again.
+// is being read again may lack what is to be made again. One that waits only for
+// logs of others that are lost does not.
 func (s *Syncer) allRead() error {
+	_, lost := s.reread[s.identity.device]
 	for _, table := range s.db.Tables {
-		if table.Incomplete {
+		if table.Incomplete && (lost || !table.Reread) {
 			return fmt.Errorf("table %q is being read again", table.Name)
 		}
 	}

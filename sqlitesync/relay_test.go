@@ -307,6 +307,19 @@ func TestATableIsMadeAnewTwiceWithoutALostLog(t *testing.T) {
 		b.wantHealthy()
 	}
 	wantSame(t, []*testDevice{a, b})
+
+	// What vanishes of one's own is made again meanwhile: all that this device has written is known again.
+	must(t, os.Remove(b.segments()[0]))
+	_ = b.trySync()
+	clock.pass(vanishedTime)
+	settle(a, b)
+	b.wantHealthy()
+	d := newTestDevice(t, itemSchema)
+	d.join(a.folder, a.invite())
+	settle(a, b, d)
+	d.waitedLongEnough()
+	settle(d)
+	wantSame(t, []*testDevice{a, b, d})
 }
 
 // A clock that was far ahead when the files went, and is right again, puts the relay off for no longer than a week.
