@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 )
@@ -86,6 +87,7 @@ func (h *SegmentHeader) broken() string {
 type Segment struct {
 	header SegmentHeader
 	file   signedFile
+	hash   FileHash
 }
 
 // ParseSegment decodes the header of a segment file and checks lengths. The file is not copied and must not be changed
@@ -102,7 +104,7 @@ func ParseSegment(file []byte) (*Segment, error) {
 	if err := signed.checkLength(header.PayloadLength); err != nil {
 		return nil, fmt.Errorf("parse segment: %w", err)
 	}
-	return &Segment{header: header, file: signed}, nil
+	return &Segment{header: header, file: signed, hash: sha256.Sum256(file)}, nil
 }
 
 // PeekSegment decodes the header of a segment file of size bytes from the beginning of it, of which 512 bytes are
@@ -133,6 +135,9 @@ func PeekSegment(start []byte, size int64, key ed25519.PublicKey) (*Segment, err
 
 // Header returns what the file says about itself.
 func (s *Segment) Header() SegmentHeader { return s.header }
+
+// Hash returns the hash of the file, by which the cut of a device lists it. It is zero after [PeekSegment].
+func (s *Segment) Hash() FileHash { return s.hash }
 
 // Tail returns the end of the chain after this segment.
 func (s *Segment) Tail() Tail {

@@ -21,12 +21,15 @@ import (
 //	setting "range <device> <name>"   the range was read, and no such head yet
 //	setting "arrears"                 what the authors of all other ranges had read
 
-// noteRange notes that a range of another device was read. It writes.
-func (s *Syncer) noteRange(ctx context.Context, r *reading, next *group) error {
+// noteRanges notes the ranges of another device that were read. It writes.
+func (s *Syncer) noteRanges(ctx context.Context, r *reading, next *group) error {
 	if !next.compacted() || r.device == s.identity.device {
 		return nil
 	}
-	return save(ctx, s.handle.conn, "range "+r.device.String()+" "+next.name.String(), "")
+	if err := save(ctx, s.handle.conn, "range "+r.device.String()+" "+next.name.String(), ""); err != nil {
+		return err
+	}
+	return s.noteTaken(ctx, r, next)
 }
 
 // readRanges returns the names of the ranges of which no head tells yet how much

@@ -51,7 +51,7 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]cry
 func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash) {
 	left := slices.Clone(r.names)
 	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
-		file, hash := s.liveFile(f, r, position, tail)
+		file := s.liveFile(f, r, position, tail)
 		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
 			position, tail = nextFirst(r.names, position), crypto.Tail{}
 			continue
@@ -61,7 +61,7 @@ func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []c
 			return name == folder.SegmentName{First: header.First, Last: header.Last, Generation: header.Generation}
 		})
 		if position, tail = header.Last, file.Tail(); position <= last {
-			files = append(files, hash)
+			files = append(files, file.Hash())
 		}
 	}
 	r.names = left
@@ -84,17 +84,17 @@ func (s *Syncer) skipReader(f *folder.Folder, member crypto.Member, cut *crypto.
 	return nil
 }
 
-// liveFile returns the file that continues a log after position, and its hash,
-// or nil. A zero tail means that what comes before is not known.
-func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) (*crypto.Segment, crypto.FileHash) {
+// liveFile returns the file that continues a log after position, or nil. A zero tail
+// means that what comes before is not known.
+func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) *crypto.Segment {
 	for _, name := range following(r.names, position) {
-		file, hash, err := s.openHashed(f, r, name)
+		file, err := s.openNamed(f, r, name)
 		if err != nil || file.Header().First == position+1 && tail != (crypto.Tail{}) && file.Header().Prev != tail {
 			continue
 		}
-		return file, hash
+		return file
 	}
-	return nil, crypto.FileHash{}
+	return nil
 }
 
 // nextFirst returns what comes before the next file after a gap.

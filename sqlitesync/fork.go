@@ -28,7 +28,10 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 			continue
 		}
 		peeked, err := s.peek(r, start, size)
-		if err == nil && peeked.Header().Last == r.position && peeked.Tail() != r.tail {
+		if err != nil || peeked.Header().Last != r.position || peeked.Tail() == r.tail {
+			continue
+		}
+		if _, err := s.openNamed(f, r, name); err == nil { // it is whole, and accepted
 			s.rewind(r)
 			return
 		}
@@ -68,4 +71,5 @@ func (s *Syncer) lookAgain(device DeviceID) bool {
 func (s *Syncer) rewind(r *reading) {
 	s.log.Warn("a device's log has forked: it is read again", "device", r.device, "batch", r.position)
 	r.startOver()
+	delete(s.opened, r.device)
 }

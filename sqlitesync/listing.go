@@ -23,9 +23,7 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readi
 	all, err := s.readings(ctx, f, p)
 	for _, r := range all {
 		if r.device != s.identity.device {
-			if r.log.Writes {
-				s.lookForFork(f, r)
-			}
+			s.lookForFork(f, r)
 			readings = append(readings, r)
 		}
 	}
@@ -94,10 +92,10 @@ func (s *Syncer) skipRefused(f *folder.Folder, r *reading) {
 	if !r.log.Writes || r.position >= r.log.From {
 		return
 	}
-	if file, _ := s.liveFile(f, r, r.position, r.tail); file != nil {
+	if file := s.liveFile(f, r, r.position, r.tail); file != nil {
 		return // it is from before
 	}
-	if file, _ := s.liveFile(f, r, r.log.From, crypto.Tail{}); file != nil && file.Header().First == r.log.From+1 {
+	if file := s.liveFile(f, r, r.log.From, crypto.Tail{}); file != nil && file.Header().First == r.log.From+1 {
 		r.position, r.tail = r.log.From, file.Header().Prev
 	}
 }

@@ -190,11 +190,11 @@ func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	err := s.mergeGroup(ctx, next, witness, nil, func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
-			if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
+			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r)); err != nil {
 				return err
 			}
 		}
-		if err := s.noteRange(ctx, r, next); err != nil {
+		if err := s.noteRanges(ctx, r, next); err != nil {
 			return err
 		}
 		if next.last < r.known {

@@ -2,7 +2,6 @@ package sqlitesync
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,10 +65,17 @@ type group struct {
 	segments []*segment.Segment // none: there is nothing new
 	name     folder.SegmentName // of the last of them
 	bytes    int64              // of the files
+	ranges   []readRange        // those of them that are compacted
 	last     uint64
 	tail     crypto.Tail
 	missing  uint64 // a batch that is not there although later ones are, or 0
 	fault    *Error
+}
+
+// readRange is the file of a compacted range that was read.
+type readRange struct {
+	name folder.SegmentName
+	hash crypto.FileHash
 }
 
 // compacted reports whether the group is a compacted range.
@@ -123,6 +129,9 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 		g.segments = append(g.segments, decoded)
 		header := file.Header()
 		g.name = folder.SegmentName{First: header.First, Last: header.Last, Generation: header.Generation}
+		if header.Generation > 0 {
+			g.ranges = append(g.ranges, readRange{g.name, file.Hash()})
+		}
 		g.bytes += int64(header.PayloadLength)
 		g.last, g.tail = decoded.Last, file.Tail()
 		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
@@ -208,32 +217,26 @@ func following(names []folder.SegmentName, position uint64) []folder.SegmentName
 
 // openNamed reads a file whose name says that it is a segment.
 func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
-	file, _, err := s.openHashed(f, r, name)
-	return file, err
-}
-
-// openHashed is openNamed that returns the hash of the file, too.
-func (s *Syncer) openHashed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, crypto.FileHash, error) {
 	start, size, err := f.PeekSegment(r.device.String(), name, maxSegment)
 	if err != nil {
-		return nil, crypto.FileHash{}, err
+		return nil, err
 	}
 	peeked, err := s.peek(r, start, size)
 	if err != nil {
-		return nil, crypto.FileHash{}, err
+		return nil, err
 	}
 	if header := peeked.Header(); header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
-		return nil, crypto.FileHash{}, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
 	}
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
 	if err != nil {
-		return nil, crypto.FileHash{}, err
+		return nil, err
 	}
 	file, err := s.verify(r, data)
 	if err == nil && file.Header() != peeked.Header() {
 		err = fmt.Errorf("%w: it changed while it was read", crypto.ErrDamaged)
 	}
-	return file, sha256.Sum256(data), err
+	return file, err
 }
 
 // maxStrays is how many copies of one segment are read in search of a whole one.
@@ -305,7 +308,7 @@ func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	if err := file.Verify(r.log.Keys.SigningKey()); err != nil {
 		return nil, err
 	}
-	if header := file.Header(); !r.log.Accepts(header.First, header.Last, sha256.Sum256(data), r.vouched) {
+	if header := file.Header(); !r.log.Accepts(header.First, header.Last, file.Hash(), r.vouched) {
 		return nil, errCut
 	}
 	return file, nil

@@ -22,6 +22,10 @@ import (
 // to relay them: then what is there is read, and all of it again when there is more.
 // It calls meanwhile after each step.
 func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, meanwhile func()) error {
+	misled, err := s.lookForMisleading(ctx)
+	if err != nil {
+		return err
+	}
 	tables := slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool { return !table.Incomplete })
 	if len(tables) == 0 {
 		return nil
@@ -50,8 +54,20 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 		}
 	}
 	losses := s.db.Losses
-	if whole, err := s.readAgain(ctx, f, readings, gaps, tables, p, meanwhile); err != nil || !whole {
+	again := rereading{tables: tables, gaps: gaps}
+	if misled {
+		if again.met, err = newDigestSet(ctx, s.handle.conn); err != nil {
+			return err
+		}
+		defer again.met.drop(ctx)
+	}
+	if whole, err := s.readAgain(ctx, f, readings, &again, p, meanwhile); err != nil || !whole {
 		return err
+	}
+	if misled {
+		if err := s.relayUnmet(ctx, again.met); err != nil {
+			return err
+		}
 	}
 	return s.transact(ctx, func() error {
 		if err := s.fold(ctx); err != nil {
@@ -65,13 +81,22 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 	})
 }
 
-// readAgain merges the logs from the start, as far as they were merged, into tables,
-// and reports whether all could be read that is there. What is wrong with one of them
-// is a problem, and does not keep the others from being read.
-func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*reading, gaps map[DeviceID]uint64, tables []*changelog.Table,
-	p *problems, meanwhile func(),
-) (whole bool, err error) {
-	s.log.Info("reading all logs again", "tables", len(tables))
+// rereading says what logs are read again for.
+type rereading struct {
+	tables []*changelog.Table  // that rows are missing from
+	gaps   map[DeviceID]uint64 // the logs that are not whole, and how far they reach
+	met    *digestSet          // takes what stands in the logs, of all tables; or nil
+}
+
+// readAgain merges the logs from the start, as far as they were merged, and reports
+// whether all could be read that is there. What is wrong with one of them is a
+// problem, and does not keep the others from being read.
+func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*reading, again *rereading, p *problems, meanwhile func()) (whole bool, err error) {
+	s.log.Info("reading all logs again", "tables", len(again.tables))
+	tables := again.tables
+	if again.met != nil {
+		tables = nil
+	}
 	s.pulling = time.Now()
 	for _, r := range readings {
 		r.startOver()
@@ -82,7 +107,7 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 	defer awaitAhead(readings)
 	whole = true
 	for _, r := range readings {
-		_, gap := gaps[r.device]
+		_, gap := again.gaps[r.device]
 		faults := p
 		if gap && !r.log.Writes {
 			faults = new(problems) // it is not accepted any more, and nobody makes it again
@@ -95,11 +120,19 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 			if next.last < r.known {
 				s.readAhead(f, r, next)
 			}
-			err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRange(ctx, r, next) })
+			err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRanges(ctx, r, next) })
 			if goesOn, err := s.goesOn(ctx, r, next, p, err); err != nil {
 				return false, err
 			} else if !goesOn {
 				break
+			}
+			for _, part := range next.segments {
+				if again.met == nil {
+					break
+				}
+				if err := again.met.add(ctx, part.Changes); err != nil {
+					return false, err
+				}
 			}
 			r.pass(next)
 			s.worked(next.bytes, 0)
@@ -111,15 +144,19 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 		case r.failed:
 			whole = false
 		default: // the next pass begins again
-			p.add(s.gapFault(r.device, tables[0]))
+			p.add(s.gapFault(r.device, again.tables[0]))
 			whole = false
 		}
 	}
 	return whole, nil
 }
 
-// endRebuild notes that all was read that the logs have of tables, and settles those that may lack parents. It writes.
+// endRebuild notes that all was read that the logs have of tables, and settles those
+// that may lack parents. It writes.
 func (s *Syncer) endRebuild(ctx context.Context, tables []*changelog.Table) error {
+	if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'misled'"); err != nil {
+		return err
+	}
 	for _, table := range tables {
 		if table.Reread = len(s.reread) > 0; table.Reread {
 			continue

@@ -129,19 +129,21 @@ func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
 	return s.opened[r.device].stands
 }
 
-// readsOn reports whether files lead to the newest batch that was merged of a log. What
-// can't be looked for is not known to be missing.
+// readsOn reports whether files lead to the newest batch that was merged of a log, and,
+// if that has ended, along the branch that was. What can't be looked for is not known to
+// be missing.
 func (s *Syncer) readsOn(f *folder.Folder, r *reading) bool {
 	strays := r.strays
 	defer func() { r.strays = strays }() // what is not found here says nothing of what comes next
-	for position, tail := uint64(0), (crypto.Tail{}); position < r.known; {
+	position, tail := uint64(0), crypto.Tail{}
+	for position < r.known {
 		if next := r.reachesFrom(position); r.log.Writes && next > position {
 			position, tail = next, crypto.Tail{}
 			continue
 		}
 		var file *crypto.Segment
 		if !r.log.Writes {
-			file, _ = s.liveFile(f, r, position, tail)
+			file = s.liveFile(f, r, position, tail)
 		}
 		if file == nil {
 			var err error
@@ -151,7 +153,7 @@ func (s *Syncer) readsOn(f *folder.Folder, r *reading) bool {
 		}
 		position, tail = file.Header().Last, file.Tail()
 	}
-	return true
+	return r.log.Writes || r.again || position > r.known || tail == r.tail
 }
 
 // openedLog is what was seen of a log whose files have to be read for it.
@@ -176,17 +178,28 @@ func (s *Syncer) relayAgain(ctx context.Context) error {
 	return nil
 }
 
-// relayLost relays what has been lost for long enough.
+// relayLost relays what has been lost for long enough. An admin's device relays all
+// that it holds of a lost log. Of one that has ended, what comes after the cut stood
+// in it for those only who had merged it: each of them relays that.
 func (s *Syncer) relayLost(ctx context.Context) error {
-	if self, member := s.roster.Member(s.identity.device); !member || self.Role != crypto.Admin {
+	self, member := s.roster.Member(s.identity.device)
+	if !member || self.Role == crypto.Reader {
 		return nil
 	}
 	wait := lostTime + time.Duration(s.seniors())*relayTurn
 	for device, lost := range s.lost {
-		if lost.relayed >= s.seen[changelog.DeviceID(device)] || s.environment.Now().Sub(lost.since) < wait {
+		seen := s.seen[changelog.DeviceID(device)]
+		if lost.relayed >= seen || s.environment.Now().Sub(lost.since) < wait {
 			continue
 		}
-		if err := s.relay(ctx, device); err != nil {
+		first := uint64(0)
+		if self.Role != crypto.Admin {
+			log, _ := s.roster.Log(device)
+			if first = log.Last + 1; log.Writes || !log.Cut || first > seen {
+				continue
+			}
+		}
+		if err := s.relay(ctx, device, first); err != nil {
 			return err
 		}
 	}
@@ -204,17 +217,23 @@ func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 		if device == s.identity.device {
 			return fmt.Errorf("device %s is this one", device.Short())
 		}
-		return s.relay(ctx, device)
+		return s.relay(ctx, device, 0)
 	})
 }
 
-// relay puts the newest changes of a device into the outbox, in steps that let
-// other writers in between. Rows of a baseline name no device: all are published
-// once more.
-func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
+// relay puts the newest changes of a device, from a batch on, into the outbox. Rows of
+// a baseline, which are batch 0, name no device: all are published once more.
+func (s *Syncer) relay(ctx context.Context, device DeviceID, first uint64) error {
 	id := changelog.DeviceID(device)
 	if err := s.loadLost(ctx); err != nil {
 		return err
+	}
+	s.log.Info("relaying", "device", device)
+	for _, table := range s.db.Tables {
+		if table.Incomplete { // nobody would miss what this device has forgotten of it
+			s.warn(fmt.Sprintf("table %q was made anew here while files of device %s were missing: it relays of the table's rows what it still has; "+
+				"if another device shows more of them, make that one an admin, which relays the rest", table.Name, device.Short()))
+		}
 	}
 	position, _, err := s.db.Position(ctx, id)
 	if err != nil {
@@ -224,29 +243,11 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("relaying", "device", device, "batches", position)
-	for _, table := range s.db.Tables {
-		if table.Incomplete { // nobody would miss what this device has forgotten of it
-			s.warn(fmt.Sprintf("table %q was made anew here while files of device %s were missing: it relays of the table's rows what it still has; "+
-				"if another device shows more of them, make that one an admin, which relays the rest", table.Name, device.Short()))
-		}
-	}
-	began := time.Now()
-	for first := uint64(1); first <= position; {
-		last, rows := first, weights[first]
-		for last < position && rows+weights[last+1] <= relayRows {
-			last++
-			rows += weights[last]
-		}
-		started := time.Now()
-		if err := s.transact(ctx, func() error { return s.relayBatches(ctx, id, first, last) }); err != nil {
-			return err
-		}
-		giveWay(ctx, started, time.Since(began))
-		first = last + 1
+	if err := s.relaySteps(ctx, id, first, position, weights, nil); err != nil {
+		return err
 	}
 	return s.transact(ctx, func() error {
-		if weights[0] > 0 {
+		if first == 0 && weights[0] > 0 {
 			if err := s.db.Unpublish(ctx); err != nil {
 				return err
 			}
@@ -261,15 +262,37 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID) error {
 	})
 }
 
+// relaySteps relays the newest changes of a device in some of its batches, or only
+// those that are wanted (nil: all), in steps that let other writers in between.
+func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, first, last uint64, weights map[uint64]int,
+	wanted func(*changelog.Change) (bool, error),
+) error {
+	began := time.Now()
+	for first <= last {
+		end, rows := first, weights[first]
+		for end < last && rows+weights[end+1] <= relayRows {
+			end++
+			rows += weights[end]
+		}
+		started := time.Now()
+		if err := s.transact(ctx, func() error { return s.relayBatches(ctx, device, first, end, wanted) }); err != nil {
+			return err
+		}
+		giveWay(ctx, started, time.Since(began))
+		first = end + 1
+	}
+	return nil
+}
+
 // relayBatches relays what a device has said in some of its batches. One batch
 // says one thing of a row: where several changes of a row count, they go into
 // batches that follow one another.
-func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64) error {
+func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(*changelog.Change) (bool, error)) error {
 	if err := s.fold(ctx); err != nil {
 		return err
 	}
 	altered := func(*changelog.Table, changelog.Key) error { return nil }
-	layers, err := merge.Layers(ctx, s.db, device, first, last, false, altered)
+	layers, err := merge.Layers(ctx, s.db, device, first, last, false, wanted, altered)
 	if err != nil {
 		return err
 	}

@@ -321,7 +321,7 @@ func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, b
 	altered func(*changelog.Table, changelog.Key) error,
 ) error {
 	baseline := slices.ContainsFunc(batches, func(own ownSegment) bool { return own.baseline > 0 })
-	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, baseline, altered)
+	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, baseline, nil, altered)
 	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)

@@ -35,12 +35,17 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 }
 
 // Layers returns what Live calls each with in layers that have no row twice: a
-// batch says one thing of a row.
+// batch says one thing of a row. Or only what of it is wanted, unless that is nil.
 func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
-	altered func(*changelog.Table, changelog.Key) error,
+	wanted func(*changelog.Change) (bool, error), altered func(*changelog.Table, changelog.Key) error,
 ) (layers [][]changelog.Change, err error) {
 	met := make(map[string]int)
 	err = Live(ctx, db, device, first, last, baseline, func(c changelog.Change) error {
+		if wanted != nil {
+			if is, err := wanted(&c); err != nil || !is {
+				return err
+			}
+		}
 		row := c.Shape.Rows() + c.Key.Identity()
 		n := met[row]
 		met[row]++

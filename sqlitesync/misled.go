@@ -1,0 +1,135 @@
+package sqlitesync
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
+)
+
+// A device that was revoked can write its log anew, with other rows, below the cut.
+// Who has the record accepts none of it. Who was not told yet, and had not read the
+// log before, takes it for the log: it would lack rows that all others have, and show
+// rows that nobody else does, for ever. Two branches of a log are as bad, if the
+// device shows each to some.
+//
+// Nobody has to take back what it has merged. So, once it learns of the cut, such a
+// reader reads all logs again, and publishes in its own what it knows and stands in
+// none: then all have merged the same. It is known for what it is by the hashes of
+// the ranges that it has read, which the cut does not list, and by forks.
+//
+//	setting "taken <device> <name>"   a range was read; its value is the hash of the file
+//	setting "forked <device>"         two branches of the log were read
+//	setting "misled"                  all logs are being read again, and what stands in none goes out then
+
+// noteTaken notes which ranges were read. It writes.
+func (s *Syncer) noteTaken(ctx context.Context, r *reading, next *group) error {
+	for _, taken := range next.ranges {
+		if err := save(ctx, s.handle.conn, takenSetting(r.device)+taken.name.String(), hex.EncodeToString(taken.hash[:])); err != nil {
+			return err
+		}
+	}
+	s.cutsOf = [32]byte{}
+	return nil
+}
+
+// noteFork notes that a log has forked. It writes.
+func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
+	s.cutsOf = [32]byte{}
+	return save(ctx, s.handle.conn, forkedSetting(r.device), "")
+}
+
+func takenSetting(device DeviceID) string  { return "taken " + device.String() + " " }
+func forkedSetting(device DeviceID) string { return "forked " + device.String() }
+
+// lookForMisleading compares what was read with the cuts of devices that may not
+// write, or not any more, and reports whether all logs are to be read again for it.
+func (s *Syncer) lookForMisleading(ctx context.Context) (misled bool, err error) {
+	if hash := s.roster.Hash(); s.cutsOf != hash {
+		if err := s.transact(ctx, func() error { return s.judgeTaken(ctx) }); err != nil {
+			return false, err
+		}
+		s.cutsOf = hash
+	}
+	err = s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_settings WHERE name = 'misled')", nil, &misled)
+	return misled, err
+}
+
+// judgeTaken marks all tables as to be read again if anything was read that no cut
+// lists, and forgets that it was. It writes.
+func (s *Syncer) judgeTaken(ctx context.Context) error {
+	rows, err := s.handle.conn.Query(ctx, "SELECT name, value FROM sqlitesync_settings WHERE name GLOB 'taken *' OR name GLOB 'forked *'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var unlisted []string
+	for rows.Next() {
+		var name, hash string
+		if err := rows.Scan(&name, &hash); err != nil {
+			return err
+		}
+		words := strings.Fields(name)
+		device, err := crypto.ParseDeviceID(words[1])
+		if err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+		log, known := s.roster.Log(device)
+		if known && log.Cut && (words[0] == "forked" || !lists(log, words[2], hash)) {
+			unlisted = append(unlisted, name)
+			s.warn(fmt.Sprintf("device %s, which may not write any more, has shown this one another log than it had: all logs are read again", device.Short()))
+		}
+	}
+	if err := rows.Err(); err != nil || len(unlisted) == 0 {
+		return err
+	}
+	for _, table := range s.db.Tables {
+		if err := s.db.SetIncomplete(ctx, table, true); err != nil {
+			return err
+		}
+	}
+	for _, name := range unlisted {
+		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", name); err != nil {
+			return err
+		}
+	}
+	return save(ctx, s.handle.conn, "misled", "")
+}
+
+// lists reports whether a cut lists the file of a range, or the range is none of its business.
+func lists(log crypto.Log, file, hash string) bool {
+	name, _ := folder.ParseSegmentName(file)
+	return name.First > log.Last || slices.ContainsFunc(log.Files, func(listed crypto.FileHash) bool { return hex.EncodeToString(listed[:]) == hash })
+}
+
+// relayUnmet publishes what counts here, under the stamps that it has, but for what
+// stands in the logs that were read.
+func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
+	if s.reads() {
+		return nil
+	}
+	unmet := func(c *changelog.Change) (bool, error) {
+		there, err := met.has(ctx, c.Digest())
+		return !there, err
+	}
+	seen, err := s.db.Seen(ctx)
+	if err != nil {
+		return err
+	}
+	seen[changelog.DeviceID{}] = 0 // nobody's are the rows that stood there before
+	for author, last := range seen {
+		weights, err := s.db.Weigh(ctx, author)
+		if err != nil {
+			return err
+		}
+		if err := s.relaySteps(ctx, author, 0, last, weights, unmet); err != nil {
+			return err
+		}
+	}
+	return nil
+}
