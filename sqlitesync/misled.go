@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
@@ -47,8 +48,14 @@ func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
 func takenSetting(device DeviceID) string  { return "taken " + device.String() + " " }
 func forkedSetting(device DeviceID) string { return "forked " + device.String() }
 
+// misledInterval is how often all logs are read again for it while some of them can't
+// be read to the end.
+const misledInterval = time.Hour
+
 // lookForMisleading compares what was read with the cuts of devices that may not
-// write, or not any more, and reports whether all logs are to be read again for it.
+// write, or not any more, and reports whether all logs are to be read again for it
+// now. Most often that finds nothing: cuts do not list ranges that were written anew
+// before.
 func (s *Syncer) lookForMisleading(ctx context.Context) (misled bool, err error) {
 	if hash := s.roster.Hash(); s.cutsOf != hash {
 		if err := s.transact(ctx, func() error { return s.judgeTaken(ctx) }); err != nil {
@@ -56,12 +63,15 @@ func (s *Syncer) lookForMisleading(ctx context.Context) (misled bool, err error)
 		}
 		s.cutsOf = hash
 	}
+	if s.environment.Since(s.misledLooked) < misledInterval {
+		return false, nil
+	}
 	err = s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_settings WHERE name = 'misled')", nil, &misled)
 	return misled, err
 }
 
-// judgeTaken marks all tables as to be read again if anything was read that no cut
-// lists, and forgets that it was. It writes.
+// judgeTaken notes whether anything was read that no cut lists, and forgets what that
+// was. It writes.
 func (s *Syncer) judgeTaken(ctx context.Context) error {
 	rows, err := s.handle.conn.Query(ctx, "SELECT name, value FROM sqlitesync_settings WHERE name GLOB 'taken *' OR name GLOB 'forked *'")
 	if err != nil {
@@ -82,22 +92,17 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 		log, known := s.roster.Log(device)
 		if known && log.Cut && (words[0] == "forked" || !lists(log, words[2], hash)) {
 			unlisted = append(unlisted, name)
-			s.warn(fmt.Sprintf("device %s, which may not write any more, has shown this one another log than it had: all logs are read again", device.Short()))
 		}
 	}
 	if err := rows.Err(); err != nil || len(unlisted) == 0 {
 		return err
-	}
-	for _, table := range s.db.Tables {
-		if err := s.db.SetIncomplete(ctx, table, true); err != nil {
-			return err
-		}
 	}
 	for _, name := range unlisted {
 		if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", name); err != nil {
 			return err
 		}
 	}
+	s.misledLooked = time.Time{}
 	return save(ctx, s.handle.conn, "misled", "")
 }
 

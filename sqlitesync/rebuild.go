@@ -27,7 +27,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 		return err
 	}
 	tables := slices.DeleteFunc(slices.Clone(s.db.Tables), func(table *changelog.Table) bool { return !table.Incomplete })
-	if len(tables) == 0 {
+	if len(tables) == 0 && !misled {
 		return nil
 	}
 	readings, err := s.readings(ctx, f, p)
@@ -44,18 +44,19 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 		}
 	}
 	unread := func(table *changelog.Table) bool { return !table.Reread }
-	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) {
+	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) && !misled {
 		return nil // there is no more than at the last time, and no more is missing
 	}
 	for _, device := range slices.SortedFunc(maps.Keys(gaps), func(a, b DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
 		if !s.givenUp(device) {
-			p.add(s.gapFault(device, tables[0]))
+			p.add(s.gapFault(device, tables))
 			return nil
 		}
 	}
 	losses := s.db.Losses
 	again := rereading{tables: tables, gaps: gaps}
 	if misled {
+		s.misledLooked = s.environment.Beat()
 		if again.met, err = newDigestSet(ctx, s.handle.conn); err != nil {
 			return err
 		}
@@ -144,7 +145,7 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 		case r.failed:
 			whole = false
 		default: // the next pass begins again
-			p.add(s.gapFault(r.device, again.tables[0]))
+			p.add(s.gapFault(r.device, again.tables))
 			whole = false
 		}
 	}
@@ -199,10 +200,14 @@ func (s *Syncer) gaps(ctx context.Context, f *folder.Folder, readings []*reading
 	return gaps, nil
 }
 
-// gapFault is the error about files without which a table stays without rows.
-func (s *Syncer) gapFault(device DeviceID, table *changelog.Table) *Error {
+// gapFault is the error about files without which tables stay without rows, nil if
+// none do.
+func (s *Syncer) gapFault(device DeviceID, tables []*changelog.Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
 	e := &Error{Op: "read all logs again", Device: device, Path: "devices/" + device.String(),
-		Err:  fmt.Errorf("%w: files are missing without which rows of table %q do not come back", ErrFolder, table.Name),
+		Err:  fmt.Errorf("%w: files are missing without which rows of table %q do not come back", ErrFolder, tables[0].Name),
 		Hint: "The table was made anew, and its rows are read from the logs of all devices. Let the file-sync service fetch the files, or restore them from its history."}
 	if device != s.identity.device { // one's own log is read for what was never relayed
 		e.Hint += " Files that are lost are not waited for once an admin's device has relayed them, after about a week."
