@@ -96,6 +96,12 @@ func (db *Database) restore(ctx context.Context) error {
 // Table returns the table with this canonical name, or nil if none takes part.
 func (db *Database) Table(name string) *Table { return db.byName[name] }
 
+// Lenient reports whether constraints of the table of this name, which need not take
+// part, may declare what becomes of a conflict (ON CONFLICT).
+func (db *Database) Lenient(name string) bool {
+	return declaresConflicts(db.texts[CanonicalName(name)])
+}
+
 // Silent reports whether triggers on the table of this name run in no merge any
 // more.
 func (db *Database) Silent(name string) bool { return db.silent[CanonicalName(name)] }

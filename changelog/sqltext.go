@@ -94,29 +94,20 @@ func tokenize(text string) (tokens []string) {
 }
 
 // Raises reports whether the text of a trigger calls RAISE.
-func Raises(text string) bool {
-	last := ""
-	for _, token := range tokenize(text) {
-		if strings.TrimSpace(token) == "" {
-			continue
-		}
-		if token == "(" && strings.EqualFold(last, "raise") {
-			return true
-		}
-		last = token
-	}
-	return false
-}
+func Raises(text string) bool { return hasInARow(text, "raise", "(") }
 
 // declaresConflicts reports whether the text of a CREATE TABLE has ON CONFLICT in
 // it, as far as words tell.
-func declaresConflicts(text string) bool {
+func declaresConflicts(text string) bool { return hasInARow(text, "on", "conflict") }
+
+// hasInARow reports whether two tokens stand in SQL, one after the other.
+func hasInARow(text, first, second string) bool {
 	last := ""
 	for _, token := range tokenize(text) {
 		if strings.TrimSpace(token) == "" {
 			continue
 		}
-		if strings.EqualFold(last, "on") && strings.EqualFold(token, "conflict") {
+		if strings.EqualFold(last, first) && strings.EqualFold(token, second) {
 			return true
 		}
 		last = token

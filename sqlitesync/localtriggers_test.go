@@ -1,6 +1,9 @@
 package sqlitesync
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Local tables that the app's triggers keep follow merges whatever the triggers say after OR: SQLite takes what the statement says
 // instead, if that says anything, and what an upsert says always.
@@ -86,6 +89,31 @@ func TestTriggersWithOrOnLocalTablesThatFollow(t *testing.T) {
 		settle(a, b)
 		for _, table := range []string{"pin", "shown"} {
 			b.wantValue(want, "SELECT group_concat(id || ' ' || ifnull(item, '')) FROM (SELECT * FROM "+table+" ORDER BY id)")
+		}
+		wantQuiet(t, a, b)
+	}
+}
+
+// What constraints of a local table say becomes of a conflict removes no other row of it, and rolls nothing back, when one follows.
+func TestLocalTablesThatDeclareConflictsFollow(t *testing.T) {
+	t.Parallel()
+	for _, conflict := range []string{"", "REPLACE", "IGNORE", "FAIL", "ROLLBACK"} {
+		if conflict != "" {
+			conflict = "ON /* a */ CONFLICT " + conflict
+		}
+		a := newTestDevice(t, itemSchema)
+		b := newTestDevice(t, itemSchema+"; CREATE TABLE pin (id INTEGER PRIMARY KEY, item TEXT DEFAULT 'y' REFERENCES item ON DELETE SET DEFAULT, UNIQUE (item) "+conflict+")")
+		b.options.Exclude = []string{"pin"}
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item (id) VALUES ('x'), ('y')")
+		settle(a, b)
+		b.exec("INSERT INTO pin VALUES (1, 'x'), (2, 'y')")
+		a.exec("DELETE FROM item WHERE id = 'x'")
+		settle(a, b)
+		b.wantValue("2 y", "SELECT group_concat(id || ' ' || item) FROM pin") // the first has nowhere to go
+		if said := strings.Join(b.syncer.Status().Warnings, "\n"); !strings.Contains(said, "were deleted") {
+			t.Errorf("%s: warnings %q", conflict, said)
 		}
 		wantQuiet(t, a, b)
 	}

@@ -59,9 +59,14 @@ func (m *merger) orphan(ctx context.Context, r *changelog.Reference, condition s
 				set = defaults
 			}
 		}
-		// OR IGNORE, for rows that can't be so, holds for what triggers write too.
+		// OR IGNORE, for rows that can't be so, holds for what triggers write too. Without
+		// it, constraints that say so themselves would remove other rows, or roll back.
 		update := fmt.Sprintf("%s AS c SET %s WHERE %s", changelog.Quote(r.Name), strings.Join(set, ", "), condition)
-		n, err := m.locally(ctx, r, args, "UPDATE "+update, "UPDATE OR IGNORE "+update)
+		queries := []string{"UPDATE " + update, "UPDATE OR IGNORE " + update}
+		if m.db.Lenient(r.Name) {
+			queries = queries[1:]
+		}
+		n, err := m.locally(ctx, r, args, queries...)
 		if err != nil {
 			return err
 		}
