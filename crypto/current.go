@@ -144,13 +144,31 @@ func (r *Roster) Recovery() (PublicKeys, bool) {
 	return r.graph.nodes[i].record.recovery().PublicKeys, true
 }
 
-// RecoveryAuthor returns the device that has made the recovery code, if the space has one.
-func (r *Roster) RecoveryAuthor() (DeviceID, bool) {
-	i := r.graph.keys.lastIn(r.counts)
+// KnowsRecovery reports whether who has held a device may know the recovery code of the space: it has made the code or entered
+// with it, or continues a device that has.
+func (r *Roster) KnowsRecovery(id DeviceID) bool {
+	g := r.graph
+	i := g.keys.lastIn(r.counts)
 	if i < 0 {
-		return DeviceID{}, false
+		return false
 	}
-	return r.graph.nodes[i].record.Author, true
+	maker, recovery := g.nodes[i].record.Author, g.nodes[i].recovery
+	for before := len(g.nodes); id != maker; {
+		entered := g.enters[id].firstIn(r.counts)
+		if entered < 0 || entered >= before { // or two that name each other would be asked for ever
+			return false
+		}
+		before = entered
+		switch n := &g.nodes[entered]; n.record.Kind {
+		case KindAdmit:
+			return g.nodes[n.invite].record.Author == recovery
+		case KindSucceed:
+			id = n.record.Author
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // readers returns everybody whom an epoch is for: the members and the recovery key. Invites keep to what fits a record, but a

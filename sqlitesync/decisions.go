@@ -45,8 +45,8 @@ func (s *Syncer) decideIf(ctx context.Context, op string, may func() error, fn f
 // been or will be written with its keys is used, on any device. A new epoch
 // begins, so that it can read nothing that is written by devices that know of the
 // revocation. What it has already, it keeps. A code that its holder knows still
-// lets in: withdraw open invites, and replace a recovery code that it has made;
-// [Status].Warnings says if it has.
+// lets in: withdraw open invites, and replace a recovery code that it has made or
+// entered with; [Status].Warnings says if it has.
 //
 // Only an admin can revoke, and any device but the last one, this one too. Of two
 // that revoke each other at the same time, the one that has been admin for longer
@@ -78,8 +78,9 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 			}
 		}
 		s.announceMembers(before)
-		if maker, made := s.roster.RecoveryAuthor(); made && maker == id {
-			s.warn(fmt.Sprintf("device %s, which was revoked, has made the recovery code: who knows the code can read and enter; if that can be somebody else, replace it (Recovery)", id.Short()))
+		if s.roster.KnowsRecovery(id) {
+			s.warn(fmt.Sprintf("device %s, which was revoked, has made the recovery code or entered with it: who knows the code can read and enter; "+
+				"if that can be somebody else, replace it (Recovery)", id.Short()))
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -116,11 +117,14 @@ func TestARecoveryCodeOpensNoOtherSpace(t *testing.T) {
 	wantIs(t, err, ErrCode)
 }
 
-// TestTheRecoveryCodeOfARevokedDevice outlives it, as it is to, and whoever revokes the device is told that it does.
+// TestTheRecoveryCodeOfARevokedDevice outlives it, as it is to, and whoever revokes a device whose holder knows the code is told that
+// it does.
 func TestTheRecoveryCodeOfARevokedDevice(t *testing.T) {
 	t.Parallel()
-	warned := func(d *testDevice) bool {
-		return strings.Contains(strings.Join(d.syncer.Status().Warnings, "\n"), "recovery code")
+	warned := func(d *testDevice, of DeviceID) bool {
+		return slices.ContainsFunc(d.syncer.Status().Warnings, func(warning string) bool {
+			return strings.Contains(warning, "recovery code") && strings.Contains(warning, of.Short())
+		})
 	}
 	for _, maker := range []int{0, 1} {
 		t.Run(fmt.Sprint("made by device ", maker), func(t *testing.T) {
@@ -130,20 +134,46 @@ func TestTheRecoveryCodeOfARevokedDevice(t *testing.T) {
 			code := devices[maker].recovery()
 			settle(devices...)
 			a.revoke(c)
-			if warned(a) {
+			if warned(a, c.id()) {
 				t.Error("warned of a device that has made no code")
 			}
 			a.revoke(stolen)
-			if warned(a) != (maker == 1) {
+			if warned(a, stolen.id()) != (maker == 1) {
 				t.Errorf("warnings %q", a.syncer.Status().Warnings)
 			}
 			thief := newTestDevice(t, itemSchema)
 			thief.join(a.folder, code)
+			a.sync()
+			a.revoke(thief)
+			if !warned(a, thief.id()) {
+				t.Errorf("not warned of a device that has entered with the code: %q", a.syncer.Status().Warnings)
+			}
 			// What the warning advises ends it.
-			other := newTestDevice(t, itemSchema)
+			thief = newTestDevice(t, itemSchema)
+			thief.join(a.folder, code)
+			a.sync()
 			a.recovery()
+			other := newTestDevice(t, itemSchema)
 			_, err := Join(t.Context(), other.db, a.folder, code, &other.options)
 			wantIs(t, err, ErrCode)
+			a.revoke(thief)
+			if warned(a, thief.id()) {
+				t.Error("warned of a code that works no longer")
+			}
 		})
 	}
+	t.Run("made before the device went on as another one", func(t *testing.T) {
+		t.Parallel()
+		a, stolen := newPair(t, itemSchema)
+		stolen.recovery()
+		settle(a, stolen)
+		moved := copyWithKeys(stolen)
+		moved.open()
+		moved.wantSucceeded(stolen.id())
+		settle(a, moved)
+		a.revoke(moved)
+		if !warned(a, moved.id()) {
+			t.Errorf("warnings %q", a.syncer.Status().Warnings)
+		}
+	})
 }

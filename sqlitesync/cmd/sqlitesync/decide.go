@@ -18,7 +18,8 @@ func (a *app) deviceVerbs() []*cobra.Command {
 		Long: `Ends a device, named by its id, the beginning of it, or its name: nothing that it writes from now on is used, and it can
 read nothing that the others write once they know. What it has already, it keeps. It never becomes a member again; the
 machine can join anew with a code. Only an admin can do it. The device of DB itself is ended by its whole id alone. A code
-that its holder knows still lets in: withdraw open invites, and replace a recovery code that the device has made.`,
+that its holder knows still lets in: withdraw open invites, and replace a recovery code that the device has made or
+entered with.`,
 		Example: "  sqlitesync devices revoke notes.db 4be1c07a",
 		Args:    usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
