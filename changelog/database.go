@@ -48,6 +48,9 @@ type Database struct {
 	// silent holds the tables, by canonical name, of which a trigger of the app
 	// has rolled back a merge.
 	silent map[string]bool
+	// rollsBack: a trigger of the app, or a constraint of some table, may roll back
+	// where a write conflicts (OR ROLLBACK, ON CONFLICT ROLLBACK).
+	rollsBack bool
 }
 
 // CreateTables makes the tables of this package in a database that has none.
@@ -96,10 +99,12 @@ func (db *Database) restore(ctx context.Context) error {
 // Table returns the table with this canonical name, or nil if none takes part.
 func (db *Database) Table(name string) *Table { return db.byName[name] }
 
-// Lenient reports whether constraints of the table of this name, which need not take
-// part, may declare what becomes of a conflict (ON CONFLICT).
+// Lenient reports whether a write to the table of this name, which need not take
+// part, may remove other rows or roll all back where it conflicts, unless it says
+// otherwise itself: constraints of the table declare what becomes of a conflict (ON
+// CONFLICT), or something that triggers write rolls back.
 func (db *Database) Lenient(name string) bool {
-	return declaresConflicts(db.texts[CanonicalName(name)])
+	return db.rollsBack || hasInARow(db.texts[CanonicalName(name)], "on", "conflict")
 }
 
 // Silent reports whether triggers on the table of this name run in no merge any

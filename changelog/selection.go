@@ -72,6 +72,25 @@ func definitionTexts(ctx context.Context, c *Conn) (map[string]string, error) {
 	return texts, rows.Err()
 }
 
+// readRollsBack finds out whether a write that conflicts may roll back, as far as
+// words tell.
+func (db *Database) readRollsBack(ctx context.Context) error {
+	rows, err := db.Conn.Query(ctx, "SELECT sql FROM sqlite_schema WHERE type IN ('table', 'trigger') AND instr(lower(sql), 'rollback') > 0")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	db.rollsBack = false
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		db.rollsBack = db.rollsBack || hasInARow(text, "or", "rollback") || hasInARow(text, "conflict", "rollback")
+	}
+	return rows.Err()
+}
+
 // read reads the table's definition. It says why, if nothing can be merged into
 // it; the table is nil if it can't take part at all.
 func (e tableEntry) read(ctx context.Context, c *Conn, texts map[string]string) (*Table, Unsynced, error) {
@@ -102,6 +121,9 @@ func (db *Database) readTables(ctx context.Context, selection Selection) error {
 		return err
 	}
 	if db.texts, err = definitionTexts(ctx, db.Conn); err != nil {
+		return err
+	}
+	if err := db.readRollsBack(ctx); err != nil {
 		return err
 	}
 	if version != db.version { // the trigger may be another one

@@ -96,10 +96,6 @@ func tokenize(text string) (tokens []string) {
 // Raises reports whether the text of a trigger calls RAISE.
 func Raises(text string) bool { return hasInARow(text, "raise", "(") }
 
-// declaresConflicts reports whether the text of a CREATE TABLE has ON CONFLICT in
-// it, as far as words tell.
-func declaresConflicts(text string) bool { return hasInARow(text, "on", "conflict") }
-
 // hasInARow reports whether two tokens stand in SQL, one after the other.
 func hasInARow(text, first, second string) bool {
 	last := ""

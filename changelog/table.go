@@ -43,8 +43,6 @@ type Table struct {
 	NullKeys bool
 	// Triggered: the app has triggers on it.
 	Triggered bool
-	// Lenient: constraints of it may declare what becomes of a conflict (ON CONFLICT).
-	Lenient bool
 	// Touched holds the rows, by Identity, whose unique values edits may have
 	// made free. Package merge looks which held rows can show.
 	Touched map[string]bool
@@ -106,7 +104,7 @@ func readTable(ctx context.Context, c *Conn, name string, strict bool, texts map
 	if reason, hint := beyond(name, columns); reason != "" {
 		return refuse(reason, hint)
 	}
-	table := &Table{Name: name, Lenient: declaresConflicts(texts[CanonicalName(name)])}
+	table := &Table{Name: name}
 	var keyNames, columnNames []string
 	keys := make(map[int]Column)
 	for i := range columns {

@@ -118,3 +118,51 @@ func TestLocalTablesThatDeclareConflictsFollow(t *testing.T) {
 		wantQuiet(t, a, b)
 	}
 }
+
+// A trigger that rolls back where its own write conflicts is left out for that row, like others that fail: the pass goes on, the trigger
+// does what it can for other rows, and the app is told.
+func TestTriggersThatRollBackWhereTheyConflict(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ cache, step string }{
+		{"id TEXT PRIMARY KEY", "INSERT OR ROLLBACK INTO cache VALUES (NEW.id)"},
+		{"id TEXT PRIMARY KEY ON CONFLICT ROLLBACK", "INSERT INTO cache VALUES (NEW.id)"},
+		{"id TEXT PRIMARY KEY", "INSERT OR FAIL INTO cache VALUES (NEW.id)"},
+	} {
+		a := newTestDevice(t, itemSchema)
+		b := newTestDevice(t, itemSchema+"; CREATE TABLE cache ("+test.cache+"); CREATE TRIGGER ti AFTER INSERT ON item BEGIN "+test.step+"; END; CREATE TRIGGER tu AFTER UPDATE ON item BEGIN "+test.step+"; END")
+		b.options.Exclude = []string{"cache"}
+		a.create(t.TempDir())
+		b.join(a.folder, a.invite())
+		a.exec("INSERT INTO item VALUES ('x', 'x', 1)")
+		settle(a, b)
+		a.exec("UPDATE item SET name = 'new'; INSERT INTO item VALUES ('y', 'y', 1)")
+		settle(a, b)
+		a.exec("INSERT INTO item VALUES ('z', 'z', 1)")
+		settle(a, b)
+		wantSame(t, []*testDevice{a, b}, "item")
+		b.wantValue("x,y,z", "SELECT group_concat(id) FROM (SELECT id FROM cache ORDER BY id)")
+		if said := strings.Join(b.syncer.Status().Warnings, "\n"); !strings.Contains(said, "failed in a merge") {
+			t.Errorf("%s, %s: warnings %q", test.cache, test.step, said)
+		}
+		wantQuiet(t, a, b)
+	}
+}
+
+// The same goes for triggers on a local table whose rows follow.
+func TestTriggersThatRollBackWhereLocalRowsFollow(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	b := newTestDevice(t, itemSchema+`; CREATE TABLE pin (id INTEGER PRIMARY KEY, item TEXT REFERENCES item ON DELETE SET NULL);
+		CREATE TABLE seen (id INTEGER PRIMARY KEY); CREATE TRIGGER tu AFTER UPDATE ON pin BEGIN INSERT OR ROLLBACK INTO seen VALUES (NEW.id); END`)
+	b.options.Exclude = []string{"pin", "seen"}
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	a.exec("INSERT INTO item (id) VALUES ('x')")
+	settle(a, b)
+	b.exec("INSERT INTO pin VALUES (1, 'x'), (2, 'x'); INSERT INTO seen VALUES (1)")
+	a.exec("DELETE FROM item")
+	settle(a, b)
+	b.wantValue("2", "SELECT count(*) FROM pin WHERE item IS NULL")
+	b.wantValue("1,2", "SELECT group_concat(id) FROM (SELECT id FROM seen ORDER BY id)")
+	wantQuiet(t, a, b)
+}

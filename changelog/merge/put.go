@@ -19,8 +19,8 @@ func (m *merger) put(ctx context.Context, table *changelog.Table, change *change
 		return m.upsert(ctx, table, []changelog.Change{*change})
 	}
 	set := updated(table)
-	update := table.Statement("update", 1, func() string { return updateText(table, set) })
-	insert := table.Statement("insert", 1, func() string { return insertText(table) })
+	update := table.Statement("update", 1, func() string { return updateText(table, set, m.orAbort(table)) })
+	insert := table.Statement("insert", 1, func() string { return insertText(table, m.orAbort(table)) })
 	row := slices.Concat(change.Key, change.Values)
 	args := make([]any, 0, len(set)+len(change.Key))
 	for _, i := range set {
@@ -139,28 +139,29 @@ func updated(table *changelog.Table) (set []int) {
 	return set
 }
 
-// updateText sets these values of a row. Only where constraints of the table say
-// themselves what becomes of a conflict is it OR ABORT, as upsertText is.
-func updateText(table *changelog.Table, set []int) string {
+// updateText sets these values of a row.
+func updateText(table *changelog.Table, set []int, or string) string {
 	all := slices.Concat(table.Key, table.Columns)
 	terms := make([]string, len(set))
 	for i, at := range set {
 		terms[i] = changelog.Quote(all[at].Name) + " = ?"
 	}
-	return fmt.Sprintf("UPDATE %s%s SET %s WHERE %s", orAbort(table), changelog.Quote(table.Name), strings.Join(terms, ", "), changelog.KeyParameters(table))
+	return fmt.Sprintf("UPDATE %s%s SET %s WHERE %s", or, changelog.Quote(table.Name), strings.Join(terms, ", "), changelog.KeyParameters(table))
 }
 
 // insertText writes a row that is not there. One that is nothing but its key can be.
-func insertText(table *changelog.Table) string {
-	text := insertInto(table, orAbort(table))
+func insertText(table *changelog.Table, or string) string {
+	text := insertInto(table, or)
 	if len(updated(table)) == 0 {
 		text += " ON CONFLICT " + table.ConflictTarget() + " DO NOTHING"
 	}
 	return text
 }
 
-func orAbort(table *changelog.Table) string {
-	if table.Lenient {
+// orAbort returns what a statement that fires triggers says after its first word: only
+// where it must is it OR ABORT, as upsertText is.
+func (m *merger) orAbort(table *changelog.Table) string {
+	if m.db.Lenient(table.Name) {
 		return "OR ABORT "
 	}
 	return ""
