@@ -4,10 +4,33 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"modernc.org/sqlite"
 )
+
+// connectionHooks holds what apps run on each new connection of the driver to their databases, by the ends of the paths of these. The
+// driver forgets no hook, and reads its list without a lock: TestMain registers one, which looks here.
+var connectionHooks sync.Map
+
+func runConnectionHook(conn sqlite.ExecQuerierContext, dsn string) (err error) {
+	connectionHooks.Range(func(path, hook any) bool {
+		ours := strings.Contains(dsn, path.(string))
+		if ours {
+			err = hook.(func(sqlite.ExecQuerierContext) error)(conn)
+		}
+		return !ours
+	})
+	return err
+}
+
+// onEachConnection runs hook on each connection of the driver to d's database that is opened before the test ends.
+func (d *testDevice) onEachConnection(hook func(sqlite.ExecQuerierContext) error) {
+	path := filepath.ToSlash(strings.TrimPrefix(d.path, os.TempDir())) // which can be a link
+	connectionHooks.Store(path, hook)
+	d.tb.Cleanup(func() { connectionHooks.Delete(path) })
+}
 
 // Hooks that the app registers with the driver are for what the app does: sync's own connections have none of them.
 func TestHooksThatTheAppRegistersForTheWholeDriver(t *testing.T) {
@@ -38,15 +61,12 @@ func TestHooksThatTheAppRegistersForTheWholeDriver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-			heard := make(map[string]bool)
+			var heard sync.Map
 			for _, d := range []*testDevice{a, b} {
 				d.db.SetMaxOpenConns(1)
-				d.exec("SELECT 1")                                                                     // the app's own connection has none of these hooks
-				sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
-					if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(d.path, os.TempDir()))) {
-						return nil
-					}
-					return register(conn, func(what string) { heard[what] = true })
+				d.exec("SELECT 1") // the app's own connection has none of these hooks
+				d.onEachConnection(func(conn sqlite.ExecQuerierContext) error {
+					return register(conn, func(what string) { heard.Store(what, true) })
 				})
 			}
 			a.create(t.TempDir())
@@ -62,9 +82,10 @@ func TestHooksThatTheAppRegistersForTheWholeDriver(t *testing.T) {
 			}
 			b.wantVerified()
 			wantQuiet(t, a, b)
-			if len(heard) > 0 {
-				t.Errorf("the app hears of what is sync's: %v", heard)
-			}
+			heard.Range(func(what, _ any) bool {
+				t.Errorf("the app hears of what is sync's: %v", what)
+				return true
+			})
 		})
 	}
 }

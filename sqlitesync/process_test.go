@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"modernc.org/sqlite"
 )
 
 // TestMain lets the test binary be a second process: an app of its own that
@@ -24,6 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	text := os.Getenv(jobVariable)
 	if text == "" {
+		sqlite.RegisterConnectionHook(runConnectionHook)
 		os.Exit(m.Run())
 	}
 	var j job

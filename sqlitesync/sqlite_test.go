@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,10 +162,7 @@ func TestPragmasThatTheAppSetsForTheWholeDriver(t *testing.T) {
 	const schema = "CREATE TABLE shelf (id TEXT PRIMARY KEY NOT NULL, v); CREATE TABLE book (id TEXT PRIMARY KEY NOT NULL, shelf TEXT REFERENCES shelf ON DELETE "
 	for _, action := range []string{"CASCADE", "SET NULL", "RESTRICT"} {
 		a, b := newTestDevice(t, schema+action+")"), newTestDevice(t, schema+action+")")
-		sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
-			if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
-				return nil
-			}
+		b.onEachConnection(func(conn sqlite.ExecQuerierContext) error {
 			_, err := conn.ExecContext(context.Background(), "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; CREATE TEMP TABLE session (user)", nil)
 			return err
 		})
@@ -195,10 +191,7 @@ func TestDatabasesThatTheAppAttachesForTheWholeDriver(t *testing.T) {
 	t.Parallel()
 	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
 	cache := newTestDevice(t, "CREATE TABLE item (id TEXT PRIMARY KEY)")
-	sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
-		if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
-			return nil
-		}
+	b.onEachConnection(func(conn sqlite.ExecQuerierContext) error {
 		_, err := conn.ExecContext(context.Background(), "ATTACH '"+cache.path+"' AS \"the \"\"cache\"\"\"", nil)
 		return err
 	})
@@ -230,10 +223,7 @@ func TestTemporaryObjectsThatTheAppMakesForTheWholeDriver(t *testing.T) {
 	} {
 		a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
 		a.create(t.TempDir())
-		sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error { // for good: the driver forgets none
-			if !strings.Contains(dsn, filepath.ToSlash(strings.TrimPrefix(b.path, os.TempDir()))) {
-				return nil
-			}
+		b.onEachConnection(func(conn sqlite.ExecQuerierContext) error {
 			_, err := conn.ExecContext(context.Background(), "PRAGMA temp_store = MEMORY; "+shadow, nil)
 			return err
 		})
