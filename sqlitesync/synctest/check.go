@@ -86,7 +86,7 @@ func (w *World) healthy() error {
 			return errors.As(err, &known) && w.ended[known.Device]
 		})
 		s.Waiting = slices.DeleteFunc(s.Waiting, func(wait sqlitesync.Waiting) bool {
-			gap := w.ended[wait.Device] && wait.For == wait.Device // it could not be revoked, and is gone before all had come
+			gap := w.gone[wait.Device] && wait.For == wait.Device // before all had come that it has written
 			if gap {
 				s.Behind = 0 // nothing of its log is read after that
 			}

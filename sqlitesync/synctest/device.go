@@ -321,7 +321,7 @@ func (d *Device) Revoke() {
 	w.must(err)
 	err = w.devices[0].syncer.Revoke(w.devices[0].carrier, id)
 	w.Notef("%s: revoked -- %v", d.name, err)
-	w.ended[id] = true
+	w.ended[id], w.gone[id] = true, err != nil
 	w.must(d.close())
 }
 

@@ -25,7 +25,8 @@ type World struct {
 	now     time.Time // by the clock that nobody sets
 	devices []*Device
 	made    int                          // how many there ever were
-	ended   map[sqlitesync.DeviceID]bool // devices that were revoked
+	ended   map[sqlitesync.DeviceID]bool // devices that were revoked, or are gone
+	gone    map[sqlitesync.DeviceID]bool // those of them that could not be revoked
 	courier courier
 	allowed map[Fault]bool
 	hits    map[Fault]int
@@ -66,7 +67,8 @@ func Run(seed uint64, play func(w *World)) (err error) {
 	}
 	w := &World{
 		Rand: rand.New(rand.NewPCG(seed, 7)), seed: seed, dir: dir, now: time.Date(2050, time.January, 1, 0, 0, 0, 0, time.UTC),
-		ended: make(map[sqlitesync.DeviceID]bool), allowed: make(map[Fault]bool), hits: make(map[Fault]int), courier: newCourier(),
+		ended: make(map[sqlitesync.DeviceID]bool), gone: make(map[sqlitesync.DeviceID]bool),
+		allowed: make(map[Fault]bool), hits: make(map[Fault]int), courier: newCourier(),
 	}
 	defer func() {
 		w.calm = true
