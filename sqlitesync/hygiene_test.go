@@ -94,7 +94,7 @@ func forms(secret []byte) map[string]string {
 		"as decimals":               strings.Trim(fmt.Sprint(secret), "[]"),
 	}
 	if len(secret) >= 16 { // as arguments of functions in a stack: five bytes of an array, or a word
-		f["as bytes of a stack"] = strings.TrimSuffix(fmt.Sprintf("%#x, %#x, %#x, %#x, %#x", secret[0], secret[1], secret[2], secret[3], secret[4]), "}")
+		f["as bytes of a stack"] = fmt.Sprintf("%#x, %#x, %#x, %#x, %#x", secret[0], secret[1], secret[2], secret[3], secret[4])
 		f["as a word of a stack"] = fmt.Sprintf("%#x", binary.LittleEndian.Uint64(secret))
 	}
 	for shift := range 3 { // inside of something longer, base64 has three forms
