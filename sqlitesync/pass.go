@@ -36,15 +36,13 @@ func (p *problems) add(err error) {
 
 // run does one pass, records its problems, and returns them joined.
 func (s *Syncer) run(ctx context.Context) error {
-	return s.turn(ctx, "sync", func(ctx context.Context) error {
-		if s.state.paused() { // perhaps while it waited for its turn
-			return ErrPaused
-		}
-		return s.onePass(ctx)
-	})
+	return s.turn(ctx, "sync", s.onePass)
 }
 
 func (s *Syncer) onePass(ctx context.Context) error {
+	if s.state.paused() { // perhaps while it waited for its turn
+		return ErrPaused
+	}
 	s.state.setBusy(true)
 	defer s.state.setBusy(false)
 	if s.broken != nil {

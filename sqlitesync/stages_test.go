@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -184,6 +185,42 @@ func TestPauseKeepsEverythingForLater(t *testing.T) {
 	a.syncer.Resume()
 	a.sync()
 	a.wantHealthy()
+}
+
+// What waited for its turn when sync was paused does not begin.
+func TestWhatWaitsWhenSyncIsPaused(t *testing.T) {
+	t.Parallel()
+	a, _ := newPair(t, itemSchema)
+	for name, wait := range map[string]func(context.Context) error{
+		"Sync":   a.syncer.Sync,
+		"Verify": func(ctx context.Context) error { _, err := a.syncer.Verify(ctx); return err },
+	} {
+		must(t, a.syncer.pass.lock(t.Context()))
+		ctx := &askedContext{Context: t.Context(), asked: make(chan struct{})}
+		done := make(chan error)
+		go func() { done <- wait(ctx) }()
+		<-ctx.asked
+		a.syncer.Pause()
+		a.exec("INSERT INTO item VALUES (?, 'written in the pause', 1)", name)
+		a.syncer.pass.unlock()
+		wantIs(t, <-done, ErrPaused)
+		if len(a.segments()) != 0 {
+			t.Errorf("%s has published in the pause", name)
+		}
+		a.syncer.Resume()
+	}
+}
+
+// askedContext tells when somebody begins to wait for its end.
+type askedContext struct {
+	context.Context
+	once  sync.Once
+	asked chan struct{}
+}
+
+func (c *askedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.asked) })
+	return c.Context.Done()
 }
 
 // Each device is closed and opened again between every two steps.

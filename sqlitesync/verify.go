@@ -2,7 +2,7 @@ package sqlitesync
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"time"
 
@@ -77,12 +77,11 @@ const verifyRows = 5000
 // An error means that it could not be done. What is wrong in the folder stands in
 // [Status].Problems, as after [Syncer.Sync], and makes Report.Whole false.
 func (s *Syncer) Verify(ctx context.Context) (*Report, error) {
-	if s.state.paused() {
-		return nil, fmt.Errorf("sqlitesync: verify: %w", ErrPaused)
-	}
 	report := new(Report)
 	err := s.turn(ctx, "verify", func(ctx context.Context) error {
-		_ = s.onePass(ctx) // its problems stand in Status
+		if err := s.onePass(ctx); errors.Is(err, ErrPaused) {
+			return err // other problems stand in Status
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
