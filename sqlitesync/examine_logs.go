@@ -123,10 +123,10 @@ func listFinding(problem error) Finding {
 // the rest of it again.
 func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *reading) (end uint64) {
 	position, tail := r.position, r.tail
-	for again := true; ctx.Err() == nil; {
+	for rewound := false; ctx.Err() == nil; {
 		switch next := e.readGroup(f, r, position, tail); {
-		case again && position > 0 && next.fault != nil && errors.Is(next.fault, errDiscontinued):
-			position, tail, again = 0, crypto.Tail{}, false // as a pass does: the log has forked
+		case !rewound && position > 0 && next.fault != nil && errors.Is(next.fault, errDiscontinued):
+			position, tail, rewound = 0, crypto.Tail{}, true // as a pass does: the log has forked
 		case e.forksAt(r, next):
 			return position
 		case next.fault != nil:

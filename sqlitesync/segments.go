@@ -77,11 +77,12 @@ func (s *Syncer) pendingSegments(ctx context.Context) (pending bool, err error) 
 // pendingBatch is the condition that a segment is a batch in the outbox.
 var pendingBatch = fmt.Sprintf("state = %d AND substr(name, 27, 4) = '0000'", segmentPending)
 
-// firstUnsent returns the oldest batch of this device that has not gone out, 0 if all
-// have.
+// firstUnsent returns the oldest batch of this device that does not stand in the folder,
+// as far as that is known, 0 if all do.
 func (s *Syncer) firstUnsent(ctx context.Context) (uint64, error) {
 	var first string
-	err := s.handle.conn.Get(ctx, "SELECT coalesce(min(name), '') FROM sqlitesync_segments WHERE "+pendingBatch+" AND name > ?", []any{original(s.out).String()}, &first)
+	err := s.handle.conn.Get(ctx, "SELECT coalesce(min(name), '') FROM sqlitesync_segments WHERE "+pendingBatch+" AND name > ?",
+		[]any{original(s.out).String()}, &first)
 	name, _ := folder.ParseSegmentName(first)
 	return name.First, err
 }

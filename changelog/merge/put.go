@@ -10,10 +10,10 @@ import (
 	"github.com/sqlitesync/go/changelog"
 )
 
-// put writes a full put of the table's columns. Where the app has triggers, this is
-// an UPDATE, or else an INSERT: what an upsert does to rows that are there, and what
-// a statement says after OR, SQLite does in triggers too, whatever these say after
-// OR, and one that replaces rows of a local table would fail.
+// put writes a full put of the table's columns. Where the app has triggers, this is an
+// UPDATE, and an INSERT if the row is not there, without OR: what a statement says after
+// OR, and what an upsert does where it conflicts, SQLite does in the triggers too,
+// whatever these say after OR themselves. An INSERT OR REPLACE into a local table would fail.
 func (m *merger) put(ctx context.Context, table *changelog.Table, change *changelog.Change) error {
 	if !table.Triggered {
 		return m.upsert(ctx, table, []changelog.Change{*change})
