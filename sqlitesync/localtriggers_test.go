@@ -13,6 +13,7 @@ func TestTriggersWithOrKeepLocalTables(t *testing.T) {
 		item    = "CREATE TABLE item (id TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, name TEXT)"
 		without = item + " WITHOUT ROWID"
 		keys    = "CREATE TABLE item (id TEXT COLLATE NOCASE, name TEXT, PRIMARY KEY (id, name))"
+		exact   = "CREATE TABLE item (id TEXT, name TEXT, PRIMARY KEY (id, name))"
 	)
 	for _, test := range []struct{ schema, step, want string }{
 		{item, "INSERT OR REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
@@ -20,6 +21,7 @@ func TestTriggersWithOrKeepLocalTables(t *testing.T) {
 		{item, "INSERT OR IGNORE INTO cache VALUES (lower(NEW.id), NEW.name)", "a a,b b,c c"},
 		{item, "INSERT INTO cache VALUES (lower(NEW.id), NEW.name) ON CONFLICT DO UPDATE SET name = excluded.name", "a new,b again,c c"},
 		{item, "INSERT OR IGNORE INTO cache VALUES (lower(NEW.id), ''); UPDATE OR REPLACE cache SET name = NEW.name WHERE id = lower(NEW.id)", "a new,b again,c c"},
+		{exact, "INSERT OR REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
 		{keys, "INSERT OR REPLACE INTO cache VALUES (lower(NEW.id), NEW.name)", "a new,b again,c c"},
 	} {
 		a := newTestDevice(t, test.schema)
