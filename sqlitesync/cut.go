@@ -20,40 +20,41 @@ const maxCutFiles = 512
 // cuts says how far this device has read another one, for the records that end
 // its writing: the number, and the files that readers would take, in the order
 // in which they would. One record can't list more than some, so there may be
-// several cuts; there is at least one.
-func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) ([]crypto.Cut, error) {
+// several cuts; there is at least one. It reports whether files are missing among them.
+func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) (cuts []crypto.Cut, gap bool, err error) {
 	last, _, err := s.db.Position(ctx, changelog.DeviceID(id))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	listing, err := f.List(id.String())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Op: "list", Device: id, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
+		return nil, false, &Error{Op: "list", Device: id, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
 	}
 	log, _ := s.roster.Log(id)
 	r := &reading{device: id, log: log, vouched: last, names: listing.Segments}
-	files := s.liveFiles(f, r, last)
+	files, gap := s.liveFiles(f, r, last)
 	// What they have just taken the place of stands beside them: others may have got only that.
-	files = append(files, s.liveFiles(f, r, last)...)
+	replaced, _ := s.liveFiles(f, r, last)
+	files = append(files, replaced...)
 	slices.SortFunc(files, func(a, b crypto.FileHash) int { return bytes.Compare(a[:], b[:]) })
 	if len(files) == 0 {
-		return []crypto.Cut{{Device: id, Last: last}}, nil
+		return []crypto.Cut{{Device: id, Last: last}}, gap, nil
 	}
-	var cuts []crypto.Cut
 	for chunk := range slices.Chunk(files, maxCutFiles) {
 		cuts = append(cuts, crypto.Cut{Device: id, Last: last, Files: chunk})
 	}
-	return cuts, nil
+	return cuts, gap, nil
 }
 
 // liveFiles returns the hashes of the files that make up a log as far as a batch,
-// and takes them from those that are left of the reading.
-func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash) {
+// and takes them from those that are left of the reading. It reports whether some are
+// missing.
+func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash, gap bool) {
 	left := slices.Clone(r.names)
 	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
 		file := s.liveFile(f, r, position, tail)
 		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
-			position, tail = nextFirst(r.names, position), crypto.Tail{}
+			position, tail, gap = nextFirst(r.names, position), crypto.Tail{}, true
 			continue
 		}
 		header := file.Header()
@@ -65,7 +66,7 @@ func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []c
 		}
 	}
 	r.names = left
-	return files
+	return files, gap
 }
 
 // skipReader says how far a device has written its log while it was a reader, and

@@ -63,7 +63,7 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 		return err
 	}
 	return s.decideIf(ctx, "revoke", may, func(ctx context.Context, f *folder.Folder) error {
-		cuts, err := s.cuts(ctx, f, id)
+		cuts, gap, err := s.cuts(ctx, f, id)
 		if err != nil {
 			return err
 		}
@@ -81,6 +81,9 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 		if s.roster.KnowsRecovery(id) {
 			s.warn(fmt.Sprintf("device %s, which was revoked, has made the recovery code or entered with it: who knows the code can read and enter; "+
 				"if that can be somebody else, replace it (Recovery)", id.Short()))
+		}
+		if gap && id != s.identity.device { // no file is accepted that a cut does not list, even if it comes back
+			return s.relay(ctx, id, 0)
 		}
 		return nil
 	})

@@ -143,6 +143,9 @@ func (e *examination) lookAtLog(ctx context.Context, f *folder.Folder, r *readin
 				found.Code, found.Text = FindingNotDownloaded, fmt.Sprintf("The file with batch %d of device %s is a placeholder, whose content does not come.", next.fault.Batch, r.device.Short())
 			}
 			e.add(found)
+			if errors.Is(next.fault, errCut) {
+				return position
+			}
 			return crypto.MaxBatch
 		case next.missing > 0:
 			e.status.Waiting = append(e.status.Waiting, Waiting{Device: r.device, Batch: next.missing, For: r.device})

@@ -84,7 +84,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 func behind(readings []*reading) (n int) {
 	for _, r := range readings {
 		for _, name := range r.names {
-			if name.Last > r.position && name.Last <= r.reach() {
+			if name.Last > r.position && name.Last <= r.reach() && !r.refused {
 				n++
 			}
 		}
@@ -142,7 +142,7 @@ func (s *Syncer) usable(f *folder.Folder, r *reading, p *problems) *group {
 		return nil
 	case next.fault != nil:
 		p.add(next.fault)
-		r.failed = true
+		r.failed, r.refused = true, errors.Is(next.fault, errCut)
 		return nil
 	}
 	return next

@@ -24,6 +24,7 @@ type reading struct {
 	again    bool        // it begins at the start once more
 	strays   bool        // there are files under other names that were not looked through
 	failed   bool        // something is wrong with its next batch; the next pass looks again
+	refused  bool        // because it is not accepted from who may not write any more
 	ended    bool        // the device goes on as another one, which says the rest of it again
 	next     *group      // what comes after position, nil if it was not read yet
 	ahead    chan *group // what comes after next, while that is being merged

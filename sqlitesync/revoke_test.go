@@ -713,3 +713,39 @@ func TestACutOfManyFiles(t *testing.T) {
 	wantSame(t, []*testDevice{a, n})
 	n.wantHealthy()
 }
+
+// TestWhatARevocationCannotListIsRelayed: a file that is not there, or can't be read, while a device is revoked is accepted by
+// nobody afterwards. What this device has merged of it the others get all the same, and at once.
+func TestWhatARevocationCannotListIsRelayed(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for _, d := range devices[1:] {
+		d.own()
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		c.exec("INSERT INTO item VALUES (?, 'of c', 1)", id)
+		c.sync()
+	}
+	deliver(t, c.folder, a.folder, everySeg, everyHead)
+	deliver(t, c.folder, b.folder, "devices/*/"+segmentName(1), "devices/*/"+segmentName(2))
+	settle(a, b)
+	second := filepath.Join(a.folder, "devices", c.id().String(), segmentName(2))
+	must(t, os.Rename(second, second+".away"))
+	a.revoke(c)
+	must(t, os.Rename(second+".away", second))
+	a.sync()
+	d := newTestDevice(t, itemSchema)
+	d.join(a.folder, a.invite())
+	_ = d.trySync()
+	d.wantValue("1,2,3", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)")
+	if !d.refused(c) {
+		t.Error("it is not told that a file is not used")
+	}
+	if n := d.syncer.Status().Behind; n > 0 {
+		t.Errorf("behind by %d files that are not used", n)
+	}
+	deliver(t, a.folder, b.folder, everyRecord, everySeg, everyHead)
+	_ = b.trySync()
+	wantSame(t, []*testDevice{a, b, d})
+}
