@@ -115,8 +115,11 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 // a device that was revoked may have written its log anew before it knew, and removed the
 // only files that are accepted of it: such files are read, once in a while.
 func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
-	if reaches := r.reaches() >= r.known; reaches && r.log.Writes || !reaches && !r.strays {
-		return reaches
+	switch reaches := r.reaches() >= r.known; {
+	case reaches && r.log.Writes:
+		return true
+	case !reaches && !r.strays:
+		return false
 	}
 	now := s.environment.Now()
 	if before, known := s.opened[r.device]; known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn {
