@@ -89,6 +89,19 @@ type rereading struct {
 	met    *digestSet          // takes what stands in the logs, of all tables; or nil
 }
 
+// meet notes what stands in a group that was merged, if anybody asks.
+func (again *rereading) meet(ctx context.Context, merged *group) error {
+	if again.met == nil {
+		return nil
+	}
+	for _, part := range merged.segments {
+		if err := again.met.add(ctx, part.Changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readAgain merges the logs from the start, as far as they were merged, and reports
 // whether all could be read that is there. What is wrong with one of them is a
 // problem, and does not keep the others from being read.
@@ -110,8 +123,8 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 	for _, r := range readings {
 		_, gap := again.gaps[r.device]
 		faults := p
-		if gap && !r.log.Writes {
-			faults = new(problems) // it is not accepted any more, and nobody makes it again
+		if gap && !r.log.Writes || len(again.tables) == 0 {
+			faults = new(problems) // nobody makes the file again, or no row is missing for it
 		}
 		for r.position < r.known {
 			next := s.usable(f, r, faults)
@@ -127,13 +140,8 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 			} else if !goesOn {
 				break
 			}
-			for _, part := range next.segments {
-				if again.met == nil {
-					break
-				}
-				if err := again.met.add(ctx, part.Changes); err != nil {
-					return false, err
-				}
+			if err := again.meet(ctx, next); err != nil {
+				return false, err
 			}
 			r.pass(next)
 			s.worked(next.bytes, 0)
