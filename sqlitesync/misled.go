@@ -35,13 +35,13 @@ func (s *Syncer) noteTaken(ctx context.Context, r *reading, next *group) error {
 			return err
 		}
 	}
-	s.cutsOf = [32]byte{}
+	s.judged = nil
 	return nil
 }
 
 // noteFork notes that a log has forked. It writes.
 func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
-	s.cutsOf = [32]byte{}
+	s.judged = nil
 	return save(ctx, s.handle.conn, forkedSetting(r.device), "")
 }
 
@@ -57,11 +57,11 @@ const misledInterval = time.Hour
 // now. Most often that finds nothing: cuts do not list ranges that were written anew
 // before.
 func (s *Syncer) lookForMisleading(ctx context.Context) (misled bool, err error) {
-	if hash := s.roster.Hash(); s.cutsOf != hash {
+	if s.judged != s.roster {
 		if err := s.transact(ctx, func() error { return s.judgeTaken(ctx) }); err != nil {
 			return false, err
 		}
-		s.cutsOf = hash
+		s.judged = s.roster
 	}
 	if s.environment.Since(s.misledLooked) < misledInterval {
 		return false, nil

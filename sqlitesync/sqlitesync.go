@@ -86,7 +86,7 @@ type Syncer struct {
 	opened       map[DeviceID]openedLog // logs of which names do not tell whether they stand, as they were seen last
 	nextRecord   int                    // where the next pass begins to read records that are not known
 	reread       map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
-	cutsOf       [32]byte               // the hash of the roster by whose cuts what was read has been judged; zero: there is something new
+	judged       *crypto.Roster         // the roster by whose cuts what was read has been judged; nil: there is something new
 	misledLooked time.Time              // when all logs were last read again for what a revoked device may have shown, by the steady clock
 	badRecords   []string               // known records whose files were not as long as they are at the last look
 	rosterTime   time.Time              // when all were looked at
