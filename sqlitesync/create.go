@@ -101,10 +101,8 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		if err := errors.Join(s.rememberOptions(ctx), s.rememberFolder(ctx)); err != nil {
 			return err
 		}
-		for _, record := range records {
-			if err := s.remember(ctx, record); err != nil {
-				return err
-			}
+		if err := s.remember(ctx, records...); err != nil {
+			return err
 		}
 		if err := s.removeReplaced(ctx, replaced); err != nil {
 			return err
@@ -118,6 +116,7 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 	if err != nil {
 		return err
 	}
+	s.know(records...)
 	if err := s.captured(ctx); err != nil {
 		return err
 	}

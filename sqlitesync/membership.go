@@ -117,6 +117,7 @@ func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Rec
 	if err != nil {
 		return err
 	}
+	s.know(record)
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}

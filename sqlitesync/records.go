@@ -37,12 +37,7 @@ func (s *Syncer) rememberAll(ctx context.Context) error {
 		return err
 	}
 	return s.handle.conn.Transact(ctx, changelog.Durable, func() error {
-		for _, record := range missing {
-			if err := s.remember(ctx, record); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.remember(ctx, slices.Collect(maps.Values(missing))...)
 	})
 }
 
@@ -62,15 +57,26 @@ func (s *Syncer) publishRecord(f *folder.Folder, record *crypto.Record) error {
 	return nil
 }
 
-// remember stores a record for good: what this device has seen of the roster
-// never gets less, whatever becomes of the folder.
-func (s *Syncer) remember(ctx context.Context, record *crypto.Record) error {
-	hash := record.Hash().String()
-	_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_records (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING", hash, record.File())
-	if err == nil {
-		s.records[hash] = record
+// remember stores records for good: what this device has seen of the roster
+// never gets less, whatever becomes of the folder. They are known once that is
+// committed, and not before: a record that is known is not read again, and goes
+// out to the folder. It writes.
+func (s *Syncer) remember(ctx context.Context, records ...*crypto.Record) error {
+	for _, record := range records {
+		_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_records (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING",
+			record.Hash().String(), record.File())
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// know notes that records are remembered.
+func (s *Syncer) know(records ...*crypto.Record) {
+	for _, record := range records {
+		s.records[record.Hash().String()] = record
+	}
 }
 
 // exchangeRecords reads the records that are new in the folder and puts back
@@ -149,17 +155,11 @@ func (s *Syncer) takeRecords(ctx context.Context, fresh []*crypto.Record) error 
 		return nil
 	}
 	before := s.roster
-	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error {
-		for _, record := range fresh {
-			if err := s.remember(ctx, record); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, fresh...) })
 	if err != nil {
 		return err
 	}
+	s.know(fresh...)
 	for _, record := range fresh {
 		if _, succeeds := record.Body.(*crypto.Succeed); succeeds {
 			delete(s.looked, record.Author) // its log may have forked: look at once

@@ -89,9 +89,9 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	})
 	if err != nil {
 		s.keys, s.identity, s.db.Self = formerKeys, formerIdentity, formerSelf
-		delete(s.records, record.Hash().String())
 		return err
 	}
+	s.know(record)
 	s.succeeds = false
 	if err := s.takeRoster(ctx); err != nil {
 		return err

@@ -1,0 +1,82 @@
+package sqlitesync
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/sqlitesync/go/crypto"
+)
+
+// countdown is a context that ends when it was asked so many times whether it has, which is before each statement. What
+// is broken off before COMMIT is what a full disk makes of it: the transaction is taken back, and the process goes on.
+type countdown struct {
+	context.Context //nolint:containedctx // it is one
+	left            int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// passUntil runs a pass of a device that is broken off before a statement, and reports whether it was.
+func (d *testDevice) passUntil(statement int) (broken bool) {
+	d.tb.Helper()
+	ctx := &countdown{context.Background(), statement}
+	must(d.tb, d.syncer.pass.lock(context.Background()))
+	defer d.syncer.pass.unlock()
+	_ = d.syncer.onePass(ctx)
+	return ctx.left < 0
+}
+
+// A record counts as read when it is written down, and not before: who takes it for one that is known never learns of the
+// member that it admits.
+func TestARecordThatCouldNotBeWrittenDownIsReadAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for statement, known := 0, false; !known; statement++ {
+		c := newTestDevice(t, itemSchema)
+		c.join(b.folder, b.invite())
+		c.exec("INSERT INTO item VALUES (?, 'of c', 1)", fmt.Sprint(statement))
+		c.sync()
+		if !a.passUntil(statement) {
+			t.Fatal("the pass has read no record")
+		}
+		_, known = a.syncer.roster.Member(c.id())
+		a.sync()
+		a.wantValue(fmt.Sprint(statement+1), "SELECT count(*) FROM item")
+		a.wantHealthy()
+		c.close()
+	}
+}
+
+// A decision that could not be written down was not taken: the next pass does not publish it.
+func TestADecisionThatCouldNotBeWrittenDownIsNoDecision(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for statement, decided := 0, false; !decided; statement++ {
+		record, err := a.syncer.roster.NewRole(a.syncer.keys.entry().Device, crypto.Cut{Device: c.id()}, RoleWriter, a.syncer.now())
+		must(t, err)
+		f, err := a.syncer.openFolder()
+		must(t, err)
+		decided = a.syncer.enact(&countdown{context.Background(), statement}, f, record) == nil
+		must(t, f.Close())
+		a.sync()
+		records, err := filepath.Glob(filepath.Join(a.folder, "roster", "*"))
+		must(t, err)
+		standing := slices.Contains(records, filepath.Join(a.folder, "roster", record.Hash().String()))
+		if standing != decided {
+			t.Errorf("broken off before statement %d: decided %v, in the folder %v", statement, decided, standing)
+		}
+	}
+	c.exec("INSERT INTO item VALUES ('1', 'of c', 1)")
+	settle(devices...)
+	wantSame(t, devices)
+	wantQuiet(t, a, b, c)
+}
