@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -79,4 +80,48 @@ func TestADecisionThatCouldNotBeWrittenDownIsNoDecision(t *testing.T) {
 	settle(devices...)
 	wantSame(t, devices)
 	wantQuiet(t, a, b, c)
+}
+
+// What is relayed counts as relayed when it is in the outbox: a pass that was broken off just before that is no reason for
+// those that follow to leave it.
+func TestARelayThatIsBrokenOffIsRepeated(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	statements := most
+	for before := range 5 { // how many statements before its end
+		b := newTestDevice(t, itemSchema)
+		b.exec("INSERT INTO item VALUES ('1', 'of the baseline', 1)")
+		b.create(t.TempDir())
+		b.sync()
+		a := newTestDevice(t, itemSchema)
+		a.join(b.folder, b.invite())
+		b.exec("INSERT INTO item VALUES ('2', 'of b', 1)")
+		settle(a, b)
+		clock := newTestClock(a)
+		code := a.invite()
+		must(t, os.RemoveAll(b.directory()))
+		a.sync()
+		clock.pass(lostTime + relayTurn)
+		ctx := &countdown{context.Background(), statements - before}
+		must(t, a.syncer.pass.lock(t.Context()))
+		err := a.syncer.relay(ctx, b.id(), 0)
+		a.syncer.pass.unlock()
+		if before == 0 {
+			must(t, err)
+			statements -= ctx.left
+		} else {
+			wantIs(t, err, context.Canceled)
+		}
+		a.sync()
+		a.sync()
+		c := newTestDevice(t, itemSchema)
+		c.join(a.folder, code)
+		clock.give(c)
+		c.sync()
+		c.waitedLongEnough()
+		c.sync()
+		if got := c.value("SELECT count(*) FROM item"); got != "2" {
+			t.Errorf("broken off %d statements before the end: %s rows, want 2", before, got)
+		}
+	}
 }

@@ -249,6 +249,7 @@ func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
 		return s.enqueueDisplaced(ctx)
 	})
 	if err != nil {
+		s.lost = nil // it may say what was taken back; it is read again
 		return err
 	}
 	if err := s.announceUndone(ctx); err != nil {

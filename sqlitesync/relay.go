@@ -92,10 +92,10 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 			continue
 		}
 		lost.since = now
-		s.lost[device] = lost
-		if err := s.lost[device].save(ctx, s.handle.conn, device); err != nil {
+		if err := lost.save(ctx, s.handle.conn, device); err != nil {
 			return err
 		}
+		s.lost[device] = lost
 	}
 	for device := range s.lost {
 		if missing[device] {

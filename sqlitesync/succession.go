@@ -88,7 +88,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 		return nil
 	})
 	if err != nil {
-		s.keys, s.identity, s.db.Self = formerKeys, formerIdentity, formerSelf
+		s.keys, s.identity, s.db.Self, s.lost = formerKeys, formerIdentity, formerSelf, nil
 		return err
 	}
 	s.know(record)
