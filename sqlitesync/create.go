@@ -117,6 +117,9 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 		return err
 	}
 	s.know(records...)
+	if err := s.takeClaim(ctx); err != nil {
+		return err
+	}
 	if err := s.captured(ctx); err != nil {
 		return err
 	}

@@ -23,8 +23,11 @@ func (s *Syncer) prepare(ctx context.Context) error {
 
 func (s *Syncer) prepareNow(ctx context.Context) error {
 	if err := s.handle.checkFile(); errors.Is(err, errReplaced) {
-		return fault("look at the database file", err, hintReopen)
+		return fault("look at the database file", err, hintReplaced)
 	} else if err != nil {
+		return fault("look at the database file", err, hintOutOfSight)
+	}
+	if err := s.checkClaim(ctx); err != nil {
 		return err
 	}
 	changed, err := s.db.SchemaChanged(ctx)
@@ -68,6 +71,13 @@ func (s *Syncer) captureAgain(ctx context.Context) error {
 }
 
 const hintReopen = "Close sync and open it again: what the app writes is not read until then."
+
+// SQLite goes on with a file that was deleted, as long as somebody has it open, and so does the app.
+const (
+	hintReplaced = "Close sync and the app's own handle, and open both again: until then the app works on the old file, which goes when the app ends. " +
+		"VACUUM INTO saves what stands in it."
+	hintOutOfSight = "If its volume is away, the next pass tries again when it is back. If the file was deleted, it goes when the app ends: VACUUM INTO saves what stands in it."
+)
 
 // checkIdentity makes sure that the database is still that of this device.
 func (s *Syncer) checkIdentity(ctx context.Context) error {

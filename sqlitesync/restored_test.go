@@ -229,3 +229,43 @@ func TestABackupFromBeforeADeviceJoinedIsRestoredWhileSyncRuns(t *testing.T) {
 		wantQuiet(t, devices...)
 	}
 }
+
+// SQLite, and so the app's handle, goes on with the file that it has open, although another one stands in its place. A Syncer
+// that is opened on both would never see what the app writes.
+func TestTheAppKeepsTheFileThatWasReplaced(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+	settle(a, b)
+	backup, saved := filepath.Join(t.TempDir(), "backup.db"), filepath.Join(t.TempDir(), "saved.db")
+	a.exec("VACUUM INTO ?", backup)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(a.path + suffix); err != nil {
+			t.Skip("this system does not let files go that are open: ", err)
+		}
+	}
+	wantIs(t, a.trySync(), os.ErrNotExist)
+	wantText(t, errors.New(a.problem().Hint), "VACUUM INTO")
+	must(t, os.Rename(backup, a.path))
+	a.exec("INSERT INTO item VALUES ('2', 'into the old file', 1)")
+	wantText(t, a.trySync(), "replaced")
+	wantText(t, errors.New(a.problem().Hint), "the app's own handle", "VACUUM INTO")
+	wantText(t, a.syncer.Close(), "replaced")
+	a.syncer = nil
+	syncer, err := Open(a.context(), a.db, a.folder, &a.options)
+	wantIs(t, err, ErrDriver)
+	wantText(t, err, "another file", "VACUUM INTO", "close it")
+	if err == nil {
+		must(t, syncer.Close())
+	}
+	a.exec("VACUUM INTO ?", saved) // as the hint says
+	must(t, a.db.Close())
+	a.db, err = OpenDB(a.path)
+	must(t, err)
+	a.open()
+	a.exec("ATTACH ? AS saved; INSERT INTO item SELECT * FROM saved.item WHERE true ON CONFLICT DO NOTHING; DETACH saved", saved)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("2", "SELECT count(*) FROM item")
+	a.wantHealthy()
+}

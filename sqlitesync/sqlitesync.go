@@ -43,6 +43,7 @@ type Syncer struct {
 	// pass guards everything below: one pass at a time.
 	pass         gate
 	migrating    atomic.Bool // Migrate runs, which Close would wait for
+	claim        claim
 	identity     identity
 	keys         *keyring
 	db           *changelog.Database
@@ -181,6 +182,9 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	if err := enter(s, ctx); err != nil {
 		return err
 	}
+	if err := s.checkHandle(ctx); err != nil {
+		return err
+	}
 	s.begun = true
 	s.begin()
 	return nil
@@ -244,6 +248,9 @@ func (s *Syncer) open(ctx context.Context) error {
 		return ErrNotSetUp
 	}
 	if s.identity, err = loadIdentity(ctx, s.handle.conn); err != nil {
+		return err
+	}
+	if err := s.takeClaim(ctx); err != nil {
 		return err
 	}
 	if s.keys, err = loadKeys(ctx, s.options.Keys, s.identity); err != nil {

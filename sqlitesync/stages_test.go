@@ -395,3 +395,46 @@ func TestNothingButTheLockStandsBesideTheDatabase(t *testing.T) {
 		t.Errorf("lock file has mode %v and %d bytes", info.Mode(), info.Size())
 	}
 }
+
+// Whoever removes the file of the lock, as cleaners do, lets a second Syncer in. The first one notices, before it gives numbers
+// that the second has given.
+func TestTheLockIsRemovedWhileSyncRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	if err := os.Remove(lockPath(a.path)); err != nil {
+		t.Skip("this system does not let files go that are open: ", err)
+	}
+	a.exec("INSERT INTO item VALUES ('1', 'nobody else is there', 1)")
+	settle(a, b)
+	b.wantValue("1", "SELECT count(*) FROM item")
+
+	second := &testDevice{tb: t, path: a.path, folder: a.folder, options: a.options}
+	var err error
+	second.db, err = OpenDB(a.path)
+	must(t, err)
+	defer second.db.Close()
+	second.open()
+	c := newTestDevice(t, itemSchema)
+	c.join(b.folder, b.invite())
+	c.exec("INSERT INTO item VALUES ('2', 'of c', 1)")
+	c.sync()
+	second.sync() // gives c a number
+	d := newTestDevice(t, itemSchema)
+	d.join(b.folder, b.invite())
+	d.exec("INSERT INTO item VALUES ('3', 'of d', 1)")
+	d.sync()
+	wantIs(t, a.trySync(), ErrInUse)
+	wantText(t, errors.New(a.problem().Hint), "-sqlitesync.lock", "open it again")
+	wantIs(t, a.syncer.Close(), ErrInUse)
+	_, err = Open(a.context(), a.db, a.folder, &a.options)
+	wantIs(t, err, ErrInUse)
+	a.exec("INSERT INTO item VALUES ('4', 'captured all the same', 1)")
+	second.sync()
+	second.close()
+	a.open()
+	devices := []*testDevice{a, b, c, d}
+	settle(devices...)
+	wantSame(t, devices)
+	b.wantValue("4", "SELECT count(*) FROM item")
+	wantQuiet(t, devices...)
+}
