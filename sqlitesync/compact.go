@@ -17,7 +17,7 @@ import (
 //	announce  that the range goes out                        one durable transaction, which makes the one before it durable too
 //	publish   outbox -> folder                               durable: the system calls of folder's publish
 //	replace   when a later scan has found the range          one transaction: found, and the run is noted as replaced
-//	sweep     after a time of grace                          for each file of the run: unlink(file), a transaction that forgets it
+//	sweep     after a time of grace, if the range stands     for each file of the run: unlink(file), a transaction that forgets it
 //
 // What is written anew comes out of the segments themselves, and only what the
 // database knows to be overruled is left out: what it has forgotten (a table that

@@ -3,11 +3,14 @@ package sqlitesync
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // A testClock is the wall clock of devices, which a test moves on, sometimes from where a device reads a file.
@@ -73,6 +76,10 @@ func TestWhatWasReplacedIsBounded(t *testing.T) {
 			INSERT INTO sqlitesync_segments (name, state, hash, tail, rows, size, baseline, unit, replaced)
 			SELECT printf('%012x-%012x-0000.seg', i, i), 2, zeroblob(32), zeroblob(32), 1, 1, 0, 0, ?3 FROM n`, first, last, at.UnixMilli())
 	}
+	instead := folder.SegmentName{First: 1000, Last: 2999, Generation: 1}.String()
+	a.exec("INSERT INTO sqlitesync_segments (name, state, hash, tail, rows, size, baseline, unit) VALUES (?, 2, zeroblob(32), zeroblob(32), 1, 1, 0, 0)", instead)
+	must(t, os.MkdirAll(a.directory(), 0o700))
+	must(t, os.WriteFile(filepath.Join(a.directory(), instead), []byte("r"), 0o600))
 	replaced(1000, 1999, clock.read().Add(-2*leastGrace))
 	replaced(2000, 2999, clock.read().Add(-leastGrace/2)) // somebody may be reading these
 	a.sync()

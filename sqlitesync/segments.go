@@ -185,7 +185,9 @@ func (s *Syncer) replace(ctx context.Context, by folder.SegmentName) error {
 // have stood beside these for a time of grace. What has overruled a change that
 // a range leaves out may be a change of this device, and must be out first.
 // Nothing goes while something is gone that should stand and may come back, and
-// what such a range has taken the place of stays until that is made again.
+// what such a range has taken the place of stays until that is made again. That is
+// looked at once more: a pass that reads a year takes long, and a sync client can
+// have taken the folder back meanwhile.
 func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error {
 	if s.vanished {
 		return nil
@@ -201,6 +203,10 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 	if err != nil {
 		return err
 	}
+	stands, err := s.standingInstead(ctx, f)
+	if err != nil {
+		return err
+	}
 	now := s.environment.Now()
 	for i, own := range replaced {
 		grace := graceTime
@@ -211,7 +217,7 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		if since >= 0 && since < grace { // below 0: the clock was set back
 			continue
 		}
-		if slices.ContainsFunc(gone, func(other ownSegment) bool { return other.covers(own.name) }) {
+		if slices.ContainsFunc(gone, func(other ownSegment) bool { return other.covers(own.name) }) || !stands(own.name) {
 			continue
 		}
 		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {
@@ -223,4 +229,21 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		}
 	}
 	return nil
+}
+
+// standingInstead returns what tells of a segment whether another one that says what it
+// does stands in the folder now.
+func (s *Syncer) standingInstead(ctx context.Context, f *folder.Folder) (func(folder.SegmentName) bool, error) {
+	live, err := s.ownSegments(ctx, fmt.Sprintf("replaced IS NULL AND state = %d", segmentFound))
+	if err != nil {
+		return nil, err
+	}
+	listing, err := f.List(s.identity.device.String())
+	if err != nil {
+		return nil, s.publishFault(err, 0)
+	}
+	live = slices.DeleteFunc(live, func(own ownSegment) bool { return !slices.Contains(listing.Segments, own.name) })
+	return func(name folder.SegmentName) bool {
+		return slices.ContainsFunc(live, func(own ownSegment) bool { return own.name.First <= name.First && name.Last <= own.name.Last })
+	}, nil
 }
