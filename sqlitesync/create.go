@@ -192,6 +192,21 @@ func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems)
 	return nil
 }
 
+// ownDirectory makes this device's directory, in which it is about to write, if the
+// folder still is what it was when the pass began: one that reads a year takes long,
+// and meanwhile a sync client can have emptied the folder, or filled it with what
+// stands under its name in another account.
+func (s *Syncer) ownDirectory(ctx context.Context, f *folder.Folder) error {
+	var told problems // at the beginning of the pass
+	if err := s.checkFolder(ctx, f, &told); err != nil {
+		return err
+	}
+	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+		return s.publishFault(err, 0)
+	}
+	return nil
+}
+
 // errOtherSpace: the folder is that of another database.
 var errOtherSpace = fmt.Errorf("%w: it holds another space", ErrFolder)
 

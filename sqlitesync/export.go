@@ -53,8 +53,8 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 			}
 			return err
 		}
-		if err := f.MakeDevice(s.identity.device.String()); err != nil {
-			return s.publishFault(err, 0)
+		if err := s.ownDirectory(ctx, f); err != nil {
+			return err
 		}
 		if again, err := s.reseal(ctx, segments); err != nil {
 			return err

@@ -17,7 +17,7 @@ var delivery = []trap{
 	{3, "duplicates and conflict copies, of files and of directories, that may be the only good ones", []string{"TestEveryPatternOfConflictCopiesIsRead", "TestConflictCopiesOfSyncClientsAreRead", "TestFloodsOfPlantedFilesAreBorneWithinBounds"}},
 	{4, "an old version comes back", []string{"TestSyncthingWithThreeDaemons", "TestAnOldSegmentUnderANewNumberIsNotReadAgain", "TestFalseHeadsAreNamedAndCostNothing", "TestADeleteOutlivesCompactionsRewindsAndSittings"}},
 	{5, "one device deletes what others have, the folder is emptied or unmounted", []string{"TestVanishedSegmentsAreMadeAgain", "TestSomebodyDeletesItAgain", "TestWithoutItsFolderADeviceKeepsEverything", "TestAMarkerThatWasDeletedIsNotMadeAgain", "TestSyncthingWithThreeDaemons", limit}},
-	{6, "the folder is replaced by another space's", []string{"TestWithoutItsFolderADeviceKeepsEverything", "TestSwappedFilesAreRefused"}},
+	{6, "the folder is replaced by another space's", []string{"TestWithoutItsFolderADeviceKeepsEverything", "TestSwappedFilesAreRefused", "TestTheFolderBecomesAnotherDuringAPass"}},
 	{7, "a client is paused, its quota full, a directory ignored", []string{"TestSyncthingCarriesASpace", "TestHeads", limit}},
 	{8, "a file is a placeholder, and reading it waits", []string{"TestSlowReads", "TestAReadThatGetsOnIsWaitedFor", "TestAPlaceholderThatDoesNotComeHoldsUpNothingElse", limit}},
 	{9, "the watcher loses events, has none, or reaches a limit", []string{"TestOverflow", "TestPolling", "TestDegraded", "TestNoNotifier", "TestWhatCannotBeWatchedIsSaid", "TestBackgroundWork"}},

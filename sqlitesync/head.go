@@ -87,8 +87,8 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 	if err != nil {
 		return fmt.Errorf("seal head: %w", err)
 	}
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
-		return s.publishFault(err, 0)
+	if err := s.ownDirectory(ctx, f); err != nil {
+		return err
 	}
 	if err := f.ReplaceHead(s.identity.device.String(), file); err != nil {
 		return s.publishFault(err, 0)

@@ -121,7 +121,7 @@ func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Rec
 	if err := s.takeRoster(ctx); err != nil {
 		return err
 	}
-	return s.publishRecord(f, record)
+	return s.publishRecord(ctx, f, record)
 }
 
 // checkMembership makes sure that this device may go on. It is asked at every

@@ -110,7 +110,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 	}
 	// What is sealed for an epoch whose record is not in the folder could be read by
 	// nobody if this database were lost: no segment goes out before the records.
-	written := s.publishRecords(f, records)
+	written := s.publishRecords(ctx, f, records)
 	if err := s.checkMembership(); err != nil {
 		p.add(written)
 		p.add(err)
@@ -119,7 +119,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 	if written == nil {
 		if err := s.doDuties(ctx, f); err != nil {
 			p.add(fault("write the roster", err, "The next pass tries again."))
-			written = s.publishRecords(f, records)
+			written = s.publishRecords(ctx, f, records)
 		}
 	}
 	s.exchange(ctx, f, p, written)
@@ -295,7 +295,7 @@ func (s *Syncer) export(ctx context.Context) error {
 	if err != nil {
 		return s.publishFault(err, 0)
 	}
-	if err := s.publishRecords(f, records); err != nil {
+	if err := s.publishRecords(ctx, f, records); err != nil {
 		return err
 	}
 	if err := s.confirm(ctx, f, &p); err != nil {

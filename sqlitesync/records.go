@@ -43,11 +43,11 @@ func (s *Syncer) rememberAll(ctx context.Context) error {
 
 // publishRecord writes a record into the folder, through this device's directory,
 // in which it takes shape.
-func (s *Syncer) publishRecord(f *folder.Folder, record *crypto.Record) error {
-	err := f.MakeDevice(s.identity.device.String())
-	if err == nil {
-		err = f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File())
+func (s *Syncer) publishRecord(ctx context.Context, f *folder.Folder, record *crypto.Record) error {
+	if err := s.ownDirectory(ctx, f); err != nil {
+		return err
 	}
+	err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File())
 	switch {
 	case errors.Is(err, folder.ErrTwin): // of one hash there is one record
 		return spoiltRecord(record.Hash().String(), fmt.Errorf("%w: %w", ErrFolder, err))
@@ -86,18 +86,18 @@ func (s *Syncer) exchangeRecords(ctx context.Context, f *folder.Folder, p *probl
 	if err != nil {
 		return err
 	}
-	return s.publishRecords(f, standing)
+	return s.publishRecords(ctx, f, standing)
 }
 
 // publishRecords puts into the folder what this device knows and is not among the
 // records that stand there.
-func (s *Syncer) publishRecords(f *folder.Folder, standing []string) error {
+func (s *Syncer) publishRecords(ctx context.Context, f *folder.Folder, standing []string) error {
 	known := maps.Clone(s.records)
 	for _, name := range standing {
 		delete(known, name)
 	}
 	for _, record := range known {
-		if err := s.publishRecord(f, record); err != nil {
+		if err := s.publishRecord(ctx, f, record); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,14 @@
 package sqlitesync
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sqlitesync/go/crypto"
 )
 
 // afterReading lets something happen in the midst of the next pass of a device, when the first segment of another one was read.
@@ -63,4 +67,53 @@ func TestWhatARangeHasReplacedStaysIfTheRangeGoesDuringThePass(t *testing.T) {
 	late := newTestDevice(t, itemSchema+"; CREATE TABLE gone (id TEXT PRIMARY KEY NOT NULL)")
 	late.join(s.a.folder, s.b.invite())
 	late.wantValue("1", "SELECT count(*) FROM gone")
+}
+
+// What stands in the folder can become something else while a pass reads. Nothing is written into it then, and nothing is lost.
+func TestTheFolderBecomesAnotherDuringAPass(t *testing.T) {
+	t.Parallel()
+	other, _ := newPair(t, itemSchema)
+	other.exec("INSERT INTO item VALUES ('x', 'of another space', 1)")
+	other.sync()
+	for name, becomes := range map[string]string{"another space's": other.folder, "empty": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.a.crowded = true // by others
+			s.publish()
+			s.check("before")
+			s.write(s.b)
+			s.b.sync()
+			was := filepath.Join(t.TempDir(), "was")
+			record, err := s.a.syncer.roster.NewRole(s.a.syncer.keys.entry().Device, crypto.Cut{Device: s.b.id()}, RoleWriter, s.a.syncer.now())
+			must(t, err)
+			s.faults.afterReading(func() {
+				s.write(s.a) // and the head has news, too
+				copyState(t, s.a.folder, was)
+				copyState(t, becomes, s.a.folder)
+				f, err := s.a.syncer.openFolder()
+				must(t, err)
+				wantIs(t, s.a.syncer.enact(t.Context(), f, record), ErrFolder)
+				must(t, f.Close())
+			})
+			want := contents(t, becomes)
+			wantIs(t, s.a.trySync(), ErrFolder)
+			s.faults.between(nil)
+			wantIs(t, s.a.trySync(), ErrFolder)
+			if got := contents(t, s.a.folder); !maps.Equal(got, want) {
+				t.Errorf("in the folder stand %v", slices.Sorted(maps.Keys(got)))
+			}
+			copyState(t, was, s.a.folder)
+			s.check("when it is back")
+		})
+	}
+}
+
+// contents returns the hash of every file below dir, by its path there.
+func contents(tb testing.TB, dir string) map[string][32]byte {
+	tb.Helper()
+	found := make(map[string][32]byte)
+	for path, sum := range tree(tb, dir) {
+		found[strings.TrimPrefix(path, dir)] = sum
+	}
+	return found
 }
