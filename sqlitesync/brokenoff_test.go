@@ -125,3 +125,26 @@ func TestARelayThatIsBrokenOffIsRepeated(t *testing.T) {
 		}
 	}
 }
+
+// A log that could not be written anew, for a full disk or because the pass was broken off, is written anew by the next pass,
+// and not when it has grown once more.
+func TestACompactionThatIsBrokenOffIsRepeated(t *testing.T) {
+	t.Parallel()
+	a, _ := newPair(t, itemSchema)
+	for i := range maxLive + 5 {
+		a.exec("INSERT INTO item VALUES (?, 'of a', 1)", fmt.Sprint(i))
+		must(t, a.syncer.foldInSteps(t.Context()))
+	}
+	a.sync() // publishes them
+	f, err := a.syncer.openFolder()
+	must(t, err)
+	defer f.Close()
+	var found problems
+	must(t, a.syncer.confirm(t.Context(), f, &found))
+	wantIs(t, a.syncer.compact(&countdown{context.Background(), 10}, f), context.Canceled)
+	a.sync()
+	a.sync()
+	if live, err := a.syncer.ownSegments(t.Context(), "replaced IS NULL"); err != nil || len(live) > maxLive {
+		t.Errorf("%d segments and error %v, want %d segments at most", len(live), err, maxLive)
+	}
+}

@@ -88,6 +88,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		}
 		before := *last
 		if err := s.rewrite(ctx, f, run); err != nil {
+			*last = compaction{} // the next pass tries again, whether the log has grown or not
 			return err
 		}
 		if *last != before {
