@@ -37,8 +37,8 @@ var (
 	// ErrNotEmpty: the database that joins has rows of its own. Set
 	// [Options.Existing] to say what shall become of them.
 	ErrNotEmpty = errors.New("database has rows of its own")
-	// ErrDriver: the handle is not one of modernc.org/sqlite on a UTF-8
-	// database file.
+	// ErrDriver: the handle is not one of modernc.org/sqlite on a UTF-8 database file,
+	// or has a file open that was deleted or replaced since.
 	ErrDriver = errors.New("database handle can't be used")
 	// ErrFolder: the folder is missing, holds another space, can't be written,
 	// or contains the database.
