@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,8 +168,9 @@ func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *probl
 }
 
 // uncovered returns a batch that the author of the next batch had seen and
-// this device has not.
-func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
+// this device has not: of several the same in each pass, or the wait for it would
+// begin anew each time.
+func (s *Syncer) uncovered(r *reading, next *group) (missing *Waiting) {
 	if next.compacted() {
 		return nil // a compacted range waits for nobody: two of them could wait for each other
 	}
@@ -176,14 +178,14 @@ func (s *Syncer) uncovered(r *reading, next *group) *Waiting {
 		if device == s.self() {
 			continue // of course we have our own
 		}
-		if _, member := s.roster.Member(DeviceID(device)); !member {
+		if _, member := s.roster.Member(DeviceID(device)); !member || s.seen[device] >= batch {
 			continue
 		}
-		if s.seen[device] < batch {
-			return &Waiting{Device: DeviceID(device), Batch: batch, For: r.device}
+		if missing == nil || bytes.Compare(device[:], missing.Device[:]) < 0 {
+			missing = &Waiting{Device: DeviceID(device), Batch: batch, For: r.device}
 		}
 	}
-	return nil
+	return missing
 }
 
 // apply merges a group that is new here.

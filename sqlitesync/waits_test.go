@@ -72,3 +72,32 @@ func TestBaselinesAreNotKeptByPassesOfOneProcessEach(t *testing.T) {
 		t.Error("nothing is published after a minute")
 	}
 }
+
+// Of several batches that its author had seen and that are missing, one is waited for: not another one in each pass, or the
+// minute would begin anew each time, and a device that enters a space in which some are lost would wait for ever.
+func TestTheWaitForOneOfSeveralMissingBatchesIsAMinute(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 9)
+	a, n, lost := devices[0], devices[1], devices[2:]
+	n.close()
+	for _, d := range lost {
+		d.exec("INSERT INTO item VALUES (?, 'of a lost one', 1)", d.id().String())
+		d.sync()
+	}
+	a.sync()
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	a.sync()
+	for _, d := range lost {
+		must(t, os.RemoveAll(d.directory()))
+	}
+	beat := time.Now()
+	n.environment.Steady = func() time.Time { return beat }
+	n.open()
+	n.sync()
+	n.wantValue("0", "SELECT count(*) FROM item")
+	for range 6 {
+		beat = beat.Add(causalWait / 6)
+		n.sync()
+	}
+	n.wantValue("1", "SELECT count(*) FROM item WHERE id = 'x'")
+}

@@ -87,7 +87,7 @@ var mutations = []mutation{
 	{"a segment need not continue the chain", "sqlitesync/reading.go",
 		"!holds(header, batch) || header.First == batch && header.Prev != tail", "!holds(header, batch)", []room{engine("Fork|Twin|Chain|Adversary|Hostile|BadWill|Threat|Rewrit")}},
 	{"a batch does not wait for what its author had seen", "sqlitesync/pull.go",
-		"		if s.seen[device] < batch {", "		if s.seen[device] < batch && batch == 0 {", []room{engine("Causal|Wait|Before|Schedule")}},
+		"!member || s.seen[device] >= batch {", "!member || s.seen[device] >= batch || batch > 0 {", []room{engine("Causal|Wait|Before|Schedule")}},
 	{"a compaction drops what newer changes do not contain", "changelog/merge/needed.go",
 		"return change.Shape.Kind != changelog.Delete && shape.Kind == changelog.Full && within(change.Shape, shape), nil",
 		"return change.Shape.Kind != changelog.Delete && shape.Kind == changelog.Full, nil", []room{merge, engine("Compact|LogsAtRandom")}},
