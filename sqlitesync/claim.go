@@ -3,9 +3,13 @@ package sqlitesync
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // A claim is what a Syncer writes into a database that it opens: how many have
@@ -57,14 +61,14 @@ func (s *Syncer) checkHandle(ctx context.Context) error {
 	}
 	var text string
 	err := s.app.QueryRowContext(ctx, "SELECT value FROM sqlitesync_settings WHERE name = ?", claimSetting).Scan(&text)
-	if ctx.Err() != nil {
+	switch other := errors.Is(err, sql.ErrNoRows) || changelog.Senseless(err); {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil && !other || text == s.claim.text:
+		return nil // busy, say, or forbidden: that tells nothing
 	}
-	if err != nil || text != s.claim.text {
-		return fmt.Errorf("%w: it has another file open than the one that stands at %s now; save what it has with VACUUM INTO if it may be needed, close it, and open it again",
-			ErrDriver, s.handle.path)
-	}
-	return nil
+	return fmt.Errorf("%w: it has another file open than the one that stands at %s now; save what it has with VACUUM INTO if it may be needed, close it, and open it again",
+		ErrDriver, s.handle.path)
 }
 
 // checkClaim makes sure that no other Syncer has opened the database since: it has
