@@ -3,6 +3,8 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -271,11 +273,16 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 	wanted func(*changelog.Change) (bool, error),
 ) error {
 	began := time.Now()
+	// Of the numbers that a log can have, those that weigh something: all of them are too many to look at.
+	batches := slices.DeleteFunc(slices.Sorted(maps.Keys(weights)), func(batch uint64) bool { return batch < first || batch > last })
 	for first <= last {
-		end, rows := first, weights[first]
-		for end < last && rows+weights[end+1] <= relayRows {
-			end++
-			rows += weights[end]
+		end, rows := last, 0
+		for ; len(batches) > 0; batches = batches[1:] {
+			if rows > 0 && rows+weights[batches[0]] > relayRows {
+				end = batches[0] - 1
+				break
+			}
+			rows += weights[batches[0]]
 		}
 		started := time.Now()
 		if err := s.transact(ctx, func() error { return s.relayBatches(ctx, device, first, end, wanted) }); err != nil {

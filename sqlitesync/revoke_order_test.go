@@ -19,6 +19,12 @@ import (
 // of generation 1 with the tail that the log has after it.
 func (d *testDevice) falseSegment(first, last uint64, generation uint32, changes ...changelog.Change) (name string, file []byte) {
 	d.tb.Helper()
+	return d.falseSegmentOf(first, last, generation, segment.Batch{Number: last}, changes...)
+}
+
+// falseSegmentOf is falseSegment of this batch.
+func (d *testDevice) falseSegmentOf(first, last uint64, generation uint32, batch segment.Batch, changes ...changelog.Change) (name string, file []byte) {
+	d.tb.Helper()
 	parsed := func(batch uint64) *crypto.Segment {
 		data, err := os.ReadFile(filepath.Join(d.directory(), segmentName(batch)))
 		must(d.tb, err)
@@ -36,14 +42,16 @@ func (d *testDevice) falseSegment(first, last uint64, generation uint32, changes
 		}
 	}
 	body, err := segment.Encode(&segment.Segment{
-		Author: changelog.DeviceID(d.id()), First: first, Last: last, Batches: []segment.Batch{{Number: last}}, Changes: changes,
+		Author: changelog.DeviceID(d.id()), First: first, Last: last, Batches: []segment.Batch{batch}, Changes: changes,
 	})
 	must(d.tb, err)
 	packed, err := segment.Pack(body)
 	must(d.tb, err)
 	header := crypto.SegmentHeader{Space: d.syncer.identity.space, First: first, Last: last, Generation: generation, Prev: parsed(first).Header().Prev}
 	if generation > 0 {
-		header.Tail = parsed(last).Tail()
+		newest, _, err := d.syncer.db.Position(d.tb.Context(), d.syncer.self())
+		must(d.tb, err)
+		header.Tail = parsed(min(last, newest)).Tail()
 	}
 	file, _, err = crypto.SealSegment(header, packed, d.syncer.keys.newest(), d.syncer.keys.entry().Device)
 	must(d.tb, err)

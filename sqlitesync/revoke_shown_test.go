@@ -1,0 +1,122 @@
+package sqlitesync
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
+)
+
+// TestWhatARevokedDeviceHasShownToOneComesToAll: b reads of c what nobody else is shown, and is told of the revocation then.
+func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
+	t.Parallel()
+	type shown func(w *shownToOne)
+	rangeWith := func(change func(w *shownToOne) changelog.Change) shown {
+		return func(w *shownToOne) {
+			name, data := w.c.falseSegment(1, 3, 1, change(w))
+			w.show(name, data)
+		}
+	}
+	for name, show := range map[string]shown{
+		"its own row": rangeWith(func(w *shownToOne) changelog.Change { return forgedRow("x") }),
+		"as much as a log can have": func(w *shownToOne) {
+			name, data := w.c.falseSegment(1, crypto.MaxBatch, 1, forgedRow("x"))
+			w.show(name, data)
+			w.later = true // what c has said beside it is waited for
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newShownToOne(t)
+			show(w)
+			w.wantSameInTheEnd()
+		})
+	}
+}
+
+// shownToOne is a space of which c has been stolen, and shows something to b only.
+type shownToOne struct {
+	t          *testing.T
+	a, b, c, d *testDevice
+	clock      *testClock
+	later      bool // they are the same only after files that are lost have been given up
+}
+
+func newShownToOne(t *testing.T) *shownToOne {
+	t.Helper()
+	devices := newSpace(t, itemSchema, 4)
+	w := &shownToOne{t: t, a: devices[0], b: devices[1], c: devices[2], d: devices[3]}
+	must(t, w.a.syncer.SetRole(t.Context(), w.b.id(), RoleWriter))
+	for _, device := range []*testDevice{w.a, w.b} {
+		device.exec("INSERT INTO item VALUES (?, 'honest', 1)", device.id().String())
+	}
+	settle(devices...)
+	w.clock = newTestClock(devices...)
+	for _, device := range devices {
+		device.environment.Steady = w.clock.read
+	}
+	for _, device := range []*testDevice{w.b, w.c} {
+		device.own()
+	}
+	for _, device := range devices {
+		device.differs, device.crowded = true, true
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		w.c.exec("INSERT INTO item VALUES (?, 'of c', 1)", id)
+		w.c.sync()
+	}
+	deliver(t, w.c.folder, w.a.folder, everySeg, everyHead)
+	settle(w.a, w.d)
+	return w
+}
+
+// show lets b read a file of c.
+func (w *shownToOne) show(name string, data []byte) {
+	w.t.Helper()
+	w.put(name, data)
+	_ = w.b.trySync()
+}
+
+func (w *shownToOne) put(name string, data []byte) {
+	w.t.Helper()
+	path := filepath.Join(w.b.folder, "devices", w.c.id().String(), name)
+	must(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	must(w.t, os.WriteFile(path, data, 0o600))
+}
+
+// wantSameInTheEnd revokes c, lets all have all files, and wants that they show the same, and come to rest.
+func (w *shownToOne) wantSameInTheEnd() {
+	w.t.Helper()
+	w.a.revoke(w.c)
+	w.exchange()
+	left := []*testDevice{w.a, w.b, w.d}
+	if !w.later {
+		wantSame(w.t, left)
+	}
+	w.clock.pass(lostTime + 4*relayTurn)
+	w.exchange()
+	wantSame(w.t, left)
+	segments := len(w.a.segments()) + len(w.b.segments()) + len(w.d.segments())
+	w.clock.pass(lostTime + 4*relayTurn)
+	w.exchange()
+	if now := len(w.a.segments()) + len(w.b.segments()) + len(w.d.segments()); now != segments {
+		w.t.Errorf("%d segments, %d before: it does not come to rest", now, segments)
+	}
+	for _, device := range left {
+		device.differs = false
+	}
+	w.exchange()
+}
+
+func (w *shownToOne) exchange() {
+	w.t.Helper()
+	for range 4 {
+		deliver(w.t, w.a.folder, w.b.folder, everyRecord, "devices/"+w.a.id().String()+"/*", "devices/"+w.d.id().String()+"/*", "devices/"+w.c.id().String()+"/*")
+		deliver(w.t, w.b.folder, w.a.folder, "devices/"+w.b.id().String()+"/*")
+		for _, device := range []*testDevice{w.b, w.a, w.d} {
+			_ = device.trySync()
+		}
+	}
+}
