@@ -309,13 +309,13 @@ func setClocksText(table *Table, n int, common string, ownBirth bool) string {
 func (c *Clock) Restamp(was, now Stamp) (found bool) { return restamp(was, now, &c.Stamp, &c.Birth) }
 
 // restamp replaces a stamp. The birth of that change, which has its time, stays what it is,
-// for others may have written to the row since, unless the new stamp is of another device:
-// then it could be newer than the stamp.
+// for others may have written to the row since, unless the new stamp is of another device,
+// or of an earlier batch: then it could be newer than the stamp.
 func restamp(was, now Stamp, stamp, birth *Stamp) (found bool) {
 	if *stamp == was {
 		*stamp, found = now, true
 	}
-	if was.Device != now.Device && birth.Device == was.Device && birth.Time == was.Time {
+	if (was.Device != now.Device || now.Batch < birth.Batch) && birth.Device == was.Device && birth.Time == was.Time {
 		*birth, found = now, true
 	}
 	return found

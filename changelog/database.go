@@ -1,11 +1,14 @@
 package changelog
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	_ "embed" // schema.sql
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -132,6 +135,12 @@ func (db *Database) DeviceNumber(ctx context.Context, id DeviceID) (int64, error
 	}
 	db.byID[id], db.devices[number] = number, id
 	return number, nil
+}
+
+// Devices returns all devices that tables of this database name, those that only
+// stamps of relayed changes name too, and the zero one for nobody.
+func (db *Database) Devices() []DeviceID {
+	return slices.SortedFunc(maps.Keys(db.byID), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // ShapeNumber returns the number that stands for s in the tables of this

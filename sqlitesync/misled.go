@@ -113,7 +113,9 @@ func lists(log crypto.Log, file, hash string) bool {
 }
 
 // relayUnmet publishes what counts here, under the stamps that it has, but for what
-// stands in the logs that were read.
+// stands in the logs that were read. A stamp can name any device and batch: one that
+// nobody has heard of, and this one, which says under a new batch of its own what it
+// is said to have written.
 func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
 	if s.reads() {
 		return nil
@@ -122,17 +124,12 @@ func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
 		there, err := met.has(ctx, c.Digest())
 		return !there, err
 	}
-	seen, err := s.db.Seen(ctx)
-	if err != nil {
-		return err
-	}
-	seen[changelog.DeviceID{}] = 0 // nobody's are the rows that stood there before
-	for author, last := range seen {
+	for _, author := range s.db.Devices() {
 		weights, err := s.db.Weigh(ctx, author)
 		if err != nil {
 			return err
 		}
-		if err := s.relaySteps(ctx, author, 0, last, weights, unmet); err != nil {
+		if err := s.relaySteps(ctx, author, 0, crypto.MaxBatch, weights, unmet); err != nil {
 			return err
 		}
 	}

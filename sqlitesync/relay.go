@@ -307,7 +307,12 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 		return err
 	}
 	for _, changes := range layers {
-		if err := s.enqueueRows(ctx, changes, func([]changelog.Change) error { return nil }); err != nil {
+		if device == s.self() { // no other batch of its own may be named in a log
+			err = s.sendChangesAgain(ctx, changes)
+		} else {
+			err = s.enqueueRows(ctx, changes, func([]changelog.Change) error { return nil })
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,11 @@ import (
 // TestWhatARevokedDeviceHasShownToOneComesToAll: b reads of c what nobody else is shown, and is told of the revocation then.
 func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
 	t.Parallel()
+	stamped := func(id string, device changelog.DeviceID, batch uint64) changelog.Change {
+		change := forgedRow(id)
+		change.Stamp = changelog.Stamp{Time: 1 << 41, Device: device, Batch: batch}
+		return change
+	}
 	type shown func(w *shownToOne)
 	rangeWith := func(change func(w *shownToOne) changelog.Change) shown {
 		return func(w *shownToOne) {
@@ -20,7 +25,18 @@ func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
 		}
 	}
 	for name, show := range map[string]shown{
-		"its own row": rangeWith(func(w *shownToOne) changelog.Change { return forgedRow("x") }),
+		"its own row":             rangeWith(func(w *shownToOne) changelog.Change { return forgedRow("x") }),
+		"a row of the reader":     rangeWith(func(w *shownToOne) changelog.Change { return stamped("x", changelog.DeviceID(w.b.id()), 1) }),
+		"a row the reader writes": rangeWith(func(w *shownToOne) changelog.Change { return stamped("x", changelog.DeviceID(w.b.id()), 1<<20) }),
+		"a row of nobody known":   rangeWith(func(w *shownToOne) changelog.Change { return stamped("x", changelog.DeviceID{9, 9}, 7) }),
+		"a row another one will write": rangeWith(func(w *shownToOne) changelog.Change {
+			return stamped("x", changelog.DeviceID(w.a.id()), 1<<20)
+		}),
+		"a delete of nobody known": rangeWith(func(w *shownToOne) changelog.Change {
+			change := forgedDelete("1")
+			change.Stamp = changelog.Stamp{Time: 1 << 42, Device: changelog.DeviceID{9, 9}, Batch: 7}
+			return change
+		}),
 		"as much as a log can have": func(w *shownToOne) {
 			name, data := w.c.falseSegment(1, crypto.MaxBatch, 1, forgedRow("x"))
 			w.show(name, data)
