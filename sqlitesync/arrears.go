@@ -23,11 +23,13 @@ import (
 
 // noteRanges notes the ranges of another device that were read. It writes.
 func (s *Syncer) noteRanges(ctx context.Context, r *reading, next *group) error {
-	if !next.compacted() || r.device == s.identity.device {
+	if len(next.ranges) == 0 || r.device == s.identity.device {
 		return nil
 	}
-	if err := save(ctx, s.handle.conn, "range "+r.device.String()+" "+next.name.String(), ""); err != nil {
-		return err
+	for _, taken := range next.ranges {
+		if err := save(ctx, s.handle.conn, "range "+r.device.String()+" "+taken.name.String(), ""); err != nil {
+			return err
+		}
 	}
 	return s.noteTaken(ctx, r, next)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/segment"
 	"github.com/sqlitesync/go/crypto"
 )
 
@@ -41,6 +42,15 @@ func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
 			name, data := w.c.falseSegment(1, crypto.MaxBatch, 1, forgedRow("x"))
 			w.show(name, data)
 			w.later = true // what c has said beside it is waited for
+		},
+		"a range that goes on in a batch": func(w *shownToOne) {
+			name, data := w.c.falseSegmentOf(1, 2, 1, segment.Batch{Number: 2, Continued: true}, forgedRow("x"))
+			w.put(name, data)
+			deliver(t, w.c.folder, w.b.folder, "devices/"+w.c.id().String()+"/"+segmentName(3))
+			_ = w.b.trySync()
+		},
+		"a batch that is written anew": func(w *shownToOne) {
+			w.show(w.c.falseSegment(2, 2, 0, forgedRow("x")))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
