@@ -22,10 +22,11 @@ import (
 // Nobody has to take back what it has merged. So, once it learns of the cut, such a
 // reader reads all logs again, and publishes in its own what it knows and stands in
 // none: then all have merged the same. It is known for what it is by the hashes of
-// the ranges that it has read, which the cut does not list, and by forks.
+// the ranges that it has read, which the cut does not list, and by forks: what it had
+// read when it went on inside of a range could be one.
 //
 //	setting "taken <device> <name>"   a range was read; its value is the hash of the file
-//	setting "forked <device>"         two branches of the log were read
+//	setting "forked <device>"         two branches of the log were read, or could have been
 //	setting "misled"                  all logs are being read again, and what stands in none goes out then
 
 // noteTaken notes which ranges were read. It writes.

@@ -196,6 +196,11 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 				return err
 			}
 		}
+		if next.inside { // the batches that were read can be other ones than are in it
+			if err := s.noteFork(ctx, r); err != nil {
+				return err
+			}
+		}
 		if err := s.noteRanges(ctx, r, next); err != nil {
 			return err
 		}

@@ -67,6 +67,7 @@ type group struct {
 	name     folder.SegmentName // of the last of them
 	bytes    int64              // of the files
 	ranges   []readRange        // those of them that are compacted
+	inside   bool               // one of these goes on somewhere inside: nothing tells whether it continues what was read
 	last     uint64
 	tail     crypto.Tail
 	missing  uint64 // a batch that is not there although later ones are, or 0
@@ -132,6 +133,7 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 		g.name = folder.SegmentName{First: header.First, Last: header.Last, Generation: header.Generation}
 		if header.Generation > 0 {
 			g.ranges = append(g.ranges, readRange{g.name, file.Hash()})
+			g.inside = g.inside || header.First <= g.last
 		}
 		g.bytes += int64(header.PayloadLength)
 		g.last, g.tail = decoded.Last, file.Tail()

@@ -52,6 +52,16 @@ func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
 		"a batch that is written anew": func(w *shownToOne) {
 			w.show(w.c.falseSegment(2, 2, 0, forgedRow("x")))
 		},
+		"a batch inside of a range": func(w *shownToOne) {
+			deliver(t, w.c.folder, w.b.folder, "devices/"+w.c.id().String()+"/"+segmentName(1))
+			w.show(w.c.falseSegment(2, 2, 0, forgedRow("x")))
+			w.c.compactNext()
+			quietDown(w.clock, w.c)
+			directory := filepath.Join(w.a.folder, "devices", w.c.id().String())
+			must(t, os.RemoveAll(directory))
+			must(t, os.CopyFS(directory, os.DirFS(w.c.directory())))
+			must(t, os.RemoveAll(filepath.Join(w.b.folder, "devices", w.c.id().String())))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
