@@ -360,24 +360,27 @@ func TestLogAccepts(t *testing.T) {
 		name        string
 		log         Log
 		first, last uint64
+		generation  uint32
 		file        FileHash
 		vouched     uint64
 		want        bool
 	}{
-		{"a writer", Log{Writes: true}, 1, 1, other, 0, true},
-		{"a reader", Log{}, 1, 1, other, 5, false},
-		{"revoked: a listed file", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 1, 5, listed, 0, true},
-		{"revoked: other bytes below the cut", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 5, 5, other, 9, false},
-		{"revoked: above the cut", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 6, 6, other, 5, false},
-		{"revoked: above it, and vouched for", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 6, 6, other, 6, true},
-		{"revoked: further than vouched for", Log{Cut: true, Last: 5}, 6, 7, other, 6, false},
-		{"revoked: a range over the cut", Log{Cut: true, Last: 5}, 5, 6, other, 6, false},
-		{"raised: from its time as reader", Log{Writes: true, From: 5}, 5, 5, other, 9, false},
-		{"raised: since then", Log{Writes: true, From: 5}, 6, 6, other, 0, true},
-		{"raised: from before it was lowered", Log{Writes: true, From: 5, Cut: true, Last: 2, Files: []FileHash{listed}}, 1, 2, listed, 0, true},
+		{"a writer", Log{Writes: true}, 1, 1, 0, other, 0, true},
+		{"a reader", Log{}, 1, 1, 0, other, 5, false},
+		{"revoked: a listed file", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 1, 5, 0, listed, 0, true},
+		{"revoked: other bytes below the cut", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 5, 5, 0, other, 9, false},
+		{"revoked: above the cut", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 6, 6, 0, other, 5, false},
+		{"revoked: above it, and vouched for", Log{Cut: true, Last: 5, Files: []FileHash{listed}}, 6, 6, 0, other, 6, true},
+		{"revoked: a range above it", Log{Cut: true, Last: 5}, 6, 7, 1, other, 7, false},
+		{"revoked: further than vouched for", Log{Cut: true, Last: 5}, 6, 7, 0, other, 6, false},
+		{"revoked: a range over the cut", Log{Cut: true, Last: 5}, 5, 6, 0, other, 6, false},
+		{"raised: from its time as reader", Log{Writes: true, From: 5}, 5, 5, 0, other, 9, false},
+		{"raised: since then", Log{Writes: true, From: 5}, 6, 6, 0, other, 0, true},
+		{"raised: from before it was lowered", Log{Writes: true, From: 5, Cut: true, Last: 2, Files: []FileHash{listed}}, 1, 2, 0, listed, 0, true},
 	}
 	for _, test := range tests {
-		if got := test.log.Accepts(test.first, test.last, test.file, test.vouched); got != test.want {
+		header := SegmentHeader{First: test.first, Last: test.last, Generation: test.generation}
+		if got := test.log.Accepts(&header, test.file, test.vouched); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}

@@ -52,15 +52,16 @@ func (l *Log) end(cut Cut) {
 	l.Files = append(l.Files, cut.Files...)
 }
 
-// Accepts reports whether a segment of the device is accepted, by its first and last batch and the hash of its file. It
+// Accepts reports whether a segment of the device is accepted, by its header and the hash of its file. It
 // must continue the log as far as that was accepted. vouched is the largest number of the device in the seen vectors of
-// accepted segments and heads of others: nobody has to take back what it has merged before it knew of the end.
-func (l *Log) Accepts(first, last uint64, file FileHash, vouched uint64) bool {
-	if l.Writes && first > l.From {
+// accepted segments and heads of others: nobody has to take back what it has merged before it knew of the end. Nobody
+// vouches for a range above the cut: it need not say what the batches said that others have merged.
+func (l *Log) Accepts(header *SegmentHeader, file FileHash, vouched uint64) bool {
+	if l.Writes && header.First > l.From {
 		return true
 	}
 	if _, listed := slices.BinarySearchFunc(l.Files, file, compareHashes); listed {
 		return true
 	}
-	return l.Cut && !l.Writes && first > l.Last && last <= vouched
+	return l.Cut && !l.Writes && header.First > l.Last && header.Last <= vouched && header.Generation == 0
 }

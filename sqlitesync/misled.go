@@ -10,7 +10,6 @@ import (
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
-	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // A device that was revoked can write its log anew, with other rows, below the cut.
@@ -91,7 +90,7 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
 		log, known := s.roster.Log(device)
-		if known && log.Cut && (words[0] == "forked" || !lists(log, words[2], hash)) {
+		if known && log.Cut && (words[0] == "forked" || !lists(log, hash)) {
 			unlisted = append(unlisted, name)
 		}
 	}
@@ -107,10 +106,9 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 	return save(ctx, s.handle.conn, "misled", "")
 }
 
-// lists reports whether a cut lists the file of a range, or the range is none of its business.
-func lists(log crypto.Log, file, hash string) bool {
-	name, _ := folder.ParseSegmentName(file)
-	return name.First > log.Last || slices.ContainsFunc(log.Files, func(listed crypto.FileHash) bool { return hex.EncodeToString(listed[:]) == hash })
+// lists reports whether a cut lists the file of a range.
+func lists(log crypto.Log, hash string) bool {
+	return slices.ContainsFunc(log.Files, func(listed crypto.FileHash) bool { return hex.EncodeToString(listed[:]) == hash })
 }
 
 // relayUnmet publishes what counts here, under the stamps that it has, but for what

@@ -311,7 +311,7 @@ func (s *Syncer) verify(r *reading, data []byte) (*crypto.Segment, error) {
 	if err := file.Verify(r.log.Keys.SigningKey()); err != nil {
 		return nil, err
 	}
-	if header := file.Header(); !r.log.Accepts(header.First, header.Last, file.Hash(), r.vouched) {
+	if header := file.Header(); !r.log.Accepts(&header, file.Hash(), r.vouched) {
 		return nil, errCut
 	}
 	return file, nil

@@ -62,6 +62,30 @@ func TestWhatARevokedDeviceHasShownToOneComesToAll(t *testing.T) {
 			must(t, os.CopyFS(directory, os.DirFS(w.c.directory())))
 			must(t, os.RemoveAll(filepath.Join(w.b.folder, "devices", w.c.id().String())))
 		},
+		"a range beyond the cut": func(w *shownToOne) {
+			deliver(t, w.c.folder, w.b.folder, "devices/"+w.c.id().String()+"/*")
+			for range 2 {
+				w.c.exec("INSERT INTO item VALUES (hex(randomblob(8)), 'late', 1)")
+				w.c.sync()
+			}
+			w.show(w.c.falseSegment(4, 5, 1, forgedRow("x")))
+			w.after = func() { deliver(t, w.c.folder, w.a.folder, everySeg) } // what the range says it was
+		},
+		"batches beyond the cut of which a range says something else": func(w *shownToOne) {
+			for range 2 {
+				w.c.exec("INSERT INTO item VALUES (hex(randomblob(8)), 'late', 1)")
+				w.c.sync()
+			}
+			deliver(t, w.c.folder, w.b.folder, "devices/"+w.c.id().String()+"/*")
+			_ = w.b.trySync()
+			name, data := w.c.falseSegment(4, 5, 1, forgedRow("x"))
+			w.after = func() {
+				path := filepath.Join("devices", w.c.id().String())
+				must(t, os.RemoveAll(filepath.Join(w.b.folder, path)))
+				must(t, os.WriteFile(filepath.Join(w.a.folder, path, name), data, 0o600))
+			}
+			w.later = true // b relays them as lost ones
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +101,8 @@ type shownToOne struct {
 	t          *testing.T
 	a, b, c, d *testDevice
 	clock      *testClock
-	later      bool // they are the same only after files that are lost have been given up
+	after      func() // what happens when c was revoked
+	later      bool   // they are the same only after files that are lost have been given up
 }
 
 func newShownToOne(t *testing.T) *shownToOne {
@@ -126,6 +151,9 @@ func (w *shownToOne) put(name string, data []byte) {
 func (w *shownToOne) wantSameInTheEnd() {
 	w.t.Helper()
 	w.a.revoke(w.c)
+	if w.after != nil {
+		w.after()
+	}
 	w.exchange()
 	left := []*testDevice{w.a, w.b, w.d}
 	if !w.later {

@@ -96,7 +96,7 @@ var mutations = []mutation{
 	// Keys.
 	{"signatures are not looked at", "crypto/envelope.go", "len(key) != ed25519.PublicKeySize || !ed25519", "len(key) != ed25519.PublicKeySize && !ed25519", []room{secrets}},
 	{"what a revoked device writes is taken", "crypto/log.go",
-		"	return l.Cut && !l.Writes && first > l.Last && last <= vouched\n", "	return true\n", []room{secrets, engine("Revoke")}},
+		"	return l.Cut && !l.Writes && header.First > l.Last && header.Last <= vouched && header.Generation == 0\n", "	return true\n", []room{secrets, engine("Revoke")}},
 	{"after a revocation the old epoch is used on", "sqlitesync/reseal.go",
 		"		if file.Header().Epoch != epoch.ID() {", "		if file.Header().Epoch != epoch.ID() && own.rows < 0 {", []room{engine("Revoke|Epoch|Reseal")}},
 	{"a code with a wrong letter is tried", "crypto/code.go",
