@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // A device that was revoked can write its log anew, with other rows, below the cut.
@@ -25,7 +26,7 @@ import (
 // read when it went on inside of a range could be one.
 //
 //	setting "taken <device> <name>"   a range was read; its value is the hash of the file
-//	setting "forked <device>"         two branches of the log were read, or could have been
+//	setting "forked <device>"         two branches of the log were read, or could have been; its value is the first batch of which
 //	setting "misled"                  all logs are being read again, and what stands in none goes out then
 
 // noteTaken notes which ranges were read. It writes.
@@ -42,7 +43,9 @@ func (s *Syncer) noteTaken(ctx context.Context, r *reading, next *group) error {
 // noteFork notes that a log has forked. It writes.
 func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
 	s.judged = nil
-	return save(ctx, s.handle.conn, forkedSetting(r.device), "")
+	_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		forkedSetting(r.device), strconv.FormatUint(r.position+1, 10))
+	return err
 }
 
 func takenSetting(device DeviceID) string  { return "taken " + device.String() + " " }
@@ -80,8 +83,8 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 	defer rows.Close()
 	var unlisted []string
 	for rows.Next() {
-		var name, hash string
-		if err := rows.Scan(&name, &hash); err != nil {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
 			return err
 		}
 		words := strings.Fields(name)
@@ -89,8 +92,7 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
-		log, known := s.roster.Log(device)
-		if known && log.Cut && (words[0] == "forked" || !lists(log, hash)) {
+		if log, known := s.roster.Log(device); known && log.Cut && !accepts(&log, words[2:], value) {
 			unlisted = append(unlisted, name)
 		}
 	}
@@ -106,9 +108,20 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 	return save(ctx, s.handle.conn, "misled", "")
 }
 
-// lists reports whether a cut lists the file of a range.
-func lists(log crypto.Log, hash string) bool {
-	return slices.ContainsFunc(log.Files, func(listed crypto.FileHash) bool { return hex.EncodeToString(listed[:]) == hash })
+// accepts reports whether a log that was cut has the range of this name, with a file
+// of this hash; or, without a name, whether it has all batches from this one on: those
+// that the device has written since it may write again.
+func accepts(log *crypto.Log, file []string, value string) bool {
+	if len(file) == 0 {
+		first, err := strconv.ParseUint(value, 10, 64)
+		return err == nil && log.Writes && first > log.From
+	}
+	name, _ := folder.ParseSegmentName(file[0])
+	hash, err := hex.DecodeString(value)
+	if err != nil || len(hash) != len(crypto.FileHash{}) {
+		return false
+	}
+	return log.Accepts(&crypto.SegmentHeader{First: name.First, Last: name.Last, Generation: name.Generation}, crypto.FileHash(hash), 0)
 }
 
 // relayUnmet publishes what counts here, under the stamps that it has, but for what

@@ -1,13 +1,16 @@
 package sqlitesync
 
 import (
+	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/segment"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // TestWhatARevokedDeviceHasShownToOneComesToAll: b reads of c what nobody else is shown, and is told of the revocation then.
@@ -181,6 +184,38 @@ func (w *shownToOne) exchange() {
 		deliver(w.t, w.b.folder, w.a.folder, "devices/"+w.b.id().String()+"/*")
 		for _, device := range []*testDevice{w.b, w.a, w.d} {
 			_ = device.trySync()
+		}
+	}
+}
+
+// What was read of a device that may write again, and has written it since, misleads nobody: no logs are read again for it.
+func TestWhatIsTakenForMisleading(t *testing.T) {
+	t.Parallel()
+	listed := crypto.FileHash{1}
+	revoked := crypto.Log{Cut: true, Last: 4, Files: []crypto.FileHash{listed}}
+	raised := crypto.Log{Cut: true, Last: 4, Files: []crypto.FileHash{listed}, Writes: true, From: 6}
+	file := func(first, last uint64) []string {
+		return []string{folder.SegmentName{First: first, Last: last, Generation: 1}.String()}
+	}
+	for name, test := range map[string]struct {
+		log   crypto.Log
+		file  []string
+		value string
+		want  bool
+	}{
+		"revoked: a listed range":       {revoked, file(1, 4), hex.EncodeToString(listed[:]), true},
+		"revoked: another one":          {revoked, file(1, 4), strings.Repeat("02", 32), false},
+		"revoked: one above the cut":    {revoked, file(5, 6), strings.Repeat("02", 32), false},
+		"revoked: a fork":               {revoked, nil, "9", false},
+		"raised: a listed range":        {raised, file(1, 4), hex.EncodeToString(listed[:]), true},
+		"raised: another one":           {raised, file(1, 4), strings.Repeat("02", 32), false},
+		"raised: one since then":        {raised, file(7, 9), strings.Repeat("02", 32), true},
+		"raised: a fork before":         {raised, nil, "6", false},
+		"raised: a fork since then":     {raised, nil, "7", true},
+		"raised: one of whatever batch": {raised, nil, "", false},
+	} {
+		if got := accepts(&test.log, test.file, test.value); got != test.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
