@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -427,23 +428,15 @@ func admitMerged(b *testing.B, d *testDevice, segments int) {
 	must(b, err)
 	keys, err := crypto.NewDeviceKeys()
 	must(b, err)
-	must(b, s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		if err := s.remember(ctx, invite); err != nil {
-			return err
-		}
-		if err := s.computeRoster(); err != nil {
-			return err
-		}
-		admit, err := s.roster.NewAdmit(invited, invite.Hash(), keys, s.now())
-		if err != nil {
-			return err
-		}
-		if err := s.remember(ctx, admit); err != nil {
-			return err
-		}
-		return s.db.SetPosition(ctx, changelog.DeviceID(keys.ID()), uint64(segments), [32]byte{})
-	}))
+	s.know(invite)
 	must(b, s.computeRoster())
+	admit, err := s.roster.NewAdmit(invited, invite.Hash(), keys, s.now())
+	must(b, err)
+	s.know(admit)
+	must(b, s.computeRoster())
+	must(b, s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+		return errors.Join(s.remember(ctx, invite, admit), s.db.SetPosition(ctx, changelog.DeviceID(keys.ID()), uint64(segments), [32]byte{}))
+	}))
 	dir := filepath.Join(d.folder, "devices", keys.ID().String())
 	must(b, os.MkdirAll(dir, 0o700))
 	for batch := range segments {
