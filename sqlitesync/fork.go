@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -40,14 +39,7 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 
 // hasSuccessor reports whether the database of a device, or a copy of it, goes on as another device. Of its log then can stand what
 // was left when both had published: files of one branch that the other one's do not lead to.
-func (s *Syncer) hasSuccessor(device DeviceID) bool {
-	for _, record := range s.records {
-		if _, succeeds := record.Body.(*crypto.Succeed); succeeds && record.Author == device && s.roster.Has(record.Hash()) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Syncer) hasSuccessor(device DeviceID) bool { return s.succeeded[device] }
 
 // forksAt reports whether what comes next in a log is of another branch of it, of which the beginning is gone: whoever wrote it goes
 // on as another device, and says it again.

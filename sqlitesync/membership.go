@@ -60,7 +60,12 @@ func (s *Syncer) computeRoster() error {
 	if err != nil {
 		return err
 	}
-	s.roster = roster
+	s.roster, s.succeeded = roster, make(map[DeviceID]bool)
+	for _, record := range s.records {
+		if _, succeeds := record.Body.(*crypto.Succeed); succeeds && roster.Has(record.Hash()) {
+			s.succeeded[record.Author] = true
+		}
+	}
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 	losses := s.db.Losses
 	again := rereading{tables: tables, gaps: gaps}
 	if misled {
-		s.misledLooked = s.environment.Beat()
+		s.readAgainLast = s.environment.Beat()
 		if again.met, err = newDigestSet(ctx, s.handle.conn); err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 // endRebuild notes that all was read that the logs have of tables, and settles those
 // that may lack parents. It writes.
 func (s *Syncer) endRebuild(ctx context.Context, tables []*changelog.Table) error {
-	if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'misled'"); err != nil {
+	if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'read again'"); err != nil {
 		return err
 	}
 	for _, table := range tables {
@@ -201,7 +201,8 @@ func (s *Syncer) gaps(ctx context.Context, f *folder.Folder, readings []*reading
 		gaps[s.identity.device] = 0
 	}
 	for _, r := range readings {
-		if gaps[r.device] = r.reaches(); s.stands(f, r) {
+		// A log that has forked ends where the other branch begins: nobody need wait for more.
+		if gaps[r.device] = r.reaches(); r.log.Writes && gaps[r.device] >= r.known || s.stands(f, r) {
 			delete(gaps, r.device)
 		}
 	}

@@ -112,13 +112,15 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 }
 
 // stands reports whether a log stands in the folder as far as it was merged here, under
-// whatever names. Of a device that goes on writing, the names of segments tell, if they
-// reach so far. What they do not reach can stand under other names, or these be junk; and
-// a device that was revoked may have written its log anew before it knew, and removed the
-// only files that are accepted of it: such files are read, once in a while.
+// whatever names. The names of segments tell, if they reach so far and the device goes on
+// writing. What they do not reach can stand under other names, or these be junk. A device
+// that was revoked may have written its log anew before it knew, and removed the only files
+// that are accepted of it; and of one that goes on as another, the files can be of two
+// branches. Such files are read, once in a while.
 func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
+	byName := r.log.Writes && !s.hasSuccessor(r.device)
 	switch reaches := r.reaches() >= r.known; {
-	case reaches && r.log.Writes:
+	case reaches && byName:
 		return true
 	case !reaches && !r.strays:
 		return false
@@ -130,24 +132,24 @@ func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
 	if s.opened == nil {
 		s.opened = make(map[DeviceID]openedLog)
 	}
-	s.opened[r.device] = openedLog{looked: now, stands: s.readsOn(f, r)}
+	s.opened[r.device] = openedLog{looked: now, stands: s.readsOn(f, r, byName)}
 	return s.opened[r.device].stands
 }
 
-// readsOn reports whether files lead to the newest batch that was merged of a log, and,
-// if that has ended, along the branch that was. What can't be looked for is not known to
+// readsOn reports whether files lead to the newest batch that was merged of a log, along
+// the branch that was, unless their names tell. What can't be looked for is not known to
 // be missing.
-func (s *Syncer) readsOn(f *folder.Folder, r *reading) bool {
+func (s *Syncer) readsOn(f *folder.Folder, r *reading, byName bool) bool {
 	strays := r.strays
 	defer func() { r.strays = strays }() // what is not found here says nothing of what comes next
 	position, tail := uint64(0), crypto.Tail{}
 	for position < r.known {
-		if next := r.reachesFrom(position); r.log.Writes && next > position {
+		if next := r.reachesFrom(position); byName && next > position {
 			position, tail = next, crypto.Tail{}
 			continue
 		}
 		var file *crypto.Segment
-		if !r.log.Writes {
+		if !byName {
 			file = s.liveFile(f, r, position, tail)
 		}
 		if file == nil {
@@ -158,7 +160,7 @@ func (s *Syncer) readsOn(f *folder.Folder, r *reading) bool {
 		}
 		position, tail = file.Header().Last, file.Tail()
 	}
-	return r.log.Writes || r.again || position > r.known || tail == r.tail
+	return byName || r.again || position > r.known || tail == r.tail
 }
 
 // openedLog is what was seen of a log whose files have to be read for it.

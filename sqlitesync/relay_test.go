@@ -455,3 +455,42 @@ func TestNoOrphansShowBesideALogThatIsLost(t *testing.T) {
 	wantSame(t, []*testDevice{a, b})
 	b.wantValue("0", "SELECT count(*) FROM pragma_foreign_key_check")
 }
+
+// A database and its keys are put back to a time before all that it has published, while its files are gone; then those of the
+// other branch come back but for the first, whose name is taken. Who has read that branch is the only one to know it.
+func TestABranchThatOnlyOneHasReadIsRelayed(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	clock := newTestClock(devices...)
+	before, backup, away := a.id(), filepath.Join(t.TempDir(), "backup.db"), filepath.Join(t.TempDir(), "away")
+	a.exec("VACUUM INTO ?", backup)
+	secret, err := a.options.Keys.Load(t.Context(), before.String())
+	must(t, err)
+	for _, id := range []string{"1", "2", "3"} {
+		a.exec("INSERT INTO item VALUES (?, 'of the one branch', 1)", id)
+		a.sync()
+	}
+	settle(c)
+	directory := a.directory()
+	must(t, os.Rename(directory, away))
+	a.restore(backup)
+	must(t, a.options.Keys.Save(t.Context(), before.String(), secret))
+	a.open()
+	a.exec("INSERT INTO item VALUES ('4', 'of the other branch', 1)")
+	_ = a.trySync() // it says that the head of c is false
+	for _, batch := range []uint64{2, 3} {
+		data, err := os.ReadFile(filepath.Join(away, segmentName(batch)))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(directory, segmentName(batch)), data, 0o600))
+	}
+	_ = a.trySync()
+	a.wantSucceeded(before)
+	settle(b, c)
+	clock.pass(lostTime + 4*relayTurn)
+	settle(c, a, b)
+	a.waitedLongEnough()
+	b.waitedLongEnough()
+	settle(a, b)
+	wantEverywhere("1,2,3,4", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b, c)
+}

@@ -41,64 +41,65 @@ type Syncer struct {
 	loop    sync.WaitGroup
 
 	// pass guards everything below: one pass at a time.
-	pass         gate
-	migrating    atomic.Bool // Migrate runs, which Close would wait for
-	claim        claim
-	identity     identity
-	keys         *keyring
-	db           *changelog.Database
-	tables       []headTable               // how those that take part are declared, for the head
-	records      map[string]*crypto.Record // every record seen, by hash
-	roster       *crypto.Roster
-	owed         time.Time       // since when a record is due from an admin's device; zero: none is
-	guarded      map[string]bool // tables that triggers of the app delete from or update
-	quiet        map[string]bool // triggers of the app that do not run in merges
-	settings     []string        // what warnings said of the app's handle
-	enforces     bool            // it enforces foreign keys
-	warnings     []string
-	broken       error // why this Syncer has stopped, see ErrBroken
-	whole        bool  // capture is what the schema asks for, and was followed up
-	seen         changelog.Vector
-	pulling      time.Time // when the pass began to merge
-	out          uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
-	copied       int64     // PRAGMA data_version when Join copied the database
-	succeeds     bool      // a backup was copied over the database, which has yet to become another device
-	waiting      waits     // what the last pass waited for; nil before the first
-	remembered   rememberedWaits
-	outcomes     []outcome // of the transaction under way
-	undone       int       // how many edits of the app it takes back
-	incomplete   time.Time // since when not all was merged that the folder holds; zero if it was
-	placed       bool      // the folder is remembered
-	begun        bool      // Create, Join or Open has done its part
-	looking      bool      // it belongs to a View, which writes nothing
-	tidied       bool      // temporary files of an earlier run are gone
-	headTime     time.Time // when this device's head was last written
-	headLooked   time.Time // when it was looked at
-	headOwn      uint64    // the newest own batch that it names
-	foldSize     int       // how many entries of the log to fold at once
-	told         told      // of which batch the others were told, and when
-	clocks       map[DeviceID]clockReading
-	overdue      waits                  // what batches were merged without, although their authors had seen it
-	conflicted   bool                   // the inbox has grown since it was pruned
-	pruned       time.Time              // when
-	looked       map[DeviceID]time.Time // when each log was last compared with what was read of it; nil: all are to be now
-	forksLooked  bool                   // all were in this pass
-	lost         map[DeviceID]lostLog   // those whose files are missing in the folder; nil: to be read from the database
-	opened       map[DeviceID]openedLog // logs of which names do not tell whether they stand, as they were seen last
-	nextRecord   int                    // where the next pass begins to read records that are not known
-	reread       map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
-	judged       *crypto.Roster         // the roster by whose cuts what was read has been judged; nil: there is something new
-	misledLooked time.Time              // when all logs were last read again for what a revoked device may have shown, by the steady clock
-	badRecords   []string               // known records whose files were not as long as they are at the last look
-	rosterTime   time.Time              // when all were looked at
-	work         work
-	scrubbed     scrubbing
-	compaction   compaction
-	vanished     bool // own segments are gone from the folder, or spoilt, and may come back
-	spoilt       map[folder.SegmentName]bool
-	altered      map[uint64]alteration // why units of segments can't be made again, by their first batch
-	sizesLooked  time.Time             // when it was looked which are
-	ranged       map[string]headRanges // what was found of the ranges of keys
+	pass          gate
+	migrating     atomic.Bool // Migrate runs, which Close would wait for
+	claim         claim
+	identity      identity
+	keys          *keyring
+	db            *changelog.Database
+	tables        []headTable               // how those that take part are declared, for the head
+	records       map[string]*crypto.Record // every record seen, by hash
+	roster        *crypto.Roster
+	succeeded     map[DeviceID]bool // the devices that have gone on as others
+	owed          time.Time         // since when a record is due from an admin's device; zero: none is
+	guarded       map[string]bool   // tables that triggers of the app delete from or update
+	quiet         map[string]bool   // triggers of the app that do not run in merges
+	settings      []string          // what warnings said of the app's handle
+	enforces      bool              // it enforces foreign keys
+	warnings      []string
+	broken        error // why this Syncer has stopped, see ErrBroken
+	whole         bool  // capture is what the schema asks for, and was followed up
+	seen          changelog.Vector
+	pulling       time.Time // when the pass began to merge
+	out           uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
+	copied        int64     // PRAGMA data_version when Join copied the database
+	succeeds      bool      // a backup was copied over the database, which has yet to become another device
+	waiting       waits     // what the last pass waited for; nil before the first
+	remembered    rememberedWaits
+	outcomes      []outcome // of the transaction under way
+	undone        int       // how many edits of the app it takes back
+	incomplete    time.Time // since when not all was merged that the folder holds; zero if it was
+	placed        bool      // the folder is remembered
+	begun         bool      // Create, Join or Open has done its part
+	looking       bool      // it belongs to a View, which writes nothing
+	tidied        bool      // temporary files of an earlier run are gone
+	headTime      time.Time // when this device's head was last written
+	headLooked    time.Time // when it was looked at
+	headOwn       uint64    // the newest own batch that it names
+	foldSize      int       // how many entries of the log to fold at once
+	told          told      // of which batch the others were told, and when
+	clocks        map[DeviceID]clockReading
+	overdue       waits                  // what batches were merged without, although their authors had seen it
+	conflicted    bool                   // the inbox has grown since it was pruned
+	pruned        time.Time              // when
+	looked        map[DeviceID]time.Time // when each log was last compared with what was read of it; nil: all are to be now
+	forksLooked   bool                   // all were in this pass
+	lost          map[DeviceID]lostLog   // those whose files are missing in the folder; nil: to be read from the database
+	opened        map[DeviceID]openedLog // logs of which names do not tell whether they stand, as they were seen last
+	nextRecord    int                    // where the next pass begins to read records that are not known
+	reread        map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
+	judged        *crypto.Roster         // the roster by whose cuts what was read has been judged; nil: there is something new
+	readAgainLast time.Time              // when all logs were last read again for what a revoked device may have shown, by the steady clock
+	badRecords    []string               // known records whose files were not as long as they are at the last look
+	rosterTime    time.Time              // when all were looked at
+	work          work
+	scrubbed      scrubbing
+	compaction    compaction
+	vanished      bool // own segments are gone from the folder, or spoilt, and may come back
+	spoilt        map[folder.SegmentName]bool
+	altered       map[uint64]alteration // why units of segments can't be made again, by their first batch
+	sizesLooked   time.Time             // when it was looked which are
+	ranged        map[string]headRanges // what was found of the ranges of keys
 
 	state state // what Status returns, behind its own mutex
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // maxRounds bounds how long Settle waits for rest.
-const maxRounds = 12
+const maxRounds = 15
 
 // maxFiles is how many files a device may have in the folder at rest.
 const maxFiles = 70
