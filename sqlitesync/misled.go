@@ -27,7 +27,7 @@ import (
 //
 //	setting "taken <device> <name>"   a range was read; its value is the hash of the file
 //	setting "forked <device>"         two branches of the log were read, or could have been; its value is the first batch of which
-//	setting "misled"                  all logs are being read again, and what stands in none goes out then
+//	setting "read again"              all logs are to be read again, and what stands in none goes out then
 
 // noteTaken notes which ranges were read. It writes.
 func (s *Syncer) noteTaken(ctx context.Context, r *reading, next *group) error {
@@ -51,9 +51,9 @@ func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
 func takenSetting(device DeviceID) string  { return "taken " + device.String() + " " }
 func forkedSetting(device DeviceID) string { return "forked " + device.String() }
 
-// misledInterval is how often all logs are read again for it while some of them can't
+// readAgainInterval is how often all logs are read again for it while some of them can't
 // be read to the end.
-const misledInterval = time.Hour
+const readAgainInterval = time.Hour
 
 // lookForMisleading compares what was read with the cuts of devices that may not
 // write, or not any more, and reports whether all logs are to be read again for it
@@ -66,10 +66,10 @@ func (s *Syncer) lookForMisleading(ctx context.Context) (misled bool, err error)
 		}
 		s.judged = s.roster
 	}
-	if s.environment.Since(s.misledLooked) < misledInterval {
+	if s.environment.Since(s.readAgainLast) < readAgainInterval {
 		return false, nil
 	}
-	err = s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_settings WHERE name = 'misled')", nil, &misled)
+	err = s.handle.conn.Get(ctx, "SELECT EXISTS (SELECT 1 FROM sqlitesync_settings WHERE name = 'read again')", nil, &misled)
 	return misled, err
 }
 
@@ -104,8 +104,13 @@ func (s *Syncer) judgeTaken(ctx context.Context) error {
 			return err
 		}
 	}
-	s.misledLooked = time.Time{}
-	return save(ctx, s.handle.conn, "misled", "")
+	return s.readAllAgain(ctx)
+}
+
+// readAllAgain notes that all logs are to be read again by the next pass. It writes.
+func (s *Syncer) readAllAgain(ctx context.Context) error {
+	s.readAgainLast = time.Time{}
+	return save(ctx, s.handle.conn, "read again", "")
 }
 
 // accepts reports whether a log that was cut has the range of this name, with a file

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -157,7 +158,7 @@ func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, ta
 // have can be in a range of another branch, and is taken for lost.
 func (s *Syncer) stand(f *folder.Folder, segments []ownSegment) (int, error) {
 	listing, err := f.List(s.identity.device.String())
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
 	shared := s.shared(f, listing, segments)
@@ -280,8 +281,10 @@ func (s *Syncer) forgetOwn(ctx context.Context) error {
 // outbox, as changes that this one has made. Rows that are not as they were written
 // then, for want of a column say, it notes in the log as they are now. It writes.
 func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent []ownSegment) error {
-	if len(unsent) > 0 { // who has read a copy's batches of these numbers knows both
-		if err := s.db.SetApart(ctx, s.db.Tables...); err != nil {
+	if len(unsent) > 0 {
+		// Who has read a copy's batches of these numbers knows both. And of edits of one moment devices decide: what
+		// these changes have beaten, and the database has forgotten, can win against this device.
+		if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.readAllAgain(ctx)); err != nil {
 			return err
 		}
 	}

@@ -116,6 +116,8 @@ func contradict(a, b *changelog.Change, columns []string) bool {
 // not seen the version of the row with this stamp.
 func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, before *changelog.Clock) bool {
 	switch {
+	case !m.fresh && stamp.Device == m.db.Self && change.Stamp.Device != stamp.Device && change.Stamp.Time == stamp.Time:
+		return true // of edits of one moment devices decide: this one won as another device, see [Restamp]
 	case !m.witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
 	case before.State == changelog.Unsent:
