@@ -59,6 +59,15 @@ func (s *Syncer) lookAgain(device DeviceID) bool {
 	return true
 }
 
+// noteRewound notes where a log that was read from the start goes on with another
+// branch: the next pass need not read it again to come there.
+func (s *Syncer) noteRewound(r *reading) {
+	if s.rewound == nil {
+		s.rewound = make(map[DeviceID]uint64)
+	}
+	s.rewound[r.device] = r.position
+}
+
 // rewind reads a log that has forked from the start.
 func (s *Syncer) rewind(r *reading) {
 	s.log.Warn("a device's log has forked: it is read again", "device", r.device, "batch", r.position)

@@ -132,8 +132,12 @@ func (s *Syncer) usable(f *folder.Folder, r *reading, p *problems) *group {
 		r.next = s.readNext(f, r)
 	}
 	next := r.next
+	discontinued := next.fault != nil && errors.Is(next.fault, errDiscontinued)
+	if discontinued && r.again {
+		s.noteRewound(r)
+	}
 	switch {
-	case next.fault != nil && errors.Is(next.fault, errDiscontinued) && r.position > 0 && !r.again:
+	case discontinued && r.position > 0 && !r.again && s.rewound[r.device] != r.position:
 		s.rewind(r)
 		return s.usable(f, r, p)
 	case s.forksAt(r, next):

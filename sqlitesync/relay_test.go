@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -493,4 +494,12 @@ func TestABranchThatOnlyOneHasReadIsRelayed(t *testing.T) {
 	b.waitedLongEnough()
 	settle(a, b)
 	wantEverywhere("1,2,3,4", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)", a, b, c)
+
+	// What it does not lead to stays there, and is no reason to read the log again in each pass.
+	hook := &hookLog{message: "a device's log has forked: it is read again"}
+	b.options.Logger = slog.New(hook)
+	b.reopen()
+	b.sync()
+	hook.fn = func() { t.Error("the log is read again") }
+	b.sync()
 }

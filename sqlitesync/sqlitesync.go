@@ -85,6 +85,7 @@ type Syncer struct {
 	looked        map[DeviceID]time.Time // when each log was last compared with what was read of it; nil: all are to be now
 	forksLooked   bool                   // all were in this pass
 	lost          map[DeviceID]lostLog   // those whose files are missing in the folder; nil: to be read from the database
+	rewound       map[DeviceID]uint64    // where logs go on with another branch that were read from the start
 	opened        map[DeviceID]openedLog // logs of which names do not tell whether they stand, as they were seen last
 	nextRecord    int                    // where the next pass begins to read records that are not known
 	reread        map[DeviceID]uint64    // the gaps in logs when all were last read again in spite of them
