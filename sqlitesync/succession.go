@@ -27,16 +27,26 @@ import (
 // It is noticed by
 //
 //   - the KeyStore, which names the newest batch that was published: the database
-//     knows less of its own;
+//     knows less of its own, or has given that number to another content since;
 //   - the machine, which is not the one that the keys were made on;
 //   - the folder, in which stands what these keys have signed and this database
 //     has not made.
 
 // isCopy reports whether the keys say that this database is a copy: they were made
-// on another machine, or know of batches of its own that it does not.
+// on another machine, or know of batches of its own that it does not, or knows as
+// others: what is edited in a copy gets numbers before it becomes another device, and
+// that can fail, or the process end.
 func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
+	published := s.keys.entry()
 	position, _, err := s.db.Position(ctx, s.self())
-	return s.keys.elsewhere() || position < s.keys.entry().Batch, err
+	if err != nil {
+		return false, err
+	}
+	if s.keys.elsewhere() || position < published.Batch {
+		return true, nil
+	}
+	made, err := s.ownSegments(ctx, "substr(name, 14, 12) = "+fmt.Sprintf("'%012x'", published.Batch))
+	return slices.ContainsFunc(made, func(own ownSegment) bool { return own.tail != published.Tail }), err
 }
 
 // succeed makes this database the next device of the space after the one that it

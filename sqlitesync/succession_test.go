@@ -799,4 +799,34 @@ func TestAnEditOfTheSameMomentGoesOutAgain(t *testing.T) {
 			moved.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values GLOB '*of a*'")
 		}
 	}
+// What a restored database numbers before it has become another device hides that it knows less than was published, also from
+// the next process, if this one did not get so far.
+func TestARestoredDatabaseThatCouldNotBecomeAnotherDevice(t *testing.T) {
+	t.Parallel()
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	keys := &countedKeys{KeyStore: a.options.Keys}
+	a.options.Keys = keys
+	a.create(t.TempDir())
+	b.join(a.folder, a.invite())
+	settle(a, b)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+	settle(a, b)
+	old := a.id()
+	a.restore(backup)
+	away := a.folder + ".away"
+	must(t, os.Rename(a.folder, away))
+	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	keys.broken = true
+	_, err := Open(a.context(), a.db, a.folder, &a.options)
+	wantText(t, err, "key ring is locked")
+	keys.broken = false
+	a.open()
+	a.wantSucceeded(old)
+	must(t, os.Rename(away, a.folder))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("2", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
 }
