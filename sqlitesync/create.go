@@ -146,7 +146,7 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 }
 
 // writeMarker writes sqlitesync.json. Only the founder does, until it has
-// succeeded once: a folder that loses its marker later must show that it did.
+// succeeded once.
 func (s *Syncer) writeMarker(ctx context.Context, f *folder.Folder) error {
 	device := s.identity.device.String()
 	if err := f.MakeDevice(device); err != nil {
@@ -155,8 +155,15 @@ func (s *Syncer) writeMarker(ctx context.Context, f *folder.Folder) error {
 	if err := f.WriteMarker(device, s.identity.space.String()); err != nil {
 		return s.publishFault(err, 0)
 	}
-	s.identity.founding = false
-	return save(ctx, s.handle.conn, "founding", "false")
+	return s.founded(ctx)
+}
+
+// founded notes that the marker stands, or stood once: a folder that loses it later
+// must show that it did.
+func (s *Syncer) founded(ctx context.Context) error {
+	err := save(ctx, s.handle.conn, "founding", "false")
+	s.identity.founding = err != nil
+	return err
 }
 
 // openFolder opens the folder as it is now. It is opened anew at each pass,
@@ -228,6 +235,8 @@ func (s *Syncer) checkMarker(ctx context.Context, f *folder.Folder) error {
 	case marker.Space != s.identity.space.String():
 		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: errOtherSpace,
 			Hint: "This is the folder of another database. Choose the folder that this database was set up with."}
+	case s.identity.founding: // Create was interrupted when it had written it
+		return s.founded(ctx)
 	}
 	return nil
 }

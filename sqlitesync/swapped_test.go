@@ -117,3 +117,30 @@ func contents(tb testing.TB, dir string) map[string][32]byte {
 	}
 	return found
 }
+
+// A space is founded once. Who was killed after the marker was written, and before that was noted, does not found it again in
+// a folder that is empty for now.
+func TestAFolderThatWasEmptiedIsNotFoundedAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("UPDATE sqlitesync_settings SET value = 'true' WHERE name = 'founding'") // as it is between the two
+	a.reopen()
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	settle(a, b)
+	away := a.folder + ".away"
+	must(t, os.Rename(a.folder, away))
+	must(t, os.Mkdir(a.folder, 0o700))
+	a.exec("INSERT INTO item VALUES ('2', 'meanwhile', 1)")
+	wantText(t, a.trySync(), "does not hold the space")
+	wantText(t, a.syncer.Close(), "does not hold the space")
+	a.open()
+	wantText(t, a.trySync(), "does not hold the space")
+	if entries, err := os.ReadDir(a.folder); err != nil || len(entries) > 0 {
+		t.Errorf("the empty folder holds %v, error %v", entries, err)
+	}
+	must(t, os.Remove(a.folder))
+	must(t, os.Rename(away, a.folder))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	wantQuiet(t, a, b)
+}
