@@ -93,11 +93,15 @@ func (s *Syncer) rememberWaits(ctx context.Context) error {
 	for _, w := range s.listWaits() {
 		now.Waiting = append(now.Waiting, rememberedWait{w.Device, w.Batch, w.For, wall(w.Since), w.Overdue})
 	}
-	same := func(a, b rememberedWait) bool { // but for the time: two clocks never agree to the millisecond
+	// Two clocks never agree to the millisecond. But what was written down in the future, by a clock that
+	// was put back since, would be waited for until then.
+	today := s.environment.Now().UnixMilli()
+	same := func(a, b rememberedWait) bool {
 		a.Since = b.Since
-		return a == b
+		return a == b && b.Since <= today
 	}
-	if (now.Incomplete == 0) == (s.remembered.Incomplete == 0) && slices.EqualFunc(now.Waiting, s.remembered.Waiting, same) {
+	began := s.remembered.Incomplete
+	if (now.Incomplete == 0) == (began == 0) && began <= today && slices.EqualFunc(now.Waiting, s.remembered.Waiting, same) {
 		return nil
 	}
 	text, err := json.Marshal(now)

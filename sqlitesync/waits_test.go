@@ -101,3 +101,28 @@ func TestTheWaitForOneOfSeveralMissingBatchesIsAMinute(t *testing.T) {
 	}
 	n.wantValue("1", "SELECT count(*) FROM item WHERE id = 'x'")
 }
+
+// What was written down by a clock that was ahead does not hold until the clock has come so far again.
+func TestAWaitThatBeganInTheFutureEnds(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	a.exec("INSERT INTO item VALUES ('lost', 'a', 1)")
+	a.sync()
+	hidden := a.lastSegment()
+	b.sync()
+	b.exec("INSERT INTO item VALUES ('x', 'b', 1)")
+	b.sync()
+	must(t, os.Remove(hidden))
+	clock := newTestClock(c)
+	clock.pass(365 * 24 * time.Hour)
+	c.reopen()
+	c.sync()
+	clock.pass(-365 * 24 * time.Hour) // it is set right
+	for range 3 {
+		c.reopen()
+		c.sync()
+		clock.pass(causalWait)
+	}
+	c.wantValue("b", "SELECT name FROM item WHERE id = 'x'")
+}
