@@ -122,14 +122,15 @@ func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
 	device := s.keys.entry().Device
 	duty := s.roster.Duty(device, s.keys.entry().Epochs, s.now())
 	if !duty.Join && len(duty.Expire) == 0 {
-		s.owed = time.Time{}
-		return nil
+		return s.forgetOwed(ctx)
 	}
-	if s.owed.IsZero() {
-		s.owed = s.environment.Beat()
-	}
-	if s.environment.Since(s.owed) < time.Duration(s.seniors())*dutyWait {
-		return nil
+	if wait := time.Duration(s.seniors()) * dutyWait; wait > 0 {
+		if err := s.noteOwed(ctx); err != nil {
+			return err
+		}
+		if s.environment.Since(s.owed) < wait {
+			return nil
+		}
 	}
 	for _, invite := range duty.Expire {
 		record, err := s.roster.NewWithdraw(device, invite.Record, s.now())
@@ -141,6 +142,38 @@ func (s *Syncer) doDuties(ctx context.Context, f *folder.Folder) error {
 		}
 	}
 	return s.closeBranches(ctx, f)
+}
+
+// owedSetting is since when a record is due, in milliseconds since 1970. It is written
+// down: a process that does one pass and ends would else leave it to others for ever.
+const owedSetting = "owed"
+
+// noteOwed notes that a record is due, since now if it was not before.
+func (s *Syncer) noteOwed(ctx context.Context) error {
+	if !s.owed.IsZero() {
+		return nil
+	}
+	now := s.now()
+	since, err := loadNumber(ctx, s.handle.conn, owedSetting)
+	if err == nil && (since == 0 || since > now) { // then the clock was put back
+		since, err = now, saveNumber(ctx, s.handle.conn, owedSetting, now)
+	}
+	if err == nil {
+		s.owed = s.beatAt(int64(since))
+	}
+	return err
+}
+
+// forgetOwed notes that no record is due.
+func (s *Syncer) forgetOwed(ctx context.Context) error {
+	text, err := load(ctx, s.handle.conn, owedSetting)
+	if err == nil && text != "" {
+		_, err = s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", owedSetting)
+	}
+	if err == nil {
+		s.owed = time.Time{}
+	}
+	return err
 }
 
 // seniors returns how many admins are more senior than this device. What all admins

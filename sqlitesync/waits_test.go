@@ -126,3 +126,26 @@ func TestAWaitThatBeganInTheFutureEnds(t *testing.T) {
 	}
 	c.wantValue("b", "SELECT name FROM item WHERE id = 'x'")
 }
+
+// What a more senior admin does not do is done by the next one, also by a process that does one pass at a time.
+func TestADutyIsDoneByPassesOfOneProcessEach(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	a, b := newPair(t, itemSchema)
+	settle(a, b)
+	clock := newTestClock(b)
+	b.reopen()
+	_, err := b.syncer.Invite(ctx, &InviteOptions{Expires: time.Hour})
+	must(t, err)
+	clock.pass(2 * time.Hour)
+	for wait, want := range []int{1, 1, 0} { // it has expired; half a turn later; and once that is over
+		b.reopen()
+		b.sync()
+		if invites, err := b.syncer.Invites(ctx); err != nil || len(invites) != want {
+			t.Errorf("after %d half turns: invites %v, error %v, want %d", wait, invites, err, want)
+		}
+		clock.pass(dutyWait/2 + time.Second)
+	}
+	b.sync()
+	b.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'owed'")
+}
