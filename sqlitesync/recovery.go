@@ -16,6 +16,10 @@ import (
 // folder can read everything, so it belongs on paper, in a safe. It is shown
 // once. Of codes that two devices make at the same time one works. Only an admin
 // can make one.
+//
+// A code that comes with an error is the space's all the same, and must be shown:
+// the record that says so could not be written into the folder yet, or not all that
+// is to follow it. The next pass does that.
 func (s *Syncer) Recovery(ctx context.Context) (text string, err error) {
 	err = s.decide(ctx, "recovery", func(ctx context.Context, f *folder.Folder) error {
 		code := crypto.NewCode(crypto.RecoveryCode)
@@ -27,14 +31,15 @@ func (s *Syncer) Recovery(ctx context.Context) (text string, err error) {
 		if err != nil {
 			return err
 		}
-		if err := s.enact(ctx, f, record); err != nil {
+		err = s.enact(ctx, f, record)
+		if s.records[record.Hash().String()] == nil {
 			return err
 		}
-		if err := s.closeBranches(ctx, f); err != nil { // what did not fit the one record
-			return err
+		text = code.Text() // what was written down goes out, and the code made before works no longer
+		if err == nil {
+			err = s.closeBranches(ctx, f) // what did not fit the one record
 		}
-		text = code.Text()
-		return nil
+		return err
 	})
 	return text, err
 }

@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -176,4 +177,30 @@ func TestTheRecoveryCodeOfARevokedDevice(t *testing.T) {
 			t.Errorf("warnings %q", a.syncer.Status().Warnings)
 		}
 	})
+}
+
+// A code that is in force, for it was written down, must not be kept from who is to write it on paper: the one made before
+// works no longer.
+func TestARecoveryCodeThatDoesNotReachTheFolderAtOnce(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	settle(a, b)
+	a.recovery()
+	settle(a, b)
+	a.environment.Step = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "create ") {
+			return errors.New("the disk is full")
+		}
+		return perform()
+	}
+	code, err := a.syncer.Recovery(context.Background())
+	wantText(t, err, "disk is full")
+	a.environment.Step = nil
+	settle(a, b)
+	n := newTestDevice(t, itemSchema)
+	n.join(a.folder, code)
+	settle(a, b, n)
+	wantSame(t, []*testDevice{a, b, n})
+	wantQuiet(t, a, b, n)
 }

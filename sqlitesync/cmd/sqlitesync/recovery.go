@@ -33,15 +33,17 @@ func (a *app) recovery(ctx context.Context, path string) error {
 		return err
 	}
 	code, err := s.Recovery(ctx)
-	if err = errors.Join(err, s.close()); err != nil {
+	err = errors.Join(err, s.close())
+	if code == "" {
 		return err
 	}
+	// Whatever went wrong after it was made, the one before works no longer.
 	if a.json {
-		return a.printJSON(struct {
+		return errors.Join(err, a.printJSON(struct {
 			Code string `json:"code"`
-		}{code})
+		}{code}))
 	}
-	if err := a.printCode(code); err != nil {
+	if err := errors.Join(err, a.printCode(code)); err != nil {
 		return err
 	}
 	a.printf("Write it down: it is shown once. A recovery code made before works no longer.")
