@@ -83,7 +83,9 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 				"if that can be somebody else, replace it (Recovery)", id.Short()))
 		}
 		if gap && id != s.identity.device { // no file is accepted that a cut does not list, even if it comes back
-			return s.relay(ctx, id, 0)
+			if err := s.relayAtOnce(ctx, id); err != nil {
+				return fmt.Errorf("device %s is revoked; files of it are missing, and what was in them could not be relayed; call Relay: %w", id.Short(), err)
+			}
 		}
 		return nil
 	})

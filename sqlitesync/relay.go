@@ -224,6 +224,17 @@ func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 		if device == s.identity.device {
 			return fmt.Errorf("device %s is this one", device.Short())
 		}
+		return s.relayAtOnce(ctx, device)
+	})
+}
+
+// relayAtOnce is relay outside of a pass: the app may have changed its schema since
+// the last one.
+func (s *Syncer) relayAtOnce(ctx context.Context, device DeviceID) error {
+	return alongMigrations(func() error {
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
 		return s.relay(ctx, device, 0)
 	})
 }

@@ -502,4 +502,27 @@ func TestABranchThatOnlyOneHasReadIsRelayed(t *testing.T) {
 	b.sync()
 	hook.fn = func() { t.Error("the log is read again") }
 	b.sync()
+// The app may have changed its schema since the last pass. That keeps nobody from relaying, nor from revoking a device of which
+// something has to be relayed: the decision would stand, and half of it be done.
+func TestRelayAfterAMigration(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	for i, d := range []*testDevice{b, b, c} {
+		d.exec("INSERT INTO item VALUES (?, 'of another', 1)", i)
+		d.sync()
+	}
+	settle(devices...)
+	must(t, os.RemoveAll(c.directory()))
+	must(t, os.Remove(b.segments()[0]))
+	a.exec("ALTER TABLE item ADD COLUMN more")
+	must(t, a.syncer.Relay(t.Context(), c.id()))
+	a.exec("ALTER TABLE item ADD COLUMN yet")
+	a.revoke(b)
+	a.sync()
+	n := newTestDevice(t, itemSchema)
+	n.join(a.folder, a.invite())
+	n.waitedLongEnough()
+	n.sync()
+	n.wantValue("3", "SELECT count(*) FROM item")
 }
