@@ -218,11 +218,14 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 // themselves, a week after files of a device have gone from the folder. It is no
 // harm to relay what is not lost. What can't be made again here, such as rows of
 // tables that were dropped or have lost a column since, is left out. The folder is
-// needed by the next pass only.
+// needed by the next pass only. A reader can't: nobody reads its log.
 func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 	return s.turn(ctx, "relay", func(ctx context.Context) error {
 		if device == s.identity.device {
 			return fmt.Errorf("device %s is this one", device.Short())
+		}
+		if s.reads() {
+			return fmt.Errorf("%w: this device is a reader", ErrNotAllowed)
 		}
 		return s.relayAtOnce(ctx, device)
 	})

@@ -526,3 +526,17 @@ func TestRelayAfterAMigration(t *testing.T) {
 	n.sync()
 	n.wantValue("3", "SELECT count(*) FROM item")
 }
+
+// What a reader puts into its log reaches nobody, and would wait there for ever.
+func TestAReaderDoesNotRelay(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('x', 'of b', 1)")
+	settle(a, b)
+	r := newReader(t, a, itemSchema)
+	wantIs(t, r.syncer.Relay(t.Context(), b.id()), ErrNotAllowed)
+	r.sync()
+	if pending := r.syncer.Status().Pending; pending != 0 {
+		t.Errorf("%d changes are pending", pending)
+	}
+}
