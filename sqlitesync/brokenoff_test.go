@@ -148,3 +148,22 @@ func TestACompactionThatIsBrokenOffIsRepeated(t *testing.T) {
 		t.Errorf("%d segments and error %v, want %d segments at most", len(live), err, maxLive)
 	}
 }
+
+// A name that could not be written down is not the device's name.
+func TestANameThatCouldNotBeWrittenDown(t *testing.T) {
+	t.Parallel()
+	a, _ := newPair(t, itemSchema)
+	before := a.options.DeviceName
+	a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'opened' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+	if a.syncer.Rename(t.Context(), "another") == nil {
+		t.Fatal("it was written down")
+	}
+	a.exec("DROP TRIGGER refuses")
+	devices, err := a.syncer.Devices(t.Context())
+	must(t, err)
+	for _, device := range devices {
+		if device.Self && device.Name != before {
+			t.Errorf("the device is called %q, want %q", device.Name, before)
+		}
+	}
+}

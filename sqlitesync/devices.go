@@ -90,8 +90,13 @@ func (s *Syncer) Rename(ctx context.Context, name string) error {
 		if name == "" || len(name) > maxName || name != printable(name) {
 			return fmt.Errorf("a name has 1 to %d bytes of UTF-8 that can be shown", maxName)
 		}
+		before := s.options.DeviceName
 		s.options.DeviceName = name
-		return s.rememberNamed(ctx, true)
+		err := s.rememberNamed(ctx, true)
+		if err != nil {
+			s.options.DeviceName = before
+		}
+		return err
 	})
 }
 
