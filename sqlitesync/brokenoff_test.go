@@ -149,6 +149,29 @@ func TestACompactionThatIsBrokenOffIsRepeated(t *testing.T) {
 	}
 }
 
+// A pass that is broken off once edits were taken back tells of it, and that tables show something else, as any other.
+func TestEditsThatWereUndoneAreToldOfIfThePassIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	r := newReader(t, a, itemSchema)
+	r.sync()
+	for statement, broken := 0, true; broken; statement++ {
+		events := r.syncer.events.subscribe()
+		r.exec("INSERT INTO item VALUES ('x', 'of a reader', 1)")
+		broken = r.passUntil(statement)
+		r.sync()
+		told := make(map[EventKind]int)
+		for event, ok := events.take(); ok; event, ok = events.take() {
+			told[event.Kind]++
+		}
+		r.syncer.events.unsubscribe(events)
+		if r.wantValue("0", "SELECT count(*) FROM item"); told[EventUndone] != 1 || told[EventApplied] != 1 {
+			t.Errorf("broken off before statement %d: told %v", statement, told)
+		}
+	}
+}
+
 // A name that could not be written down is not the device's name.
 func TestANameThatCouldNotBeWrittenDown(t *testing.T) {
 	t.Parallel()

@@ -252,9 +252,7 @@ func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
 		s.lost = nil // it may say what was taken back; it is read again
 		return err
 	}
-	if err := s.announceUndone(ctx); err != nil {
-		return err
-	}
+	s.announceUndone(ctx)
 	s.announce()
 	return nil
 }

@@ -32,10 +32,11 @@ func (s *Syncer) undo(ctx context.Context, page changelog.LogPage, edits []chang
 	return s.db.ClearLog(ctx, page)
 }
 
-// announceUndone tells of the edits that a transaction took back.
-func (s *Syncer) announceUndone(ctx context.Context) error {
+// announceUndone tells of the edits that a transaction took back. That is committed,
+// and no error: whoever takes it for one does all again, or leaves it half done.
+func (s *Syncer) announceUndone(ctx context.Context) {
 	if s.undone == 0 {
-		return nil
+		return
 	}
 	tables := make(map[string]bool)
 	for _, o := range s.outcomes {
@@ -46,7 +47,10 @@ func (s *Syncer) announceUndone(ctx context.Context) error {
 	s.log.Warn("local edits undone, this device only reads", "rows", s.undone)
 	s.events.send(Event{Kind: EventUndone, Rows: s.undone, Tables: slices.Sorted(maps.Keys(tables))})
 	s.undone = 0
-	n, err := merge.CountUndone(ctx, s.handle.conn)
+	n, err := merge.CountUndone(context.WithoutCancel(ctx), s.handle.conn)
+	if err != nil {
+		s.log.Warn("undone edits not counted", "err", err)
+		return
+	}
 	s.state.update(func(st *Status) { st.Undone = n })
-	return err
 }
