@@ -285,3 +285,24 @@ func TestATableMadeAnewIsReadBesideADamagedLog(t *testing.T) {
 	wantSame(t, devices)
 	a.wantHealthy()
 }
+
+// Files of a revoked device that came in parts, or late, were not whole when they were looked at. Once they are, rows do not
+// have to wait until it is time to look again.
+func TestATableIsMadeAnewWhileTheLogOfARevokedDeviceArrives(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	b.exec("INSERT INTO item VALUES ('1', 'of b', 1)")
+	settle(b, a, c)
+	path := b.lastSegment()
+	a.revoke(b)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, whole[:len(whole)/2], 0o600))
+	settle(a, c)
+	must(t, os.WriteFile(path, whole, 0o600))
+	c.exec("DROP TABLE item; " + itemSchema)
+	c.sync()
+	c.wantValue("1", "SELECT count(*) FROM item")
+	c.wantHealthy()
+}

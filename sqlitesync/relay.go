@@ -116,7 +116,8 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 // writing. What they do not reach can stand under other names, or these be junk. A device
 // that was revoked may have written its log anew before it knew, and removed the only files
 // that are accepted of it; and of one that goes on as another, the files can be of two
-// branches. Such files are read, once in a while.
+// branches. Such files are read, once in a while, and when they look otherwise, as when a
+// sync client was not through with them.
 func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
 	byName := r.log.Writes && !s.hasSuccessor(r.device)
 	switch reaches := r.reaches() >= r.known; {
@@ -126,14 +127,35 @@ func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
 		return false
 	}
 	now := s.environment.Now()
-	if before, known := s.opened[r.device]; known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn {
+	before, known := s.opened[r.device]
+	if known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn && (byName || s.looksAs(f, r, &before)) {
 		return before.stands
 	}
+	opened := openedLog{looked: now, roster: s.roster, known: r.known, names: slices.Clone(r.names), sizes: s.sizes(f, r)}
+	opened.stands = s.readsOn(f, r, byName)
 	if s.opened == nil {
 		s.opened = make(map[DeviceID]openedLog)
 	}
-	s.opened[r.device] = openedLog{looked: now, stands: s.readsOn(f, r, byName)}
-	return s.opened[r.device].stands
+	s.opened[r.device] = opened
+	return opened.stands
+}
+
+// looksAs reports whether a log that has ended looks as when it was read, and the same
+// is to be accepted of it. What stood then is not looked at file by file.
+func (s *Syncer) looksAs(f *folder.Folder, r *reading, before *openedLog) bool {
+	return before.roster == s.roster && before.known == r.known && slices.Equal(before.names, r.names) &&
+		(before.stands || slices.Equal(before.sizes, s.sizes(f, r)))
+}
+
+// sizes returns how long the files of a log are, 0 where that can't be told.
+func (s *Syncer) sizes(f *folder.Folder, r *reading) []int64 {
+	sizes := make([]int64, len(r.names))
+	for i, name := range r.names {
+		if size, err := f.SegmentSize(r.device.String(), name); err == nil {
+			sizes[i] = size
+		}
+	}
+	return sizes
 }
 
 // readsOn reports whether files lead to the newest batch that was merged of a log, along
@@ -167,6 +189,10 @@ func (s *Syncer) readsOn(f *folder.Folder, r *reading, byName bool) bool {
 type openedLog struct {
 	looked time.Time
 	stands bool
+	roster *crypto.Roster // by which its files were accepted
+	known  uint64         // up to which batch it was looked for
+	names  []folder.SegmentName
+	sizes  []int64
 }
 
 // relayAgain forgets what was relayed: it stands in this device's own log, of which a

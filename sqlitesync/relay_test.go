@@ -502,6 +502,8 @@ func TestABranchThatOnlyOneHasReadIsRelayed(t *testing.T) {
 	b.sync()
 	hook.fn = func() { t.Error("the log is read again") }
 	b.sync()
+}
+
 // The app may have changed its schema since the last pass. That keeps nobody from relaying, nor from revoking a device of which
 // something has to be relayed: the decision would stand, and half of it be done.
 func TestRelayAfterAMigration(t *testing.T) {

@@ -799,6 +799,8 @@ func TestAnEditOfTheSameMomentGoesOutAgain(t *testing.T) {
 			moved.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values GLOB '*of a*'")
 		}
 	}
+}
+
 // What a restored database numbers before it has become another device hides that it knows less than was published, also from
 // the next process, if this one did not get so far.
 func TestARestoredDatabaseThatCouldNotBecomeAnotherDevice(t *testing.T) {
