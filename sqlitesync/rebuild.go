@@ -77,6 +77,11 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 		if s.db.Losses != losses {
 			return nil // rows went that had been read already: the next pass begins again
 		}
+		if misled {
+			if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'read again'"); err != nil {
+				return err
+			}
+		}
 		s.reread = gaps
 		return s.endRebuild(ctx, tables)
 	})
@@ -163,9 +168,6 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 // endRebuild notes that all was read that the logs have of tables, and settles those
 // that may lack parents. It writes.
 func (s *Syncer) endRebuild(ctx context.Context, tables []*changelog.Table) error {
-	if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'read again'"); err != nil {
-		return err
-	}
 	for _, table := range tables {
 		if table.Reread = len(s.reread) > 0; table.Reread {
 			continue

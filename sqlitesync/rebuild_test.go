@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Writes to a table while it was excluded are found when it takes part again.
@@ -305,4 +306,24 @@ func TestATableIsMadeAnewWhileTheLogOfARevokedDeviceArrives(t *testing.T) {
 	c.sync()
 	c.wantValue("1", "SELECT count(*) FROM item")
 	c.wantHealthy()
+}
+
+// That all logs are read again for the tables of one database does not say what a revoked device may have shown to it: that is
+// still to be found out, once it is time to try that again.
+func TestATableIsMadeAnewWhileItIsOpenWhoWasMisled(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('1', 'of b', 1)")
+	settle(b, a)
+	a.exec("INSERT INTO sqlitesync_settings (name, value) VALUES ('read again', '')")
+	a.syncer.readAgainLast = time.Now() // then a file could not be read
+	a.exec("DROP TABLE item; " + itemSchema)
+	a.sync()
+	a.wantValue("1", "SELECT count(*) FROM item")
+	a.wantValue("1", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'read again'")
+	a.syncer.readAgainLast = time.Time{}
+	a.sync()
+	a.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'read again'")
+	wantSame(t, []*testDevice{a, b})
+	wantQuiet(t, a, b)
 }
