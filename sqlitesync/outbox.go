@@ -30,13 +30,16 @@ func (s *Syncer) mergeOutbox(ctx context.Context) error {
 			s.log.Warn("a segment of the outbox can't be read", "batch", sealed[0].name.First, "err", unreadable)
 			s.warn(fmt.Sprintf("what this device had kept of its batches %d to %d can't be read any more: all that its tables have is sent again; "+
 				"if a table was dropped or made anew since, what they said of it is lost, unless the folder has them", sealed[0].name.First, sealed[n-1].name.Last))
-		} else if err := s.mergeGroup(ctx, g, false, nil, func() error { return nil }); err != nil {
+		} else if err := s.mergeGroup(ctx, g, false, nil, nothing, nothing); err != nil {
 			return err
 		}
 		sealed = sealed[n:]
 	}
 	return nil
 }
+
+// nothing is what there is to do around the merge of one's own.
+func nothing() error { return nil }
 
 // decodeUnit opens segments whose bytes are still here, and that share values in
 // pieces if they are several. It tells what keeps them from being read apart from

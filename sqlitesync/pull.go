@@ -194,7 +194,7 @@ func (s *Syncer) uncovered(r *reading, next *group) (missing *Waiting) {
 
 // apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
-	err := s.mergeGroup(ctx, next, witness, nil, func() error {
+	note := func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
 			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r)); err != nil {
 				return err
@@ -205,9 +205,9 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 				return err
 			}
 		}
-		if err := s.noteRanges(ctx, r, next); err != nil {
-			return err
-		}
+		return s.noteRanges(ctx, r, next)
+	}
+	err := s.mergeGroup(ctx, next, witness, nil, note, func() error {
 		if next.last < r.known {
 			return nil // it is being read again
 		}
@@ -230,11 +230,15 @@ func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness boo
 
 // mergeGroup merges a group, or of its changes only those of some tables (nil:
 // all): batches in one transaction, a compacted range, which is none, in steps.
-// The last transaction ends with finish.
-func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table, finish func() error) error {
+// The last transaction ends with finish. What note writes stands before anything of
+// the group does: it may be broken off, and never be read to its end.
+func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tables []*changelog.Table, note, finish func() error) error {
 	joiner := segment.NewJoiner(maxValue)
 	if !next.compacted() {
 		return s.mergeStep(ctx, func() error {
+			if err := note(); err != nil {
+				return err
+			}
 			for _, part := range next.segments {
 				batch, err := joined(joiner, part, tables)
 				if err != nil {
@@ -246,6 +250,9 @@ func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tabl
 			}
 			return finish()
 		})
+	}
+	if err := s.transact(ctx, note); err != nil {
+		return err
 	}
 	for _, part := range next.segments {
 		batch, err := joined(joiner, part, tables)

@@ -139,7 +139,7 @@ func (s *Syncer) readAgain(ctx context.Context, f *folder.Folder, readings []*re
 			if next.last < r.known {
 				s.readAhead(f, r, next)
 			}
-			err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRanges(ctx, r, next) })
+			err := s.mergeGroup(ctx, next, false, tables, func() error { return s.noteRanges(ctx, r, next) }, nothing)
 			if goesOn, err := s.goesOn(ctx, r, next, p, err); err != nil {
 				return false, err
 			} else if !goesOn {

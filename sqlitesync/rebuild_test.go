@@ -327,3 +327,28 @@ func TestATableIsMadeAnewWhileItIsOpenWhoWasMisled(t *testing.T) {
 	wantSame(t, []*testDevice{a, b})
 	wantQuiet(t, a, b)
 }
+
+// A range is merged in steps. Who is broken off in the midst of one must know already that it has read from it: should the author
+// be revoked before the next pass, and have made the range since, it is read no further, and nobody else has what was taken.
+func TestARangeThatWasReadInPartIsNoted(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	const rows = "WITH RECURSIVE n (i) AS (VALUES (?1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1 + 2999) INSERT INTO item SELECT i, 'of b', 1 FROM n"
+	for _, first := range []int{0, 3000} {
+		b.exec(rows, first)
+		b.sync()
+	}
+	b.sync()
+	b.compactNext()
+	b.sync()
+	for statement := 0; a.value("SELECT count(*) FROM item") == "0"; statement += 16 {
+		a.passUntil(statement)
+	}
+	if a.value("SELECT count(*) FROM item") == "6000" {
+		t.Fatal("the range was merged in one step")
+	}
+	a.wantValue("1", "SELECT count(*) FROM sqlitesync_settings WHERE name GLOB 'taken *'")
+	a.sync()
+	a.wantValue("6000", "SELECT count(*) FROM item")
+	wantSame(t, []*testDevice{a, b})
+}
