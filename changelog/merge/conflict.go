@@ -116,7 +116,7 @@ func contradict(a, b *changelog.Change, columns []string) bool {
 // not seen the version of the row with this stamp.
 func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, before *changelog.Clock) bool {
 	switch {
-	case !m.fresh && stamp.Device == m.db.Self && change.Stamp.Device != stamp.Device && change.Stamp.Time == stamp.Time:
+	case !m.fresh && stamp.Device == m.db.Self && change.Stamp.Time == stamp.Time && change.Stamp.Compare(stamp) > 0:
 		return true // of edits of one moment devices decide: this one won as another device, see [Restamp]
 	case !m.witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
