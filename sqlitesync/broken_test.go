@@ -1,6 +1,10 @@
 package sqlitesync
 
-import "testing"
+import (
+	"context"
+	"database/sql"
+	"testing"
+)
 
 // What is never so in a correct program stops the Syncer, not the app, and is tried again by the next one.
 func TestABrokenInvariantStopsSync(t *testing.T) {
@@ -19,13 +23,25 @@ func TestABrokenInvariantStopsSync(t *testing.T) {
 			d.wantHealthy()
 			d.exec(test.script)
 			d.exec("INSERT INTO item VALUES ('2', 'a', 1)")
+			migrate := func(column string) {
+				t.Helper()
+				must(t, d.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+					_, err := db.ExecContext(ctx, "ALTER TABLE item ADD COLUMN "+column)
+					return err
+				}))
+			}
+			migrate("before") // before sync has found out
 			wantIs(t, d.trySync(), ErrBroken)
+			migrate("after")
 			d.exec(test.mend)
-			d.exec("INSERT INTO item VALUES ('3', 'a', 1)") // the app goes on
+			d.exec("INSERT INTO item (id, name, n) VALUES ('3', 'a', 1)") // the app goes on
 			wantIs(t, d.trySync(), ErrBroken)
 			if status := d.syncer.Status(); status.State != StateFailing || len(status.Problems) != 1 {
 				t.Errorf("state %s, problems %v", status.State, status.Problems)
 			}
+			_, err := d.syncer.Verify(t.Context())
+			wantIs(t, err, ErrBroken)
+			wantIs(t, d.syncer.Relay(t.Context(), DeviceID{1}), ErrBroken)
 			wantIs(t, d.syncer.Close(), ErrBroken)
 			d.open()
 			d.sync()

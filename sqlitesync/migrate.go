@@ -39,7 +39,7 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 	if err != nil {
 		return err
 	}
-	if err := alongMigrations(func() error { return s.releaseTables(ctx) }); err != nil {
+	if err := unlessBroken(alongMigrations(func() error { return s.releaseTables(ctx) })); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	s.whole = false
@@ -52,12 +52,21 @@ func (s *Syncer) migrate(ctx context.Context, fn func(context.Context, *sql.DB) 
 			err = errors.Join(err, dated)
 			return
 		}
-		err = errors.Join(err, alongMigrations(func() error { return s.prepare(ctx) }))
+		err = errors.Join(err, unlessBroken(alongMigrations(func() error { return s.prepare(ctx) })))
 	}()
 	// A transaction that fn has left open, by a panic say, ends with its context.
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, insideMigrate{}, s))
 	defer cancel()
 	return fn(ctx, db)
+}
+
+// unlessBroken takes err for none if sync has stopped, or is about to: that is for the
+// next pass to say, and the app's schema does not wait for it.
+func unlessBroken(err error) error {
+	if errors.Is(err, ErrBroken) {
+		return nil
+	}
+	return err
 }
 
 // releaseTables sends what stands in the log, so that all that comes after it is

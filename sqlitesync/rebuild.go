@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +22,7 @@ import (
 // Logs that are lost for good are not waited for longer than it takes admin devices
 // to relay them: then what is there is read, and all of it again when there is more.
 // It calls meanwhile after each step.
-func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, meanwhile func()) error {
+func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, meanwhile func()) (err error) {
 	misled, err := s.lookForMisleading(ctx)
 	if err != nil {
 		return err
@@ -56,7 +57,11 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 	losses := s.db.Losses
 	again := rereading{tables: tables, gaps: gaps}
 	if misled {
-		s.readAgainLast = s.environment.Beat()
+		defer func() {
+			if ctx.Err() == nil && !errors.Is(err, errMigrated) { // what keeps a log from being read may last
+				s.readAgainLast = s.environment.Beat()
+			}
+		}()
 		if again.met, err = newDigestSet(ctx, s.handle.conn); err != nil {
 			return err
 		}

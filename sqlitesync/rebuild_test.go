@@ -352,3 +352,20 @@ func TestARangeThatWasReadInPartIsNoted(t *testing.T) {
 	a.wantValue("6000", "SELECT count(*) FROM item")
 	wantSame(t, []*testDevice{a, b})
 }
+
+// Who is broken off in the midst of reading all logs again goes on with the next pass: nothing was wrong with the logs.
+func TestReadingAllLogsAgainIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for i := range 8 {
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", i)
+		b.sync()
+	}
+	settle(b, a)
+	a.exec("INSERT INTO sqlitesync_settings (name, value) VALUES ('read again', '')")
+	for statement := 0; a.syncer.readAgainLast.IsZero() && a.passUntil(statement); statement += 4 {
+		continue
+	}
+	a.sync()
+	a.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'read again'")
+}

@@ -247,10 +247,12 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 // needed by the next pass only. A reader can't: nobody reads its log.
 func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 	return s.turn(ctx, "relay", func(ctx context.Context) error {
-		if device == s.identity.device {
+		switch {
+		case device == s.identity.device:
 			return fmt.Errorf("device %s is this one", device.Short())
-		}
-		if s.reads() {
+		case s.broken != nil:
+			return s.broken
+		case s.reads():
 			return fmt.Errorf("%w: this device is a reader", ErrNotAllowed)
 		}
 		return s.relayAtOnce(ctx, device)

@@ -79,7 +79,7 @@ const verifyRows = 5000
 func (s *Syncer) Verify(ctx context.Context) (*Report, error) {
 	report := new(Report)
 	err := s.turn(ctx, "verify", func(ctx context.Context) error {
-		if err := s.onePass(ctx); errors.Is(err, ErrPaused) {
+		if err := s.onePass(ctx); errors.Is(err, ErrPaused) || s.broken != nil {
 			return err // other problems stand in Status
 		}
 		if err := ctx.Err(); err != nil {
