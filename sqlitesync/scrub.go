@@ -2,7 +2,9 @@ package sqlitesync
 
 import (
 	"context"
+	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -15,6 +17,9 @@ import (
 const (
 	scrubRows     = 2000
 	scrubInterval = 30 * time.Second
+	// scrubSaved is how often the database is told how far they were compared: the
+	// next process goes on there.
+	scrubSaved = 5 * time.Minute
 )
 
 // Alteration counts the rows of a table that something has written to without
@@ -27,6 +32,7 @@ type Alteration struct {
 // scrubbing is how far the rows were compared.
 type scrubbing struct {
 	last  time.Time // when some were
+	saved time.Time // when that was written down
 	table string    // of which some were; "": none yet
 	after changelog.Key
 	found int // in this table
@@ -44,6 +50,11 @@ func (s *Syncer) scrubSome(ctx context.Context) error {
 // scrub compares the next rows of the table that it has come to, or the first ones
 // of the next.
 func (s *Syncer) scrub(ctx context.Context) error {
+	if s.scrubbed.table == "" {
+		if err := s.recallScrub(ctx); err != nil {
+			return err
+		}
+	}
 	at := slices.IndexFunc(s.db.Tables, func(table *changelog.Table) bool { return table.Name == s.scrubbed.table })
 	if at < 0 || s.scrubbed.after == nil {
 		if len(s.db.Tables) == 0 {
@@ -66,6 +77,31 @@ func (s *Syncer) scrub(ctx context.Context) error {
 	s.scrubbed.found += found
 	if found > 0 || after == nil {
 		s.tellAltered(table.Name, s.scrubbed.found, after == nil)
+	}
+	if s.environment.Since(s.scrubbed.saved) < scrubSaved {
+		return nil
+	}
+	s.scrubbed.saved = s.environment.Beat()
+	return save(ctx, s.handle.conn, "scrubbed", hex.EncodeToString(after.AppendIdentity(nil))+" "+table.Name)
+}
+
+// recallScrub goes on where an earlier process has come to, unless the table has
+// gone, or got another key.
+func (s *Syncer) recallScrub(ctx context.Context) error {
+	text, err := load(ctx, s.handle.conn, "scrubbed")
+	if err != nil {
+		return err
+	}
+	key, name, _ := strings.Cut(text, " ")
+	table := s.db.Table(name)
+	if table == nil {
+		return nil
+	}
+	s.scrubbed.table = table.Name
+	if identity, err := hex.DecodeString(key); err == nil && len(identity) > 0 {
+		if after, err := changelog.ParseKey(identity, len(table.Key)); err == nil {
+			s.scrubbed.after = after
+		}
 	}
 	return nil
 }

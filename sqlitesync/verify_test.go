@@ -153,6 +153,25 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+// Who closes the app after a minute each time has all rows looked at, too.
+func TestTheScrubGoesOnWhereItWasClosed(t *testing.T) {
+	t.Parallel()
+	d := newTestDevice(t, verifySchema)
+	d.create(t.TempDir())
+	const rows = 2*scrubRows + 10
+	d.exec("WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO item SELECT printf('%06d', i), 'a', 1 FROM n", rows)
+	d.sync()
+	d.exec("BEGIN; UPDATE item SET name = 'b' WHERE id = (SELECT max(id) FROM item); DELETE FROM sqlitesync_log; COMMIT")
+	for range 2 * len(d.syncer.db.Tables) * (rows/scrubRows + 1) {
+		must(t, d.syncer.turn(t.Context(), "scrub", d.syncer.scrub))
+		if altered := d.syncer.Status().Altered; slices.Equal(altered, []Alteration{{"item", 1}}) {
+			return
+		}
+		d.reopen()
+	}
+	t.Error("what was altered was not found")
+}
+
 // Logs go on while Verify runs, and files come in any order: what is still on its way is no fault.
 func TestVerifyWhileRangesAreOnTheirWay(t *testing.T) {
 	t.Parallel()
