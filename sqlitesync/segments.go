@@ -244,6 +244,8 @@ func (s *Syncer) standingInstead(ctx context.Context, f *folder.Folder) (func(fo
 	}
 	live = slices.DeleteFunc(live, func(own ownSegment) bool { return !slices.Contains(listing.Segments, own.name) })
 	return func(name folder.SegmentName) bool {
-		return slices.ContainsFunc(live, func(own ownSegment) bool { return own.name.First <= name.First && name.Last <= own.name.Last })
+		return slices.ContainsFunc(live, func(own ownSegment) bool {
+			return own.name.First <= name.First && name.Last <= own.name.Last && !s.shrunk(f, &own)
+		})
 	}, nil
 }
