@@ -90,7 +90,8 @@ func (s *Syncer) adoptSegment(ctx context.Context, f *folder.Folder, name folder
 		return nil //nolint:nilerr // see adopt
 	}
 	s.log.Info("a segment of this device's log was written by a copy of this database, or is back", "segment", name)
-	own := ownSegment{name: name, tail: file.Tail(), rows: len(decoded.Changes), baseline: baselineRowsIn(decoded.Changes), sealed: data}
+	own := ownSegment{name: name, tail: file.Tail(), rows: len(decoded.Changes), baseline: baselineRowsIn(decoded.Changes),
+		continued: decoded.Batches[len(decoded.Batches)-1].Continued, sealed: data}
 	return s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
 		_, err := s.handle.conn.Exec(ctx, fmt.Sprintf("DELETE FROM sqlitesync_segments WHERE name = ? AND state = %d", segmentPending), name.String())
 		if err != nil {

@@ -237,7 +237,8 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 			return fmt.Errorf("seal batch %d: %w", part.Last, err)
 		}
 		tail = next
-		own := ownSegment{name: original(part.Last), tail: next, rows: len(part.Changes), baseline: baselineRowsIn(part.Changes), unit: unit, sealed: sealed}
+		own := ownSegment{name: original(part.Last), tail: next, rows: len(part.Changes), baseline: baselineRowsIn(part.Changes),
+			continued: part.Batches[0].Continued, unit: unit, sealed: sealed}
 		if own.baseline > 0 {
 			again, err := loadNumber(ctx, s.handle.conn, "baseline_lost")
 			if err != nil {

@@ -16,20 +16,21 @@ import (
 // An ownSegment is one of this device's segment files, as sqlitesync_segments
 // tells of it.
 type ownSegment struct {
-	name     folder.SegmentName
-	state    segmentState
-	hash     []byte
-	tail     crypto.Tail // of the log after it
-	rows     int
-	size     int
-	baseline int    // how many of the rows are of a baseline
-	combined int    // how many count although newer changes of their rows are known
-	unit     uint64 // the first of the batches that share values in pieces with it, or 0
-	lost     int    // how often it was gone from the folder, and made again
-	remade   int64  // when it was made again last, in milliseconds since 1970; 0: never
-	vanished int64  // since when it is gone from the folder, in milliseconds since 1970; 0: it is not
-	replaced int64  // when a compacted range took its place, in milliseconds since 1970; 0: it did not
-	sealed   []byte // in the outbox only
+	name      folder.SegmentName
+	state     segmentState
+	hash      []byte
+	tail      crypto.Tail // of the log after it
+	rows      int
+	size      int
+	baseline  int    // how many of the rows are of a baseline
+	combined  int    // how many count although newer changes of their rows are known
+	continued bool   // its last transaction goes on in the next
+	unit      uint64 // the first of the batches that share values in pieces with it, or 0
+	lost      int    // how often it was gone from the folder, and made again
+	remade    int64  // when it was made again last, in milliseconds since 1970; 0: never
+	vanished  int64  // since when it is gone from the folder, in milliseconds since 1970; 0: it is not
+	replaced  int64  // when a compacted range took its place, in milliseconds since 1970; 0: it did not
+	sealed    []byte // in the outbox only
 }
 
 type segmentState int
@@ -48,9 +49,9 @@ func original(batch uint64) folder.SegmentName { return folder.SegmentName{First
 // different bytes.
 func (s *Syncer) addSegment(ctx context.Context, own ownSegment) error {
 	hash := sha256.Sum256(own.sealed)
-	_, err := s.handle.conn.Exec(ctx, `INSERT INTO sqlitesync_segments (name, hash, tail, rows, size, baseline, combined, unit, lost, remade, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?9, iif(?9 > 0, ?, NULL), ?)`,
-		own.name.String(), hash[:], own.tail[:], own.rows, len(own.sealed), own.baseline, own.combined, int64(own.unit), own.lost,
+	_, err := s.handle.conn.Exec(ctx, `INSERT INTO sqlitesync_segments (name, hash, tail, rows, size, baseline, combined, continued, unit, lost, remade, sealed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?10, iif(?10 > 0, ?, NULL), ?)`,
+		own.name.String(), hash[:], own.tail[:], own.rows, len(own.sealed), own.baseline, own.combined, own.continued, int64(own.unit), own.lost,
 		s.environment.Now().UnixMilli(), own.sealed)
 	return err
 }
@@ -108,7 +109,7 @@ func (s *Syncer) ownSegments(ctx context.Context, condition string) ([]ownSegmen
 
 // selectSegments returns segments until they have so many bytes (0: all).
 func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, limit int) ([]ownSegment, error) {
-	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, unit, lost, coalesce(remade, 0), coalesce(vanished, 0), coalesce(replaced, 0), "+sealed+
+	rows, err := s.handle.conn.Query(ctx, "SELECT name, state, hash, tail, rows, size, baseline, combined, continued, unit, lost, coalesce(remade, 0), coalesce(vanished, 0), coalesce(replaced, 0), "+sealed+
 		" FROM sqlitesync_segments WHERE "+condition+" ORDER BY name")
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (s *Syncer) selectSegments(ctx context.Context, sealed, condition string, l
 		var name string
 		var tail []byte
 		var unit int64
-		err := rows.Scan(&name, &own.state, &own.hash, &tail, &own.rows, &own.size, &own.baseline, &own.combined, &unit, &own.lost, &own.remade, &own.vanished, &own.replaced, &own.sealed)
+		err := rows.Scan(&name, &own.state, &own.hash, &tail, &own.rows, &own.size, &own.baseline, &own.combined, &own.continued, &unit, &own.lost, &own.remade, &own.vanished, &own.replaced, &own.sealed)
 		if err != nil {
 			return nil, err
 		}

@@ -153,6 +153,10 @@ func (s *Syncer) common(ctx context.Context, f *folder.Folder) (batch uint64, ta
 			return 0, tail, nil, err
 		}
 	}
+	// A transaction of which only a part is out nobody can show: it goes out again whole.
+	for stand > 0 && segments[stand-1].continued {
+		stand--
+	}
 	if stand > 0 {
 		batch, tail = segments[stand-1].name.Last, segments[stand-1].tail
 	}

@@ -832,3 +832,38 @@ func TestARestoredDatabaseThatCouldNotBecomeAnotherDevice(t *testing.T) {
 	a.wantValue("2", "SELECT count(*) FROM item")
 	wantQuiet(t, a, b)
 }
+
+// A large transaction goes out in several files. Of one of which only a part is out when its author goes on as another device
+// nobody could ever show the rows of that part: it goes out again whole.
+func TestAPartOfATransactionIsOutWhenItsAuthorBecomesAnotherDevice(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('before', 'of a', 1)")
+	a.sync()
+	a.exec("WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 9000) INSERT INTO item SELECT i, 'of a', 1 FROM n")
+	a.sync()
+	moved := copyWithKeys(a)
+	segments := a.segments()
+	if len(segments) < 4 {
+		t.Fatalf("the transaction went out in %d files", len(segments)-1)
+	}
+	for _, lost := range segments[2:] {
+		must(t, os.Remove(lost))
+	}
+	moved.open()
+	settle(moved, b)
+	wantSame(t, []*testDevice{moved, b})
+	b.wantValue("9001", "SELECT count(*) FROM item")
+	b.wantValue("0", "SELECT count(*) FROM sqlitesync_inbox")
+	for _, d := range []*testDevice{moved, b} {
+		if status := d.syncer.Status(); len(status.Problems) > 0 || len(status.Waiting) != 1 || status.Waiting[0].For != a.id() {
+			t.Errorf("problems %v, waiting for %v, want the rest of the log of the device that the copy was", status.Problems, status.Waiting)
+		}
+	}
+	moved.revoke(a) // it does not come back, and nobody uses what it has begun
+	must(t, os.Remove(segments[1]))
+	settle(moved, b)
+	moved.wantHealthy()
+	b.wantHealthy()
+	wantSame(t, []*testDevice{moved, b})
+}
