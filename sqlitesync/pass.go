@@ -241,8 +241,12 @@ func (s *Syncer) transact(ctx context.Context, fn func() error) error {
 
 // transactAnyway is transact whatever the schema is.
 func (s *Syncer) transactAnyway(ctx context.Context, fn func() error) error {
+	return s.transactAs(ctx, changelog.Ordinary, fn)
+}
+
+func (s *Syncer) transactAs(ctx context.Context, durability changelog.Durability, fn func() error) error {
 	s.outcomes, s.undone = nil, 0
-	err := s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
+	err := s.handle.conn.Transact(ctx, durability, func() error {
 		if err := fn(); err != nil {
 			return err
 		}

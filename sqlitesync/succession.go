@@ -81,7 +81,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	}
 	formerKeys, formerIdentity, formerSelf := s.keys, s.identity, s.db.Self
 	s.keys, s.identity.device, s.db.Self = keys, device.ID(), changelog.DeviceID(device.ID())
-	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
+	err = s.transactAs(ctx, changelog.Durable, func() error {
 		for _, step := range []func() error{
 			func() error { return s.remember(ctx, record) },
 			func() error { return s.identity.save(ctx, s.handle.conn) },
@@ -99,7 +99,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 		return nil
 	})
 	if err != nil {
-		s.keys, s.identity, s.db.Self, s.lost = formerKeys, formerIdentity, formerSelf, nil
+		s.keys, s.identity, s.db.Self = formerKeys, formerIdentity, formerSelf
 		return err
 	}
 	s.know(record)
