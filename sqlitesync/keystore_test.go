@@ -309,3 +309,32 @@ func TestKeysThatAreLost(t *testing.T) {
 		})
 	}
 }
+
+// Who entered, or left, is told when its record is written down: nobody reads that again because the epochs that it brings could
+// not be saved.
+func TestMembersAreToldOfThoughTheKeyStoreFails(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	keys := &countedKeys{KeyStore: b.options.Keys}
+	b.options.Keys = keys
+	b.reopen()
+	events := b.syncer.events.subscribe()
+	a.revoke(c) // begins an epoch
+	keys.broken = true
+	wantText(t, b.trySync(), "locked")
+	keys.broken = false
+	b.sync()
+	var told []DeviceID
+	for event, ok := events.take(); ok; event, ok = events.take() {
+		if event.Kind == EventMember {
+			told = append(told, event.Device)
+		}
+	}
+	if !slices.Equal(told, []DeviceID{c.id()}) {
+		t.Errorf("told of %v, want of %s once", told, c.id())
+	}
+	a.exec("INSERT INTO item VALUES ('1', 'of the new epoch', 1)")
+	settle(a, b)
+	b.wantValue("1", "SELECT count(*) FROM item")
+}

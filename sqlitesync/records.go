@@ -165,11 +165,11 @@ func (s *Syncer) takeRecords(ctx context.Context, fresh []*crypto.Record) error 
 			delete(s.looked, record.Author) // its log may have forked: look at once
 		}
 	}
-	if err := s.takeRoster(ctx); err != nil {
+	if err := s.computeRoster(); err != nil {
 		return err
 	}
-	s.announceMembers(before)
-	return nil
+	s.announceMembers(before) // now: these records are never read again, whether the epochs can be saved or not
+	return s.adoptEpochs(ctx)
 }
 
 // freshRecords reads the records that are not known. Who has no key can plant as
