@@ -53,7 +53,8 @@ func (s *Syncer) decideIf(ctx context.Context, op string, may func() error, fn f
 // stays.
 //
 // Deciding needs the folder. It takes effect elsewhere as the file-sync service
-// delivers it.
+// delivers it. An error that says that it is decided comes from writing it into the
+// folder: it holds, and the next pass writes it.
 func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 	may := func() error {
 		err := s.checkMembership()
@@ -67,27 +68,33 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 		if err != nil {
 			return err
 		}
-		before := s.roster
+		before, roster := s.roster, s.roster
+		var records []*crypto.Record
 		for _, cut := range cuts {
-			record, err := s.roster.NewRevoke(s.keys.entry().Device, []crypto.Cut{cut}, s.now())
+			record, err := roster.NewRevoke(s.keys.entry().Device, []crypto.Cut{cut}, s.now())
 			if err != nil {
 				return err
 			}
-			if err := s.enact(ctx, f, record); err != nil {
-				return err
+			records = append(records, record)
+			if roster, err = s.rosterWith(records...); err != nil {
+				return undecidable(s.identity.device, err)
 			}
 		}
-		s.announceMembers(before)
+		err = s.enact(ctx, f, records...)
+		if s.records[records[0].Hash().String()] == nil {
+			return err
+		}
+		s.announceMembers(before) // what was written down holds, and goes out with the next pass
 		if s.roster.KnowsRecovery(id) {
 			s.warn(fmt.Sprintf("device %s, which was revoked, has made the recovery code or entered with it: who knows the code can read and enter; "+
 				"if that can be somebody else, replace it (Recovery)", id.Short()))
 		}
 		if gap && id != s.identity.device { // no file is accepted that a cut does not list, even if it comes back
-			if err := s.relayAtOnce(ctx, id); err != nil {
-				return fmt.Errorf("device %s is revoked; files of it are missing, and what was in them could not be relayed; call Relay: %w", id.Short(), err)
+			if failed := s.relayAtOnce(ctx, id); failed != nil {
+				err = errors.Join(err, fmt.Errorf("device %s is revoked; files of it are missing, and what was in them could not be relayed; call Relay: %w", id.Short(), failed))
 			}
 		}
-		return nil
+		return err
 	})
 }
 

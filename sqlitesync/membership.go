@@ -110,23 +110,34 @@ func (s *Syncer) epoch(id crypto.EpochID) (*crypto.Epoch, error) {
 	return epoch, nil
 }
 
-// enact makes a record of this device part of the roster, here and in the
-// folder. It is durable here first: should the folder not take it, the next
-// pass tries again.
-func (s *Syncer) enact(ctx context.Context, f *folder.Folder, record *crypto.Record) error {
-	if _, err := s.rosterWith(record); err != nil {
-		return &Error{Op: "write the roster", Device: s.identity.device, Err: err,
-			Hint: "The space has as many decisions about its members as it can have. Sync goes on; to decide more, found a new space."}
+// enact makes records of this device part of the roster, here and in the folder:
+// all of them, or none. They are durable here first: should the folder not take
+// them, the next pass tries again, and the error says that it is decided.
+func (s *Syncer) enact(ctx context.Context, f *folder.Folder, records ...*crypto.Record) error {
+	if _, err := s.rosterWith(records...); err != nil {
+		return undecidable(s.identity.device, err)
 	}
-	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, record) })
+	err := s.handle.conn.Transact(ctx, changelog.Durable, func() error { return s.remember(ctx, records...) })
 	if err != nil {
 		return err
 	}
-	s.know(record)
-	if err := s.takeRoster(ctx); err != nil {
-		return err
+	s.know(records...)
+	err = s.takeRoster(ctx)
+	for _, record := range records {
+		if err == nil {
+			err = s.publishRecord(ctx, f, record)
+		}
 	}
-	return s.publishRecord(ctx, f, record)
+	if err != nil {
+		return fmt.Errorf("it is decided, and the next pass tells the others: %w", err)
+	}
+	return nil
+}
+
+// undecidable is the error about a decision with which the roster can't be computed.
+func undecidable(device DeviceID, err error) *Error {
+	return &Error{Op: "write the roster", Device: device, Err: err,
+		Hint: "The space has as many decisions about its members as it can have. Sync goes on; to decide more, found a new space."}
 }
 
 // checkMembership makes sure that this device may go on. It is asked at every
