@@ -43,3 +43,23 @@ func TestARevocationThatDoesNotReachTheFolderAtOnce(t *testing.T) {
 	b.wantValue("1", "SELECT count(*) FROM item")
 	wantQuiet(t, a, b)
 }
+
+// Who was told that a decision could not be written into the folder tries again.
+func TestARoleThatDidNotReachTheFolderIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	f := newFaultyAdmin(t, a)
+	for _, role := range []Role{RoleWriter, RoleAdmin} {
+		f.arm(0, false)
+		wantText(t, a.syncer.SetRole(t.Context(), b.id(), role), "it is decided", "input/output error")
+		f.disarm()
+		must(t, a.syncer.SetRole(t.Context(), b.id(), role))
+		b.sync()
+		if self, _ := b.syncer.roster.Member(b.id()); self.Role != role {
+			t.Errorf("its role is %s, want %s", self.Role, role)
+		}
+	}
+	wantIs(t, a.syncer.SetRole(t.Context(), DeviceID{1}, RoleWriter), ErrNotAllowed)
+	settle(a, b)
+	wantQuiet(t, a, b)
+}

@@ -108,7 +108,12 @@ func (s *Syncer) SetRole(ctx context.Context, id DeviceID, role Role) error {
 	}
 	return s.decide(ctx, "set role", func(ctx context.Context, f *folder.Folder) error {
 		cut := crypto.Cut{Device: id}
-		if member, ok := s.roster.Member(id); ok && member.Role == crypto.Reader {
+		self, _ := s.roster.Member(s.identity.device)
+		member, ok := s.roster.Member(id)
+		if ok && member.Role == role && self.Role == crypto.Admin {
+			return nil // as when it was decided before, and could not be written into the folder then
+		}
+		if ok && member.Role == crypto.Reader {
 			if err := s.skipReader(f, member, &cut); err != nil {
 				return err
 			}
