@@ -1,7 +1,9 @@
 package sqlitesync
 
 import (
+	"context"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -62,4 +64,65 @@ func TestARoleThatDidNotReachTheFolderIsGivenAgain(t *testing.T) {
 	wantIs(t, a.syncer.SetRole(t.Context(), DeviceID{1}, RoleWriter), ErrNotAllowed)
 	settle(a, b)
 	wantQuiet(t, a, b)
+}
+
+// An invite is open only if who has asked for it gets its code, and then that works, whatever could not be written at once.
+func TestAnInviteThatDoesNotReachTheFolderAtOnce(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	a.sync()
+	f := newFaultyAdmin(t, a)
+	codes := 0
+	for step, failed := 0, true; failed; step++ {
+		if !sampled(step) {
+			continue
+		}
+		for _, persisted := range []bool{false, true} {
+			f.arm(step, persisted)
+			invite, err := a.syncer.Invite(t.Context(), nil)
+			if failed = f.failed != ""; failed && err == nil && invite.Code == "" {
+				t.Errorf("%s: neither a code nor an error", f.failed)
+			}
+			f.disarm()
+			a.sync()
+			open, err := a.syncer.Invites(t.Context())
+			must(t, err)
+			files, err := filepath.Glob(filepath.Join(a.folder, "invites", "*"))
+			must(t, err)
+			if want := min(1, len(invite.Code)); len(open) != want || len(files) != want {
+				t.Fatalf("step %d: %d invites are open, with %d files, want %d", step, len(open), len(files), want)
+			}
+			if invite.Code == "" {
+				continue
+			}
+			codes++
+			n := newTestDevice(t, itemSchema)
+			n.join(a.folder, invite.Code)
+			settle(a, n)
+			wantSame(t, []*testDevice{a, n})
+			n.close()
+		}
+	}
+	if codes < 2 {
+		t.Errorf("%d codes, want some with an error", codes)
+	}
+}
+
+// A decision of which nothing could be written down was not taken, and leaves nothing in the folder.
+func TestAnInviteThatCouldNotBeWrittenDown(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_records BEGIN SELECT RAISE(ABORT, 'refused'); END")
+	invite, err := a.syncer.Invite(context.Background(), nil)
+	wantText(t, err, "refused")
+	a.exec("DROP TRIGGER refuses")
+	a.sync()
+	files, err := filepath.Glob(filepath.Join(a.folder, "invites", "*"))
+	must(t, err)
+	if open, _ := a.syncer.Invites(t.Context()); len(open) != 0 || len(files) != 0 || invite.Code != "" {
+		t.Errorf("%d invites are open, with files %v", len(open), files)
+	}
 }

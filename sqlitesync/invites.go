@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -51,6 +52,9 @@ const defaultExpiry = 48 * time.Hour
 // Invite makes a code with which one more device can [Join]. The folder must
 // be there; the new device can use the code once the file-sync service has
 // carried the invite to it.
+//
+// An invite that comes with an error is open all the same, and its code works once the
+// next pass has written into the folder what could not be written now.
 func (s *Syncer) Invite(ctx context.Context, opts *InviteOptions) (invite Invite, err error) {
 	var o InviteOptions
 	if opts != nil {
@@ -86,20 +90,39 @@ func (s *Syncer) invite(ctx context.Context, f *folder.Folder, o InviteOptions) 
 	if err != nil {
 		return Invite{}, err
 	}
-	if err := s.enact(ctx, f, record); err != nil {
-		return Invite{}, err
+	with, err := s.rosterWith(record)
+	if err != nil {
+		return Invite{}, undecidable(s.identity.device, err)
 	}
 	file, err := keys.Seal(&crypto.InviteFile{
-		Space: s.identity.space, Invite: record.Hash(), Newest: s.roster.Heads(),
+		Space: s.identity.space, Invite: record.Hash(), Newest: with.Heads(),
 		Epochs: s.keys.entry().Epochs, Expires: uint64(expires.UnixMilli()),
 	})
 	if err != nil {
 		return Invite{}, err
 	}
-	if err := f.PublishInvite(s.identity.device.String(), inviteID(keys), file); err != nil {
-		return Invite{}, s.publishFault(err, 0)
+	// Before the record: an invite that nobody has the code of would stay open until it expires, and keep the place of another.
+	if err := s.publishInvite(ctx, f, keys, file); err != nil {
+		return Invite{}, err
 	}
-	return Invite{ID: record.Hash(), Code: code.Text(), Role: o.Role, Expires: expires}, nil
+	err = s.enact(ctx, f, record)
+	if s.records[record.Hash().String()] == nil {
+		return Invite{}, errors.Join(err, f.RemoveInvite(inviteID(keys)))
+	}
+	return Invite{ID: record.Hash(), Code: code.Text(), Role: o.Role, Expires: expires}, err
+}
+
+// publishInvite writes the file of an invite into the folder, through this device's
+// directory, in which it takes shape.
+func (s *Syncer) publishInvite(ctx context.Context, f *folder.Folder, keys *crypto.InviteKeys, file []byte) error {
+	if err := s.ownDirectory(ctx, f); err != nil {
+		return err
+	}
+	err := f.PublishInvite(s.identity.device.String(), inviteID(keys), file)
+	if err != nil { // it can stand all the same
+		return errors.Join(s.publishFault(err, 0), f.RemoveInvite(inviteID(keys)))
+	}
+	return nil
 }
 
 // Invites returns the invites that are open, without their codes. One that has

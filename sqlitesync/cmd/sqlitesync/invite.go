@@ -48,18 +48,20 @@ func (a *app) invite(ctx context.Context, path string, opts *sqlitesync.InviteOp
 		return err
 	}
 	invite, err := s.Invite(ctx, opts)
-	if err = errors.Join(err, s.close()); err != nil {
+	err = errors.Join(err, s.close())
+	if invite.Code == "" {
 		return err
 	}
+	// Whatever went wrong after it was made, the invite is open.
 	if a.json {
-		return a.printJSON(struct {
+		return errors.Join(err, a.printJSON(struct {
 			ID      string  `json:"id"`
 			Code    string  `json:"code"`
 			Role    string  `json:"role"`
 			Expires *string `json:"expires"`
-		}{invite.ID.String(), invite.Code, invite.Role.String(), stamp(invite.Expires)})
+		}{invite.ID.String(), invite.Code, invite.Role.String(), stamp(invite.Expires)}))
 	}
-	if err := a.printCode(invite.Code); err != nil {
+	if err := errors.Join(err, a.printCode(invite.Code)); err != nil {
 		return err
 	}
 	a.printf("It admits one device, as %s, until %s. On that device:", invite.Role, clock(invite.Expires))
