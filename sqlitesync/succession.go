@@ -75,7 +75,12 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	keys, err := newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: s.identity.space, Epochs: s.keys.entry().Epochs})
+	// Nobody hands the new device what stands in the past of its record: that was handed to its former keys, which may not have taken it.
+	epochs, err := s.roster.OpenEpochs(s.keys.entry().Device, s.keys.entry().Epochs)
+	if err != nil {
+		s.log.Warn("an epoch in the roster can't be opened", "err", err)
+	}
+	keys, err := newKeyring(ctx, s.options.Keys, &crypto.KeyEntry{Device: device, Space: s.identity.space, Epochs: epochs})
 	if err != nil {
 		return err
 	}
