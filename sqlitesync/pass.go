@@ -55,6 +55,7 @@ func (s *Syncer) onePass(ctx context.Context) error {
 		return errors.Join(p.list...)
 	})
 	p.add(s.pruneConflicts(ctx))
+	p.add(s.forgetFormer(ctx))
 	if err := ctx.Err(); err != nil { // to be broken off is no problem
 		return err
 	}

@@ -64,6 +64,7 @@ type Syncer struct {
 	out           uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
 	copied        int64     // PRAGMA data_version when Join copied the database
 	succeeds      bool      // a backup was copied over the database, which has yet to become another device
+	untold        bool      // the database remembers which device it has been, for want of a pass since
 	waiting       waits     // what the last pass waited for; nil before the first
 	remembered    rememberedWaits
 	outcomes      []outcome // of the transaction under way
@@ -275,6 +276,9 @@ func (s *Syncer) open(ctx context.Context) error {
 		}
 	}
 	if err := s.capture(ctx); err != nil {
+		return err
+	}
+	if err := s.tellFormer(ctx); err != nil {
 		return err
 	}
 	if copied {

@@ -40,3 +40,44 @@ func TestACopyWithKeysThatAreOlderThanTheDatabase(t *testing.T) {
 	a.wantValue("2", "SELECT count(*) FROM item")
 	wantQuiet(t, moved, a)
 }
+
+// That the database goes on as another device is told by the next Open, if the one that made it so failed afterwards, or the
+// process ended; and once a pass has ended, not again.
+func TestASuccessionIsToldIfOpenFails(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(a *testDevice){
+		"it fails": func(a *testDevice) {
+			a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'opened' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+			a.options.DeviceName = "another name" // to be written down
+			_, err := Open(a.context(), a.db, a.folder, &a.options)
+			wantText(t, err, "refused")
+			a.exec("DROP TRIGGER refuses")
+		},
+		"the process ends": func(a *testDevice) {
+			a.open()
+			a.syncer.Pause() // or Close would publish
+			a.close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			a.exec("VACUUM INTO ?", backup)
+			a.exec("INSERT INTO item VALUES ('1', 'published', 1)")
+			settle(a, b)
+			old := a.id()
+			a.restore(backup)
+			open(a)
+			a.open()
+			a.wantSucceeded(old)
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.reopen()
+			if warnings := a.syncer.Status().Warnings; len(warnings) > 0 {
+				t.Errorf("told again: %q", warnings)
+			}
+			wantQuiet(t, a, b)
+		})
+	}
+}

@@ -96,6 +96,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
 			func() error { return s.fold(ctx) }, // what could not be sent as it was
+			func() error { return save(ctx, s.handle.conn, formerSetting, old.String()) },
 		} {
 			if err := step(); err != nil {
 				return err
@@ -109,14 +110,45 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 	}
 	s.know(record)
 	s.succeeds = false
-	if err := s.takeRoster(ctx); err != nil {
+	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
+	s.tellSucceeded(old)
+	return s.takeRoster(ctx)
+}
+
+// formerSetting is the device that this database has been before, until a pass has ended since. Open can fail, or the process
+// end, when it is another one already and nobody could be told: then the next Open tells it.
+const formerSetting = "former"
+
+// tellSucceeded tells that this database goes on as another device than it was.
+func (s *Syncer) tellSucceeded(former DeviceID) {
+	s.untold = true
+	s.warn(fmt.Sprintf("this database was copied, or restored from a backup: it goes on as device %s, and no more as %s, which another copy may still be",
+		s.identity.device.Short(), former.Short()))
+	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: s.identity.device})
+}
+
+// tellFormer tells what an earlier Syncer could not.
+func (s *Syncer) tellFormer(ctx context.Context) error {
+	text, err := load(ctx, s.handle.conn, formerSetting)
+	if err != nil || text == "" {
 		return err
 	}
-	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
-	s.warn(fmt.Sprintf("this database was copied, or restored from a backup: it goes on as device %s, and no more as %s, which another copy may still be",
-		device.ID().Short(), old.Short()))
-	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: device.ID()})
+	former, err := crypto.ParseDeviceID(text)
+	if err != nil {
+		return fmt.Errorf("setting %s: %w", formerSetting, err)
+	}
+	s.tellSucceeded(former)
 	return nil
+}
+
+// forgetFormer notes that it was told.
+func (s *Syncer) forgetFormer(ctx context.Context) error {
+	if !s.untold {
+		return nil
+	}
+	_, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", formerSetting)
+	s.untold = err != nil
+	return err
 }
 
 // succeedAtOnce is succeed before a pass begins. The records that
