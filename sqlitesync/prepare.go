@@ -109,3 +109,28 @@ func (s *Syncer) foldInSteps(ctx context.Context) error {
 	}
 	return err
 }
+
+// errBusy: the app writes so often that the log is never seen empty.
+var errBusy = errors.New("the app is writing all the time; the next pass tries again")
+
+// withoutLock runs fn, which only reads, when all that the log held is folded, while
+// the app may write: to read what a database knows takes seconds if that is a lot.
+// What is written since, fn does not see.
+func (s *Syncer) withoutLock(ctx context.Context, fn func() error) error {
+	err := errBusy
+	for tries := 0; tries < 10 && errors.Is(err, errBusy); tries++ {
+		if err := s.foldInSteps(ctx); err != nil {
+			return err
+		}
+		err = s.handle.conn.Snapshot(ctx, func() error {
+			if moved, err := s.db.SchemaMoved(ctx); err != nil || moved {
+				return errors.Join(err, errMigrated)
+			}
+			if logged, err := s.db.Logged(ctx); err != nil || logged {
+				return errors.Join(err, errBusy)
+			}
+			return fn()
+		})
+	}
+	return err
+}

@@ -161,7 +161,8 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return s.refillUnit(ctx, own)
 	}
 	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
-	if err := s.collectWithoutLock(ctx, &r, own.baseline > 0); err != nil {
+	err := s.withoutLock(ctx, func() error { return s.collect(ctx, &r, own.baseline > 0) })
+	if err != nil {
 		return err
 	}
 	made, err := s.sealRange(&r, ownSegment{lost: own.lost + 1})
@@ -265,34 +266,6 @@ func (s *Syncer) allRead() error {
 	return nil
 }
 
-// errBusy: the app writes so often that the log is never seen empty.
-var errBusy = errors.New("the app is writing all the time; the next pass tries again")
-
-// collectWithoutLock collects a range while the app may write: that takes seconds
-// for a large one. What is written since is no part of the range.
-func (s *Syncer) collectWithoutLock(ctx context.Context, r *compactedRange, baseline bool) error {
-	err := errBusy
-	for tries := 0; tries < 10 && errors.Is(err, errBusy); tries++ {
-		if err := s.foldInSteps(ctx); err != nil {
-			return err
-		}
-		err = s.handle.conn.Snapshot(ctx, func() error {
-			if moved, err := s.db.SchemaMoved(ctx); err != nil || moved {
-				return errors.Join(err, errMigrated)
-			}
-			if logged, err := s.db.Logged(ctx); err != nil || logged {
-				return errors.Join(err, errBusy)
-			}
-			var err error
-			if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
-				return err
-			}
-			return s.collect(ctx, r, baseline)
-		})
-	}
-	return err
-}
-
 // tailBefore returns the tail of this device's log before a batch.
 func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail, err error) {
 	if batch == 1 {
@@ -309,12 +282,15 @@ func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail
 
 // collect reads the changes of a range out of the database. Of what their authors
 // had seen nothing is said: nobody asks it of a range.
-func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) error {
+func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) (err error) {
 	if err := s.allRead(); err != nil {
 		return err
 	}
+	if r.prev, err = s.tailBefore(ctx, r.first); err != nil {
+		return err
+	}
 	numbers := map[uint64]bool{r.last: true}
-	err := merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, func(c changelog.Change) error {
+	err = merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, func(c changelog.Change) error {
 		if r.bytes += c.Size() + stampBytes; r.bytes > maxDecoded {
 			return segment.ErrTooLarge
 		}

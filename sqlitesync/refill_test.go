@@ -522,7 +522,7 @@ func TestTheAppWritesWhileASegmentIsMadeAgain(t *testing.T) {
 	_, err = tx.Exec("UPDATE item SET n = 2")
 	must(t, err)
 	r := compactedRange{first: 1, last: 1}
-	must(t, a.syncer.collectWithoutLock(t.Context(), &r, false))
+	must(t, a.syncer.withoutLock(t.Context(), func() error { return a.syncer.collect(t.Context(), &r, false) }))
 	if len(r.changes) != 1 {
 		t.Errorf("%d changes", len(r.changes))
 	}

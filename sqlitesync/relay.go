@@ -316,7 +316,6 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID, first uint64) error
 func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, first, last uint64, weights map[uint64]int,
 	wanted func(*changelog.Change) (bool, error),
 ) error {
-	began := time.Now()
 	// Of the numbers that a log can have, those that weigh something: all of them are too many to look at.
 	batches := slices.DeleteFunc(slices.Sorted(maps.Keys(weights)), func(batch uint64) bool { return batch < first || batch > last })
 	for first <= last {
@@ -328,11 +327,9 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 			}
 			rows += weights[batches[0]]
 		}
-		started := time.Now()
-		if err := s.transact(ctx, func() error { return s.relayBatches(ctx, device, first, end, wanted) }); err != nil {
+		if err := s.relayBatches(ctx, device, first, end, wanted); err != nil {
 			return err
 		}
-		giveWay(ctx, started, time.Since(began))
 		first = end + 1
 	}
 	return nil
@@ -342,23 +339,35 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 // says one thing of a row: where several changes of a row count, they go into
 // batches that follow one another.
 func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(*changelog.Change) (bool, error)) error {
-	if err := s.fold(ctx); err != nil {
+	var layers [][]changelog.Change
+	err := s.withoutLock(ctx, func() (err error) {
+		altered := func(*changelog.Table, changelog.Key) error { return nil }
+		layers, err = merge.Layers(ctx, s.db, device, first, last, false, wanted, altered)
 		return err
-	}
-	altered := func(*changelog.Table, changelog.Key) error { return nil }
-	layers, err := merge.Layers(ctx, s.db, device, first, last, false, wanted, altered)
+	})
 	if err != nil {
 		return err
 	}
-	for _, changes := range layers {
-		if device == s.self() { // no other batch of its own may be named in a log
-			err = s.sendChangesAgain(ctx, changes)
-		} else {
-			err = s.enqueueRows(ctx, changes, func([]changelog.Change) error { return nil })
-		}
-		if err != nil {
-			return err
+	began := time.Now()
+	for _, layer := range layers {
+		for changes := range slices.Chunk(layer, relayRows) {
+			started := time.Now()
+			if err := s.transact(ctx, func() error { return s.relayChanges(ctx, device, changes) }); err != nil {
+				return err
+			}
+			giveWay(ctx, started, time.Since(began))
 		}
 	}
 	return nil
+}
+
+// relayChanges puts changes of a device into the outbox. It writes.
+func (s *Syncer) relayChanges(ctx context.Context, device changelog.DeviceID, changes []changelog.Change) error {
+	if err := s.fold(ctx); err != nil {
+		return err
+	}
+	if device == s.self() { // no other batch of its own may be named in a log
+		return s.sendChangesAgain(ctx, changes)
+	}
+	return s.enqueueRows(ctx, changes, func([]changelog.Change) error { return nil })
 }

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
 )
 
 // A device is lost with its directory. An admin device relays what it holds of it:
@@ -541,4 +544,31 @@ func TestAReaderDoesNotRelay(t *testing.T) {
 	if pending := r.syncer.Status().Pending; pending != 0 {
 		t.Errorf("%d changes are pending", pending)
 	}
+}
+
+// Nobody waits for what is looked for in all that was said under one number, as the rows of a baseline are: a million rows take
+// half a minute.
+func TestTheAppWritesWhileItIsLookedForWhatStandsInNoLog(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('1', 'of the baseline', 1), ('2', 'of the baseline', 2)")
+	a.create(t.TempDir())
+	settle(a, a)
+	must(t, a.syncer.pass.lock(t.Context()))
+	defer a.syncer.pass.unlock()
+	nobody, asked := changelog.DeviceID{}, 0
+	weights, err := a.syncer.db.Weigh(t.Context(), nobody)
+	must(t, err)
+	a.db.SetMaxOpenConns(1)
+	a.exec("PRAGMA busy_timeout = 0")
+	err = a.syncer.relaySteps(t.Context(), nobody, 0, crypto.MaxBatch, weights, func(*changelog.Change) (bool, error) {
+		asked++
+		_, err := a.db.Exec("INSERT INTO item VALUES (?, 'written meanwhile', 1)", fmt.Sprint("new ", asked))
+		return true, err
+	})
+	must(t, err)
+	if asked != 2 {
+		t.Errorf("asked for %d rows, want 2", asked)
+	}
+	a.wantValue("2", "SELECT baseline FROM sqlitesync_segments ORDER BY name DESC LIMIT 1")
 }
