@@ -66,7 +66,11 @@ func TestADecisionThatCouldNotBeWrittenDownIsNoDecision(t *testing.T) {
 		must(t, err)
 		f, err := a.syncer.openFolder()
 		must(t, err)
-		decided = a.syncer.enact(&countdown{context.Background(), statement}, f, record) == nil
+		ctx := &countdown{context.Background(), statement}
+		err = a.syncer.enact(ctx, f, record)
+		if decided = err == nil; !decided && ctx.left >= 0 {
+			t.Fatal(err)
+		}
 		must(t, f.Close())
 		a.sync()
 		records, err := filepath.Glob(filepath.Join(a.folder, "roster", "*"))

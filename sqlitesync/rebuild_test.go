@@ -342,7 +342,9 @@ func TestARangeThatWasReadInPartIsNoted(t *testing.T) {
 	b.compactNext()
 	b.sync()
 	for statement := 0; a.value("SELECT count(*) FROM item") == "0"; statement += 16 {
-		a.passUntil(statement)
+		if !a.passUntil(statement) {
+			t.Fatal("no pass was broken off in the midst of the range")
+		}
 	}
 	if a.value("SELECT count(*) FROM item") == "6000" {
 		t.Fatal("the range was merged in one step")
