@@ -51,15 +51,6 @@ func DecodeDigest(b []byte) (Digest, error) {
 	return Digest{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
 }
 
-// ParseDigest reads what String has returned.
-func ParseDigest(text string) (Digest, error) {
-	b, err := hex.DecodeString(text)
-	if err != nil {
-		return Digest{}, errors.New("a digest that is not hexadecimal")
-	}
-	return DecodeDigest(b)
-}
-
 // Digest returns that of this one change.
 func (c *Change) Digest() Digest { return digest(c.Stamp, c.Image()) }
 
