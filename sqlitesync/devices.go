@@ -1,10 +1,13 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -123,4 +126,10 @@ func printable(name string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(name[:min(len(name), maxName)], "\uFFFD"))
+}
+
+// inOrder returns the devices that m has, by their ids: what is done for one after the
+// other must not depend on the order of a map, or no run could be repeated.
+func inOrder[V any](m map[DeviceID]V) []DeviceID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) })
 }

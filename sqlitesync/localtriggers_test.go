@@ -168,3 +168,30 @@ func TestTriggersThatRollBackWhereLocalRowsFollow(t *testing.T) {
 	b.wantValue("1,2", "SELECT group_concat(id) FROM (SELECT id FROM seen ORDER BY id)")
 	wantQuiet(t, a, b)
 }
+
+// Local rows follow the tables that take part in the order of these: what triggers of the app make of it is the same each time.
+func TestLocalRowsFollowInTheOrderOfTables(t *testing.T) {
+	t.Parallel()
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	var schema, columns, deletes strings.Builder
+	local := "CREATE TABLE seen (name TEXT);"
+	for _, name := range names {
+		schema.WriteString("CREATE TABLE " + name + " (id TEXT PRIMARY KEY NOT NULL);")
+		columns.WriteString(", " + name + " TEXT DEFAULT 'x' REFERENCES " + name + " ON DELETE SET NULL")
+		deletes.WriteString("DELETE FROM " + name + ";")
+		local += "CREATE TRIGGER t" + name + " AFTER UPDATE OF " + name + " ON pin BEGIN INSERT INTO seen VALUES ('" + name + "'); END;"
+	}
+	one := newTestDevice(t, schema.String())
+	other := newTestDevice(t, schema.String()+"CREATE TABLE pin (id INTEGER PRIMARY KEY"+columns.String()+");"+local)
+	other.options.Exclude = []string{"pin", "seen"}
+	one.create(t.TempDir())
+	other.join(one.folder, one.invite())
+	for _, name := range names {
+		one.exec("INSERT INTO " + name + " VALUES ('x')")
+	}
+	settle(one, other)
+	other.exec("INSERT INTO pin (id) VALUES (1)")
+	one.exec(deletes.String())
+	settle(one, other)
+	other.wantValue("a,b,c,d,e,f", "SELECT group_concat(name) FROM (SELECT name FROM seen ORDER BY rowid)")
+}

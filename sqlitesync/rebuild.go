@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -48,7 +47,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 	if len(gaps) > 0 && maps.Equal(gaps, s.reread) && !slices.ContainsFunc(tables, unread) && !misled {
 		return nil // there is no more than at the last time, and no more is missing
 	}
-	for _, device := range slices.SortedFunc(maps.Keys(gaps), func(a, b DeviceID) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, device := range inOrder(gaps) {
 		if !s.givenUp(device) {
 			p.add(s.gapFault(device, tables))
 			return nil

@@ -96,8 +96,8 @@ func (s *Syncer) publishRecords(ctx context.Context, f *folder.Folder, standing 
 	for _, name := range standing {
 		delete(known, name)
 	}
-	for _, record := range known {
-		if err := s.publishRecord(ctx, f, record); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if err := s.publishRecord(ctx, f, known[name]); err != nil {
 			return err
 		}
 	}

@@ -68,8 +68,11 @@ func (s *Syncer) loadLost(ctx context.Context) error {
 		l.since = time.UnixMilli(since)
 		lost[device] = l
 	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
 	s.lost = lost
-	return rows.Err()
+	return nil
 }
 
 // lookForLost notes whose log does not stand in the folder as far as it was merged
@@ -220,8 +223,8 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 		return nil
 	}
 	wait := lostTime + time.Duration(s.seniors())*relayTurn
-	for device, lost := range s.lost {
-		seen := s.seen[changelog.DeviceID(device)]
+	for _, device := range inOrder(s.lost) {
+		lost, seen := s.lost[device], s.seen[changelog.DeviceID(device)]
 		if lost.relayed >= seen || s.environment.Now().Sub(lost.since) < wait {
 			continue
 		}

@@ -1,11 +1,14 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -571,4 +574,30 @@ func TestTheAppWritesWhileItIsLookedForWhatStandsInNoLog(t *testing.T) {
 		t.Errorf("asked for %d rows, want 2", asked)
 	}
 	a.wantValue("2", "SELECT baseline FROM sqlitesync_segments ORDER BY name DESC LIMIT 1")
+}
+
+// What several lost devices have said is relayed in the order of their ids: a run of the simulation is the same when it is repeated.
+func TestLostDevicesAreRelayedInOrder(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 7)
+	a, lost := devices[0], devices[1:]
+	for _, d := range lost {
+		d.exec("INSERT INTO item VALUES (?, 'of a lost one', 1)", d.id().String())
+		d.sync()
+	}
+	a.sync()
+	clock := newTestClock(a)
+	for _, d := range lost {
+		must(t, os.RemoveAll(d.directory()))
+	}
+	a.sync()
+	clock.pass(lostTime)
+	var said bytes.Buffer
+	a.options.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	a.reopen()
+	a.sync()
+	relayed := regexp.MustCompile("msg=relaying device=.*").FindAllString(said.String(), -1)
+	if len(relayed) != len(lost) || !slices.IsSorted(relayed) {
+		t.Errorf("relayed %q", relayed)
+	}
 }

@@ -399,3 +399,25 @@ func TestAMissingBatchIsWaitedForAMinuteOnly(t *testing.T) {
 	c.wantHealthy()
 	wantQuiet(t, devices...)
 }
+
+// Records are put back in the order of their names, which are hashes: a run of the simulation is the same when it is repeated.
+func TestRecordsArePutBackInOrder(t *testing.T) {
+	t.Parallel()
+	a := newSpace(t, itemSchema, 6)[0]
+	a.crowded = true
+	a.sync()
+	must(t, os.RemoveAll(filepath.Join(a.folder, "roster")))
+	var put []string
+	a.environment.Step = func(step string, perform func() error) error {
+		if _, name, _ := strings.Cut(step, " "); a.syncer.records[name] != nil {
+			put = append(put, name)
+		}
+		return perform()
+	}
+	a.sync()
+	a.environment.Step = nil
+	put = slices.Compact(put)
+	if len(put) != len(a.syncer.records) || !slices.IsSorted(put) {
+		t.Errorf("%d records, put back: %q", len(a.syncer.records), put)
+	}
+}

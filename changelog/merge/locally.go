@@ -14,7 +14,11 @@ import (
 // from tables that do. A local row can't keep its parent, for what devices show
 // must not depend on it: where it would, it gives up its reference, or goes.
 func (m *merger) followLocally(ctx context.Context) error {
-	for table, written := range m.seenLocally {
+	for _, table := range m.db.Tables {
+		written, has := m.seenLocally[table]
+		if !has {
+			continue
+		}
 		gone, err := m.gone(ctx, table, written)
 		if err != nil {
 			return err
