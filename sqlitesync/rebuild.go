@@ -208,7 +208,14 @@ func (s *Syncer) gaps(ctx context.Context, f *folder.Folder, readings []*reading
 	}
 	for _, r := range readings {
 		// A log that has forked ends where the other branch begins: nobody need wait for more.
-		if gaps[r.device] = r.reaches(); r.log.Writes && gaps[r.device] >= r.known || s.stands(f, r) {
+		gaps[r.device] = r.reaches()
+		whole := r.log.Writes && gaps[r.device] >= r.known
+		if !whole {
+			if whole, err = s.stands(ctx, f, r); err != nil {
+				return nil, err
+			}
+		}
+		if whole {
 			delete(gaps, r.device)
 		}
 	}

@@ -86,7 +86,11 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 		missing[DeviceID(device)] = true
 	}
 	for _, r := range readings {
-		if s.stands(f, r) {
+		stands, err := s.stands(ctx, f, r)
+		if err != nil {
+			return err
+		}
+		if stands {
 			delete(missing, r.device)
 		}
 	}
@@ -121,26 +125,29 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 // that are accepted of it; and of one that goes on as another, the files can be of two
 // branches. Such files are read, once in a while, and when they look otherwise, as when a
 // sync client was not through with them.
-func (s *Syncer) stands(f *folder.Folder, r *reading) bool {
+func (s *Syncer) stands(ctx context.Context, f *folder.Folder, r *reading) (bool, error) {
 	byName := r.log.Writes && !s.hasSuccessor(r.device)
 	switch reaches := r.reaches() >= r.known; {
 	case reaches && byName:
-		return true
+		return true, nil
 	case !reaches && !r.strays:
-		return false
+		return false, nil
 	}
 	now := s.environment.Now()
 	before, known := s.opened[r.device]
 	if known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn && (byName || s.looksAs(f, r, &before)) {
-		return before.stands
+		return before.stands, nil
 	}
 	opened := openedLog{looked: now, roster: s.roster, known: r.known, names: slices.Clone(r.names), sizes: s.sizes(f, r)}
-	opened.stands = s.readsOn(f, r, byName)
+	opened.stands = s.readsOn(ctx, f, r, byName)
+	if err := ctx.Err(); err != nil { // then that says nothing
+		return false, err
+	}
 	if s.opened == nil {
 		s.opened = make(map[DeviceID]openedLog)
 	}
 	s.opened[r.device] = opened
-	return opened.stands
+	return opened.stands, nil
 }
 
 // looksAs reports whether a log that has ended looks as when it was read, and the same
@@ -164,11 +171,11 @@ func (s *Syncer) sizes(f *folder.Folder, r *reading) []int64 {
 // readsOn reports whether files lead to the newest batch that was merged of a log, along
 // the branch that was, unless their names tell. What can't be looked for is not known to
 // be missing.
-func (s *Syncer) readsOn(f *folder.Folder, r *reading, byName bool) bool {
+func (s *Syncer) readsOn(ctx context.Context, f *folder.Folder, r *reading, byName bool) bool {
 	strays := r.strays
 	defer func() { r.strays = strays }() // what is not found here says nothing of what comes next
 	position, tail := uint64(0), crypto.Tail{}
-	for position < r.known {
+	for position < r.known && ctx.Err() == nil {
 		if next := r.reachesFrom(position); byName && next > position {
 			position, tail = next, crypto.Tail{}
 			continue

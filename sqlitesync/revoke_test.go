@@ -749,3 +749,36 @@ func TestWhatARevocationCannotListIsRelayed(t *testing.T) {
 	_ = b.trySync()
 	wantSame(t, []*testDevice{a, b, d})
 }
+
+// Whether the log of a device that was revoked still stands takes reading all of it. Nobody who closes the app waits for that.
+func TestAPassThatLooksThroughTheLogOfARevokedDeviceIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for id := range 5 {
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", id)
+		b.sync()
+	}
+	a.sync()
+	a.revoke(b)
+	a.reopen()
+	ctx, cancel := context.WithCancel(t.Context())
+	opened := 0
+	a.environment.Step = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "open ") && strings.HasSuffix(step, ".seg") {
+			if opened++; opened == 2 { // the first time it was looked whether the log has forked
+				cancel()
+			}
+		}
+		return perform()
+	}
+	wantIs(t, a.syncer.Sync(ctx), context.Canceled)
+	if opened < 2 || opened > 3 {
+		t.Errorf("%d files were opened, want 3 at most", opened)
+	}
+	opened = 0
+	a.sync()
+	if opened != 2*5 { // of each the beginning, and all of it
+		t.Errorf("the next pass has opened files %d times, want 10 times: it is not known yet whether the log stands", opened)
+	}
+	a.environment.Step = nil
+}
