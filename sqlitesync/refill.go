@@ -290,7 +290,7 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 		return err
 	}
 	numbers := map[uint64]bool{r.last: true}
-	err = merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, func(c changelog.Change) error {
+	err = merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, nil, func(c changelog.Change) error {
 		if r.bytes += c.Size() + stampBytes; r.bytes > maxDecoded {
 			return segment.ErrTooLarge
 		}

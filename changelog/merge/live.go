@@ -9,13 +9,19 @@ import (
 
 // Live calls each with the changes of a device in batches first to last that still
 // decide what a row is, and, if baseline is set, with the rows of a baseline that
-// are kept, whoever has published them. None comes twice. See
+// are kept, whoever has published them; or only with those that are wanted, unless
+// that is nil. None comes twice: those that did are in memory. See
 // [changelog.Database.Live].
 func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
-	each func(changelog.Change) error, altered func(*changelog.Table, changelog.Key) error,
+	wanted func(*changelog.Change) (bool, error), each func(changelog.Change) error, altered func(*changelog.Table, changelog.Key) error,
 ) error {
 	met := make(map[string]bool)
 	once := func(c changelog.Change) error {
+		if wanted != nil {
+			if is, err := wanted(&c); err != nil || !is {
+				return err
+			}
+		}
 		row := fmt.Sprint(c.Shape.Rows(), c.Key.Identity(), c.Stamp)
 		if met[row] {
 			return nil
@@ -35,17 +41,12 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 }
 
 // Layers returns what Live calls each with in layers that have no row twice: a
-// batch says one thing of a row. Or only what of it is wanted, unless that is nil.
+// batch says one thing of a row.
 func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
 	wanted func(*changelog.Change) (bool, error), altered func(*changelog.Table, changelog.Key) error,
 ) (layers [][]changelog.Change, err error) {
 	met := make(map[string]int)
-	err = Live(ctx, db, device, first, last, baseline, func(c changelog.Change) error {
-		if wanted != nil {
-			if is, err := wanted(&c); err != nil || !is {
-				return err
-			}
-		}
+	err = Live(ctx, db, device, first, last, baseline, wanted, func(c changelog.Change) error {
 		row := c.Shape.Rows() + c.Key.Identity()
 		n := met[row]
 		met[row]++
