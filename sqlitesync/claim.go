@@ -79,12 +79,13 @@ func (s *Syncer) checkClaim(ctx context.Context) error {
 		return nil
 	}
 	text, err := load(ctx, s.handle.conn, claimSetting)
-	if err != nil {
-		if set, failed := installed(ctx, s.handle.conn); failed == nil && !set {
-			return nil // checkIdentity tells of it
-		}
+	if err == nil && (text == s.claim.text || claimNumber(text) < s.claim.number) {
+		return nil
 	}
-	if err != nil || text == s.claim.text || claimNumber(text) < s.claim.number {
+	if other := s.checkIdentity(ctx); other != nil { // another database's claim says nothing of this one
+		return other
+	}
+	if err != nil {
 		return err
 	}
 	return fault("look at the database file", fmt.Errorf("%w, which has opened it although it was locked", ErrInUse),

@@ -52,7 +52,7 @@ func (s *Syncer) prepareNow(ctx context.Context) error {
 // was copied over the database: SQLite then gives the schema another version.
 func (s *Syncer) captureAgain(ctx context.Context) error {
 	if err := s.checkIdentity(ctx); err != nil {
-		return fault("look at the database file", err, hintReopen)
+		return err
 	}
 	if err := s.rememberAll(ctx); err != nil {
 		return err
@@ -70,8 +70,6 @@ func (s *Syncer) captureAgain(ctx context.Context) error {
 	return err
 }
 
-const hintReopen = "Close sync and open it again: what the app writes is not read until then."
-
 // SQLite goes on with a file that was deleted, as long as somebody has it open, and so does the app.
 const (
 	hintReplaced = "Close sync and the app's own handle, and open both again: until then the app works on the old file, which goes when the app ends. " +
@@ -86,13 +84,18 @@ func (s *Syncer) checkIdentity(ctx context.Context) error {
 		return err
 	}
 	if !set {
-		return fmt.Errorf("%w: sync was taken out of it while it was open", ErrNotSetUp)
+		return otherDatabase(fmt.Errorf("%w: sync was taken out of it while it was open", ErrNotSetUp))
 	}
 	identity, err := loadIdentity(ctx, s.handle.conn)
 	if err == nil && (identity.device != s.identity.device || identity.space != s.identity.space) {
-		err = errors.New("a database of another device was copied over it while sync had it open")
+		err = otherDatabase(errors.New("a database of another device was copied over it while sync had it open"))
 	}
 	return err
+}
+
+// otherDatabase is the error about a database file that is not that of this device.
+func otherDatabase(err error) *Error {
+	return fault("look at the database file", err, "Close sync and open it again: what the app writes is not read until then.")
 }
 
 // foldInSteps folds all that the log holds, and lets other writers in between.

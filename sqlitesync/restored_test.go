@@ -269,3 +269,23 @@ func TestTheAppKeepsTheFileThatWasReplaced(t *testing.T) {
 	b.wantValue("2", "SELECT count(*) FROM item")
 	a.wantHealthy()
 }
+
+// A database of another device that is copied over the open one is no second Syncer, however often it was opened.
+func TestADatabaseOfAnotherDeviceIsCopiedOverTheOpenOne(t *testing.T) {
+	t.Parallel()
+	for reopened := range 3 {
+		a, b := newPair(t, itemSchema)
+		settle(a, b)
+		a.reopen()
+		for range reopened {
+			b.reopen()
+		}
+		other := filepath.Join(t.TempDir(), "other.db")
+		b.exec("VACUUM INTO ?", other)
+		a.restoreInPlace(other)
+		wantText(t, a.trySync(), "a database of another device was copied over it")
+		wantText(t, errors.New(a.problem().Hint), "open it again")
+		wantText(t, a.syncer.Close(), "another device")
+		a.syncer = nil
+	}
+}
