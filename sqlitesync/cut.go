@@ -32,9 +32,12 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) (cuts 
 	}
 	log, _ := s.roster.Log(id)
 	r := &reading{device: id, log: log, vouched: last, names: listing.Segments}
-	files, gap := s.liveFiles(f, r, last)
+	files, gap := s.liveFiles(ctx, f, r, last)
 	// What they have just taken the place of stands beside them: others may have got only that.
-	replaced, _ := s.liveFiles(f, r, last)
+	replaced, _ := s.liveFiles(ctx, f, r, last)
+	if err := ctx.Err(); err != nil { // then some are missing
+		return nil, false, err
+	}
 	files = append(files, replaced...)
 	slices.SortFunc(files, func(a, b crypto.FileHash) int { return bytes.Compare(a[:], b[:]) })
 	if len(files) == 0 {
@@ -48,10 +51,10 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) (cuts 
 
 // liveFiles returns the hashes of the files that make up a log as far as a batch,
 // and takes them from those that are left of the reading. It reports whether some are
-// missing.
-func (s *Syncer) liveFiles(f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash, gap bool) {
+// missing. When ctx ends, it does.
+func (s *Syncer) liveFiles(ctx context.Context, f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash, gap bool) {
 	left := slices.Clone(r.names)
-	for position, tail := uint64(0), (crypto.Tail{}); position < last; {
+	for position, tail := uint64(0), (crypto.Tail{}); position < last && ctx.Err() == nil; {
 		file := s.liveFile(f, r, position, tail)
 		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
 			position, tail, gap = nextFirst(r.names, position), crypto.Tail{}, true

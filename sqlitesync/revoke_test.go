@@ -782,3 +782,30 @@ func TestAPassThatLooksThroughTheLogOfARevokedDeviceIsBrokenOff(t *testing.T) {
 	}
 	a.environment.Step = nil
 }
+
+// Nor does anybody who gives up revoking a device wait until all its files were read for the record.
+func TestARevocationIsGivenUp(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for id := range 5 {
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", id)
+		b.sync()
+	}
+	a.sync()
+	ctx, cancel := context.WithCancel(t.Context())
+	opened := 0
+	a.environment.Step = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "open ") && strings.HasSuffix(step, ".seg") {
+			opened++
+			cancel()
+		}
+		return perform()
+	}
+	wantIs(t, a.syncer.Revoke(ctx, b.id()), context.Canceled)
+	if opened < 1 || opened > 2 {
+		t.Errorf("%d files were opened, want 2 at most", opened)
+	}
+	a.environment.Step = nil
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+}
