@@ -196,7 +196,7 @@ func (s *Syncer) uncovered(r *reading, next *group) (missing *Waiting) {
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	note := func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
-			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r)); err != nil {
+			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r), s.noteBranches(ctx, r)); err != nil {
 				return err
 			}
 		}

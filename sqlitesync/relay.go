@@ -230,6 +230,9 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 		return nil
 	}
 	wait := lostTime + time.Duration(s.seniors())*relayTurn
+	if err := s.lookForBranches(ctx, wait); err != nil {
+		return err
+	}
 	for _, device := range inOrder(s.lost) {
 		lost, seen := s.lost[device], s.seen[changelog.DeviceID(device)]
 		if lost.relayed >= seen || s.environment.Now().Sub(lost.since) < wait {
