@@ -1,9 +1,31 @@
 package sqlitesync
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 )
+
+// backupOfAll makes a backup of the device's database, its keys and its directory in the folder, and returns what restores them.
+// The device is not open then.
+func (d *testDevice) backupOfAll() (restore func()) {
+	d.tb.Helper()
+	backup := d.tb.TempDir()
+	database, directory := filepath.Join(backup, "app.db"), d.directory()
+	d.exec("VACUUM INTO ?", database)
+	places := map[string]string{"keys": string(d.options.Keys.(fileKeys)), "directory": directory}
+	for name, dir := range places {
+		copyState(d.tb, dir, filepath.Join(backup, name))
+	}
+	return func() {
+		d.tb.Helper()
+		d.restore(database)
+		for name, dir := range places {
+			copyState(d.tb, filepath.Join(backup, name), dir)
+		}
+	}
+}
 
 // A machine was restored together with its keys and the folder, from one backup, so that nothing tells it that there was more. It
 // gives numbers again that others have read with another content. What these know comes to all.
@@ -15,19 +37,10 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	clock := newTestClock(devices...)
 	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
 	settle(devices...)
-	backup := t.TempDir()
-	database := filepath.Join(backup, "app.db")
-	a.exec("VACUUM INTO ?", database)
-	for name, dir := range map[string]string{"keys": string(a.options.Keys.(fileKeys)), "directory": a.directory()} {
-		copyState(t, dir, filepath.Join(backup, name))
-	}
+	restore := a.backupOfAll()
 	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
 	settle(a, b)
-	directory := a.directory()
-	a.restore(database)
-	for name, dir := range map[string]string{"keys": string(a.options.Keys.(fileKeys)), "directory": directory} {
-		copyState(t, filepath.Join(backup, name), dir)
-	}
+	restore()
 	a.open()
 	a.exec("INSERT INTO item VALUES ('2', 'under the same number', 1)")
 	a.sync()
@@ -52,4 +65,35 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	settle(late, a, b, c)
 	wantSame(t, []*testDevice{a, late})
 	wantQuiet(t, a, b, c, late)
+}
+
+// One that was restored so far back that it has to write many batches before others read on is told what to do.
+func TestTheFolderIsRestoredFarBackWithTheDatabase(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.tolerates = errFalseHead // the folder shows an older one
+	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+	settle(a, b)
+	restore := a.backupOfAll()
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('read by b %d', 'x', 1)", i) })
+	settle(a, b)
+	restore()
+	a.open()
+	a.exec("INSERT INTO item VALUES ('1', 'since', 1)")
+	_ = a.trySync()
+	b.sync()
+	_ = a.trySync()
+	wantText(t, errors.New(a.problem().Hint), "restored", "Uninstall", "MergeExisting")
+	b.wantValue("0", "SELECT count(*) FROM item WHERE id = '1'")
+	a.syncer.Pause()
+	a.close()
+	must(t, Uninstall(t.Context(), a.db))
+	a.options.Existing = MergeExisting
+	a.join(b.folder, b.invite())
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'saved once more' WHERE id = '1'")
+	a.waitedLongEnough()
+	settle(a, b)
+	b.wantValue("5", "SELECT count(*) FROM item")
+	b.wantValue("1", "SELECT count(*) FROM item WHERE id = '1'")
 }

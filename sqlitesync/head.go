@@ -186,7 +186,7 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 		return nil, err
 	}
 	if read := content.Seen[s.identity.device.String()]; read > own {
-		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errFalseHead, read, own)
+		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errHeadAhead, read, own)
 	}
 	return content, s.rememberCounter(ctx, header)
 }
@@ -238,6 +238,10 @@ func counterSetting(device DeviceID) string { return "head of " + device.String(
 // now: somebody shows an old one, or the device lies.
 var errFalseHead = fmt.Errorf("%w: it can't be the device's newest head", crypto.ErrDamaged)
 
+// errHeadAhead: a head names a batch of this device that it has not written. Who lies so must not make it another device; but it
+// is as well what all others say to one that was restored with all that could tell.
+var errHeadAhead = fmt.Errorf("%w", errFalseHead)
+
 // errForkedHead: two copies of a device have written heads, and the folder ended up
 // with another one than was read. If both went on as other devices, nobody writes the
 // next one.
@@ -248,6 +252,10 @@ func headFault(device DeviceID, err error) *Error {
 	e := &Error{Op: "read head", Device: device, Path: "devices/" + device.String() + "/head", Err: err, Hint: hintDamaged}
 	if errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature) {
 		e.Hint = "The file was replaced by another one, or put back to an older state. What the device itself publishes is merged all the same; it writes a new head when it runs."
+	}
+	if errors.Is(err, errHeadAhead) {
+		e.Hint = "If this database, its keys and the folder were restored from one backup, other devices have read more than that had, and take what is written here since for " +
+			"what they have: Uninstall, Join with a new code and MergeExisting, and save once more what was written since. If not, that device does not tell the truth; what it publishes is merged all the same."
 	}
 	return e
 }
