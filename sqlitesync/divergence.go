@@ -1,9 +1,7 @@
 package sqlitesync
 
 import (
-	"bytes"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -87,7 +85,7 @@ func (s *Syncer) knowsAll(table *changelog.Table) bool {
 // had read just what this one has, with what this one knows. It notes in the
 // readings which devices have said so.
 func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) (diverged []Divergence) {
-	for _, device := range slices.SortedFunc(maps.Keys(readings), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, device := range inOrder(readings) {
 		reading := readings[device]
 		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, known.seen), false
 		if reading.level {

@@ -38,7 +38,7 @@ func (s *Syncer) mergeOutbox(ctx context.Context) error {
 	return nil
 }
 
-// nothing is what there is to do around the merge of one's own.
+// nothing is what there is to do around a merge of what was merged before, or is one's own.
 func nothing() error { return nil }
 
 // decodeUnit opens segments whose bytes are still here, and that share values in

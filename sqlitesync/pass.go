@@ -169,7 +169,7 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 	}
 	if published == nil { // all that is known here stands in the folder
 		if err := s.rebuild(ctx, f, p, meanwhile); err != nil {
-			p.add(fault("read all logs again", err, "Rows are missing from a table that was made anew; the next pass tries again."))
+			p.add(fault("read all logs again", err, "If a table was made anew, rows of it are missing until that has been done; the next pass tries again."))
 		}
 	}
 	// Rows that stood here before are published when it is known which of them
