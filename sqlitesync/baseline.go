@@ -111,8 +111,8 @@ func (s *Syncer) enqueueDisplaced(ctx context.Context) error {
 	return s.enqueueRows(ctx, rows, func([]changelog.Change) error { return nil })
 }
 
-// enqueueRows puts baseline rows into the outbox. Those that the format can
-// carry are given to record.
+// enqueueRows puts rows of a baseline, or changes of another device that are relayed,
+// into the outbox. Those that the format can carry are given to record.
 func (s *Syncer) enqueueRows(ctx context.Context, rows []changelog.Change, record func([]changelog.Change) error) error {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {

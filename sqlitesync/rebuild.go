@@ -15,8 +15,9 @@ import (
 )
 
 // rebuild reads the logs of all devices again, its own too, for the tables that
-// rows are missing from, and ends in what they are to show. Whatever is known
-// already changes nothing, so that a rebuild that is broken off begins again.
+// rows are missing from, and ends in what they are to show; or for all tables, if a
+// revoked device may have shown something to this one only (misled.go). Whatever is
+// known already changes nothing, so that a rebuild that is broken off begins again.
 //
 // Logs that are lost for good are not waited for longer than it takes admin devices
 // to relay them: then what is there is read, and all of it again when there is more.

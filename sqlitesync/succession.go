@@ -384,6 +384,8 @@ func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, b
 	return err
 }
 
+// sendChangesAgain puts changes into the outbox as those of this device's next batch, by
+// whose stamp they are known here from then on. It writes.
 func (s *Syncer) sendChangesAgain(ctx context.Context, changes []changelog.Change) error {
 	position, _, err := s.db.Position(ctx, s.self())
 	if err != nil {
