@@ -1,7 +1,6 @@
 package sqlitesync
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,15 +106,10 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 		return false, nil
 	}
 	witness := !next.compacted() // what a range conflicted with, its batches did not tell
-	if blocked := s.uncovered(r, next); blocked != nil {
-		blocked.Since = s.wait(waiting, *blocked)
-		if _, given := s.overdue[blocked.Device]; !given && s.environment.Since(blocked.Since) < causalWait {
-			return false, nil // a device of which something is overdue is not waited for again
+	if missing := s.uncovered(r, next); len(missing) > 0 {
+		if s.waitsFor(waiting, missing) {
+			return false, nil
 		}
-		delete(waiting, r.device)
-		s.log.Warn("merging a batch without what its author had seen", "device", r.device, "missing", blocked.Device, "batch", blocked.Batch)
-		blocked.Overdue = true
-		s.overdue[blocked.Device] = *blocked
 		witness = false
 	}
 	s.readAhead(f, r, next)
@@ -169,27 +163,6 @@ func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *probl
 	r.failed = true
 	p.add(known)
 	return false, nil
-}
-
-// uncovered returns a batch that the author of the next batch had seen and
-// this device has not: of several the same in each pass, or the wait for it would
-// begin anew each time.
-func (s *Syncer) uncovered(r *reading, next *group) (missing *Waiting) {
-	if next.compacted() {
-		return nil // a compacted range waits for nobody: two of them could wait for each other
-	}
-	for device, batch := range next.segments[0].Batches[0].Seen {
-		if device == s.self() {
-			continue // of course we have our own
-		}
-		if _, member := s.roster.Member(DeviceID(device)); !member || s.seen[device] >= batch {
-			continue
-		}
-		if missing == nil || bytes.Compare(device[:], missing.Device[:]) < 0 {
-			missing = &Waiting{Device: DeviceID(device), Batch: batch, For: r.device}
-		}
-	}
-	return missing
 }
 
 // apply merges a group that is new here.

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -27,6 +28,44 @@ type rememberedWait struct {
 	For     DeviceID `json:"for"`
 	Since   int64    `json:"since"`
 	Overdue bool     `json:"overdue,omitempty"`
+}
+
+// uncovered returns which batches the author of the next one had seen and this device
+// has not: one of each device, by the ids of these.
+func (s *Syncer) uncovered(r *reading, next *group) (missing []Waiting) {
+	if next.compacted() {
+		return nil // a compacted range waits for nobody: two of them could wait for each other
+	}
+	for device, batch := range next.segments[0].Batches[0].Seen {
+		if device == s.self() {
+			continue // of course we have our own
+		}
+		if _, member := s.roster.Member(DeviceID(device)); member && s.seen[device] < batch {
+			missing = append(missing, Waiting{Device: DeviceID(device), Batch: batch, For: r.device})
+		}
+	}
+	slices.SortFunc(missing, func(a, b Waiting) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return missing
+}
+
+// waitsFor reports whether a device is to wait for what is missing. A device of which
+// something is overdue is not waited for again; of the others the first is, the same in
+// each pass, or the wait would begin anew each time. Once it is over, all is overdue.
+func (s *Syncer) waitsFor(waiting waits, missing []Waiting) bool {
+	since := s.environment.Beat()
+	given := func(w Waiting) bool { _, overdue := s.overdue[w.Device]; return overdue }
+	if late := slices.IndexFunc(missing, func(w Waiting) bool { return !given(w) }); late >= 0 {
+		if since = s.wait(waiting, missing[late]); s.environment.Since(since) < causalWait {
+			return true
+		}
+		delete(waiting, missing[late].For)
+	}
+	for _, w := range missing {
+		s.log.Warn("merging a batch without what its author had seen", "device", w.For, "missing", w.Device, "batch", w.Batch)
+		w.Since, w.Overdue = since, true
+		s.overdue[w.Device] = w
+	}
+	return false
 }
 
 // wait notes what a device waits for, and returns since when it does.

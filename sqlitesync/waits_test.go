@@ -149,3 +149,39 @@ func TestADutyIsDoneByPassesOfOneProcessEach(t *testing.T) {
 	b.sync()
 	b.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'owed'")
 }
+
+// A device of which something is overdue is not waited for again. What is merely late of another one is, whatever their ids.
+func TestALateBatchIsWaitedForBesideALostOne(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, n, lost, late := devices[0], devices[1], devices[2], devices[3]
+	if lost.id().String() > late.id().String() {
+		lost, late = late, lost
+	}
+	beat := time.Now()
+	n.environment.Steady = func() time.Time { return beat }
+	n.reopen()
+	lost.exec("INSERT INTO item VALUES ('lost', 'of the lost one', 1)")
+	settle(lost, a)
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	a.sync()
+	must(t, os.RemoveAll(lost.directory()))
+	n.sync()
+	beat = beat.Add(causalWait)
+	n.sync()
+	n.wantValue("1", "SELECT count(*) FROM item WHERE id = '1'") // it was waited for the lost one
+
+	late.exec("INSERT INTO item VALUES ('late', 'of the late one', 1)")
+	settle(late, a)
+	a.exec("UPDATE item SET name = 'edited' WHERE id = 'late'")
+	a.sync()
+	file := late.lastSegment()
+	data, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.Remove(file))
+	n.sync()
+	n.wantValue("0", "SELECT count(*) FROM item WHERE id = 'late'")
+	must(t, os.WriteFile(file, data, 0o600))
+	n.sync()
+	n.wantValue("edited", "SELECT name FROM item WHERE id = 'late'")
+}
