@@ -38,13 +38,9 @@ func (s *Syncer) adopt(ctx context.Context, f *folder.Folder, listing folder.Lis
 		if name.Last > position || expected[name] {
 			continue
 		}
-		start, size, err := f.PeekSegment(s.identity.device.String(), name, maxSegment)
+		peeked, err := s.peekNamed(f, s.ownReading(), name)
 		if err != nil {
 			continue // it is junk, or not there yet, and needed by nobody
-		}
-		peeked, err := s.peek(s.ownReading(), start, size)
-		if err != nil {
-			continue
 		}
 		before, begins := tails[name.First-1]
 		after, ends := tails[name.Last]

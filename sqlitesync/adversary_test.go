@@ -708,3 +708,24 @@ func TestAFilePlantedForTheNextSegmentIsNoTwin(t *testing.T) {
 	a.wantHealthy()
 	wantSame(t, []*testDevice{a, b})
 }
+
+// A segment of this device's under the name of a range that it has not made is junk: it does not pass for that of a copy of the
+// database, which would keep everything from being published.
+func TestAnOwnSegmentUnderTheNameOfARange(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for id := range 3 {
+		a.exec("INSERT INTO item VALUES (?, 'of a', 1)", id)
+		a.sync()
+	}
+	data, err := os.ReadFile(a.lastSegment())
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(a.directory(), folder.SegmentName{First: 1, Last: 2, Generation: 1}.String()), data, 0o600))
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	before := a.id()
+	settle(a, b)
+	if a.id() != before {
+		t.Error("it goes on as another device")
+	}
+	b.wantValue("4", "SELECT count(*) FROM item")
+}

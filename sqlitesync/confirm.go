@@ -140,11 +140,7 @@ func (s *Syncer) lookForTwin(f *folder.Folder, live []ownSegment, standing map[f
 		if !standing[own.name] {
 			continue
 		}
-		start, size, err := f.PeekSegment(self.String(), own.name, maxSegment)
-		if err != nil {
-			continue
-		}
-		if peeked, err := s.peek(s.ownReading(), start, size); err == nil && peeked.Header().Last == own.name.Last && peeked.Tail() != own.tail {
+		if peeked, err := s.peekNamed(f, s.ownReading(), own.name); err == nil && peeked.Tail() != own.tail {
 			return s.madeOtherwise(own.name)
 		}
 	}

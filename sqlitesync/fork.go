@@ -22,12 +22,7 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 		if name.Last != r.position {
 			continue
 		}
-		start, size, err := f.PeekSegment(r.device.String(), name, maxSegment)
-		if err != nil {
-			continue
-		}
-		peeked, err := s.peek(r, start, size)
-		if err != nil || peeked.Header().Last != r.position || peeked.Tail() == r.tail {
+		if peeked, err := s.peekNamed(f, r, name); err != nil || peeked.Tail() == r.tail {
 			continue
 		}
 		if _, err := s.openNamed(f, r, name); err == nil { // it is whole, and accepted

@@ -218,8 +218,8 @@ func following(names []folder.SegmentName, position uint64) []folder.SegmentName
 // The order in which a file is read is that of FORMAT.md, chapter 4: nothing of
 // it is used before all of it was verified.
 
-// openNamed reads a file whose name says that it is a segment.
-func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+// peekNamed reads the beginning of a file whose name says that it is a segment.
+func (s *Syncer) peekNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
 	start, size, err := f.PeekSegment(r.device.String(), name, maxSegment)
 	if err != nil {
 		return nil, err
@@ -230,6 +230,15 @@ func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName
 	}
 	if header := peeked.Header(); header.First != name.First || header.Last != name.Last || header.Generation != name.Generation {
 		return nil, fmt.Errorf("%w: it is another segment under this name", crypto.ErrDamaged)
+	}
+	return peeked, nil
+}
+
+// openNamed reads a file whose name says that it is a segment.
+func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+	peeked, err := s.peekNamed(f, r, name)
+	if err != nil {
+		return nil, err
 	}
 	data, err := f.ReadSegment(r.device.String(), name, maxSegment)
 	if err != nil {
