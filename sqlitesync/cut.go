@@ -55,7 +55,7 @@ func (s *Syncer) cuts(ctx context.Context, f *folder.Folder, id DeviceID) (cuts 
 func (s *Syncer) liveFiles(ctx context.Context, f *folder.Folder, r *reading, last uint64) (files []crypto.FileHash, gap bool) {
 	left := slices.Clone(r.names)
 	for position, tail := uint64(0), (crypto.Tail{}); position < last && ctx.Err() == nil; {
-		file := s.liveFile(f, r, position, tail)
+		file := s.liveFile(f, r, position, tail, s.openNamed)
 		if file == nil { // it is missing, or damaged: what comes after it is listed all the same
 			position, tail, gap = nextFirst(r.names, position), crypto.Tail{}, true
 			continue
@@ -88,11 +88,13 @@ func (s *Syncer) skipReader(f *folder.Folder, member crypto.Member, cut *crypto.
 	return nil
 }
 
-// liveFile returns the file that continues a log after position, or nil. A zero tail
-// means that what comes before is not known.
-func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) *crypto.Segment {
+// liveFile returns the file that continues a log after position, or nil, of those that
+// open takes. A zero tail means that what comes before is not known.
+func (s *Syncer) liveFile(f *folder.Folder, r *reading, position uint64, tail crypto.Tail,
+	open func(*folder.Folder, *reading, folder.SegmentName) (*crypto.Segment, error),
+) *crypto.Segment {
 	for _, name := range following(r.names, position) {
-		file, err := s.openNamed(f, r, name)
+		file, err := open(f, r, name)
 		if err != nil || file.Header().First == position+1 && tail != (crypto.Tail{}) && file.Header().Prev != tail {
 			continue
 		}

@@ -92,10 +92,10 @@ func (s *Syncer) skipRefused(f *folder.Folder, r *reading) {
 	if !r.log.Writes || r.position >= r.log.From {
 		return
 	}
-	if file := s.liveFile(f, r, r.position, r.tail); file != nil {
+	if file := s.liveFile(f, r, r.position, r.tail, s.peekAccepted); file != nil {
 		return // it is from before
 	}
-	if file := s.liveFile(f, r, r.log.From, crypto.Tail{}); file != nil && file.Header().First == r.log.From+1 {
+	if file := s.liveFile(f, r, r.log.From, crypto.Tail{}, s.peekAccepted); file != nil && file.Header().First == r.log.From+1 {
 		r.position, r.tail = r.log.From, file.Header().Prev
 	}
 }

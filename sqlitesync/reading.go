@@ -234,6 +234,15 @@ func (s *Syncer) peekNamed(f *folder.Folder, r *reading, name folder.SegmentName
 	return peeked, nil
 }
 
+// peekAccepted is openNamed where only the header is asked for: of what a device that
+// may write has written, its number tells that it is accepted, and not its content.
+func (s *Syncer) peekAccepted(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
+	if r.log.Writes && name.First > r.log.From {
+		return s.peekNamed(f, r, name)
+	}
+	return s.openNamed(f, r, name)
+}
+
 // openNamed reads a file whose name says that it is a segment.
 func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName) (*crypto.Segment, error) {
 	peeked, err := s.peekNamed(f, r, name)

@@ -182,7 +182,7 @@ func (s *Syncer) readsOn(ctx context.Context, f *folder.Folder, r *reading, byNa
 		}
 		var file *crypto.Segment
 		if !byName {
-			file = s.liveFile(f, r, position, tail)
+			file = s.liveFile(f, r, position, tail, s.peekAccepted)
 		}
 		if file == nil {
 			var err error

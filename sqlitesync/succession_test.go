@@ -870,3 +870,33 @@ func TestAPartOfATransactionIsOutWhenItsAuthorBecomesAnotherDevice(t *testing.T)
 	b.wantHealthy()
 	wantSame(t, []*testDevice{moved, b})
 }
+
+// Whether the log of a device that goes on as another one still stands, the beginnings of its files tell: nobody reads all of it
+// again each time that the app starts.
+func TestAFormerLogIsNotReadAgainAtEachStart(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	for id := range 5 {
+		a.exec("INSERT INTO item VALUES (?, 'of a', 1)", id)
+		a.sync()
+	}
+	before := a.id()
+	moved := copyWithKeys(a)
+	moved.open()
+	moved.wantSucceeded(before)
+	settle(moved, b)
+	b.reopen()
+	opened := 0
+	b.environment.Step = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "open ") && strings.HasSuffix(step, ".seg") {
+			opened++
+		}
+		return perform()
+	}
+	b.sync()
+	b.environment.Step = nil
+	if opened > 1+5 { // it was looked whether the log has forked, too
+		t.Errorf("files were opened %d times", opened)
+	}
+	wantSame(t, []*testDevice{moved, b})
+}
