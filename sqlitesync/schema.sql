@@ -13,7 +13,7 @@ CREATE TABLE sqlitesync_segments (
 	size      INTEGER NOT NULL,           -- of the file, in bytes
 	baseline  INTEGER NOT NULL,           -- how many of the rows are of a baseline
 	combined  INTEGER NOT NULL DEFAULT 0, -- and count although others of their rows are newer, as far as a compaction saw
-	continued INTEGER NOT NULL,           -- whether its last transaction goes on in the next
+	continued INTEGER NOT NULL DEFAULT 0, -- whether its last transaction goes on in the next
 	unit      INTEGER NOT NULL,           -- it shares values in pieces with others: the first batch of these, else 0
 	lost      INTEGER NOT NULL DEFAULT 0, -- how often it was gone from the folder, and made again
 	remade    INTEGER,                    -- when it was made again last, in milliseconds since 1970
