@@ -41,7 +41,7 @@ func (s *Syncer) rewrite(ctx context.Context, f *folder.Folder, run []unit) erro
 		if err != nil {
 			s.log.Info("a part of the log stays as it is", "segment", run[i].segments[0].name, "err", err)
 		}
-		if err != nil || made.bytes+next.bytes > maxDecoded {
+		if err != nil || !made.takes(next) {
 			if err := s.addRange(ctx, &made); err != nil {
 				return err
 			}
@@ -116,6 +116,21 @@ func (r *compactedRange) add(decoded *segment.Segment, needed []changelog.Change
 
 // stampBytes is about what a change has in memory, and in a body, besides its values.
 const stampBytes = 96
+
+// takes reports whether a range that follows can be added within the limits of memory
+// and of the format.
+func (r *compactedRange) takes(next *compactedRange) bool {
+	return r.bytes+next.bytes <= maxDecoded && len(r.batches)+len(next.batches) <= segment.MaxBatches &&
+		entries(r.batches)+entries(next.batches) <= segment.MaxSeen
+}
+
+// entries counts what the seen vectors of batches hold in full.
+func entries(batches []segment.Batch) (n int) {
+	for i := range batches {
+		n += len(batches[i].Seen)
+	}
+	return n
+}
 
 // join adds the range that follows.
 func (r *compactedRange) join(next *compactedRange) {

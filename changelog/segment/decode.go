@@ -114,7 +114,7 @@ func (d *decoder) reference() int {
 
 func (d *decoder) readBatches() {
 	s := d.segment
-	n := d.count(maxBatches, 3)
+	n := d.count(MaxBatches, 3)
 	if n == 0 {
 		d.fail("none")
 		return
@@ -142,7 +142,7 @@ func (d *decoder) readBatches() {
 			seen = maps.Clone(seen)
 		}
 		d.seen(seen)
-		if total += len(seen); total > maxSeen {
+		if total += len(seen); total > MaxSeen {
 			d.fail("too many entries of seen vectors")
 		}
 		if d.err != nil {

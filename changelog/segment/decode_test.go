@@ -88,7 +88,7 @@ func TestSumsDamaged(t *testing.T) {
 			p.devices = devices(64)
 			p.last = 1 << 20
 			// Every entry after the first is three bytes long and stands for 64 entries in full.
-			n := maxSeen/64 + 1
+			n := MaxSeen/64 + 1
 			p.batches = cat(uvarints(uint64(n), 0, 0), entries(64), bytes.Repeat(uvarints(1, 0, 0), n-1))
 		}},
 		{"names", "shapes: too many names", func(p *parts) {

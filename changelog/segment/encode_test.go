@@ -179,13 +179,13 @@ func TestSumsTooLarge(t *testing.T) {
 		limit int
 		build func(s *Segment, n int)
 	}{
-		{"batches", maxBatches, func(s *Segment, n int) {
+		{"batches", MaxBatches, func(s *Segment, n int) {
 			s.First, s.Last, s.Changes, s.Batches = 1, 1<<20, nil, nil
 			for i := range n {
 				s.Batches = append(s.Batches, Batch{Number: uint64(i) + 1})
 			}
 		}},
-		{"seen vectors", maxSeen / 32, func(s *Segment, n int) {
+		{"seen vectors", MaxSeen / 32, func(s *Segment, n int) {
 			s.First, s.Last, s.Changes, s.Batches = 1, 1<<20, nil, nil
 			seen := make(changelog.Vector)
 			for i := range 32 {

@@ -57,7 +57,7 @@ func (p *plan) planBatches() error {
 	if len(s.Batches) == 0 {
 		return errors.New("no batch")
 	}
-	if len(s.Batches) > maxBatches {
+	if len(s.Batches) > MaxBatches {
 		return fmt.Errorf("%d batches: %w", len(s.Batches), ErrTooLarge)
 	}
 	var before changelog.Vector
@@ -94,7 +94,7 @@ func (p *plan) planBatches() error {
 		p.size += batchSize + len(entries)*entrySize
 		before = b.Seen
 	}
-	if total > maxSeen {
+	if total > MaxSeen {
 		return fmt.Errorf("seen vectors of %d entries: %w", total, ErrTooLarge)
 	}
 	return nil

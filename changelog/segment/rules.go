@@ -12,11 +12,14 @@ const (
 	MaxValue = 16 << 20
 	// MaxLargeValue is the length of the longest value, in bytes.
 	MaxLargeValue = 1 << 30
+	// MaxBatches is how many batches a segment names.
+	MaxBatches = 1 << 16
+	// MaxSeen is how many entries the seen vectors of all batches have in full.
+	MaxSeen = 1 << 20
 )
 
 const (
 	maxDevices    = 1000
-	maxBatches    = 1 << 16
 	maxShapes     = 4096
 	maxKeyColumns = 64
 	maxColumns    = 2000
@@ -28,7 +31,6 @@ const (
 	maxNames  = 1 << 17 // in all shapes: tables and columns
 	maxRows   = 1 << 20
 	maxValues = 1 << 23 // keys included
-	maxSeen   = 1 << 20 // entries of all seen vectors in full
 
 	endOfTimes   = 1 << 62
 	endOfBatches = 1 << 48
