@@ -171,5 +171,9 @@ type Batch struct {
 	// Seen is the author's seen vector when it made the batch.
 	Seen Vector
 
+	// Vectors is for a compacted range, which holds changes of several batches: the
+	// author's seen vector when it made each of them, by number.
+	Vectors map[uint64]Vector
+
 	Changes []Change
 }

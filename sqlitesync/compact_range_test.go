@@ -6,11 +6,101 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/segment"
 	"github.com/sqlitesync/go/crypto"
 )
+
+// Two people edit a row while they are apart, and the log of one is written anew before the other reads it. That other one is the
+// author of one of the two edits, whichever wins, and notices; who has seen the other edit before is in no conflict with it.
+func TestAConflictWithARange(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		later     time.Duration // that b writes after a
+		seen      bool
+		conflicts string
+	}{
+		{"the reader's edit wins", time.Second, false, "1"},
+		{"the reader's edit loses", -time.Second, false, "1"},
+		{"the reader's edit was seen", -time.Second, true, "0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			clock := newTestClock(a, b)
+			moment := clock.read().Add(-time.Hour)
+			a.execAt(moment, "INSERT INTO item VALUES ('1', 'before', 0), ('2', 'before', 0)")
+			settle(a, b)
+			b.execAt(moment.Add(test.later), "UPDATE item SET name = 'of b' WHERE id = '1'")
+			if test.seen {
+				settle(b, a)
+			}
+			a.execAt(moment, "UPDATE item SET name = 'of a' WHERE id = '1'")
+			a.sync()
+			a.execAt(moment, "UPDATE item SET name = 'of a' WHERE id = '2'")
+			a.sync()
+			a.compactNext()
+			quietDown(clock, a)
+			if stands := len(a.segments()); stands > 1 {
+				t.Fatalf("%d segments stand", stands)
+			}
+			settle(b, a)
+			wantSame(t, []*testDevice{a, b})
+			b.wantValue(test.conflicts, "SELECT count(*) FROM sqlitesync_conflicts")
+			wantQuiet(t, a, b)
+		})
+	}
+}
+
+// A range is merged in steps. Who is broken off between two of them reads it from the start, and lists a conflict once.
+func TestAConflictWithARangeThatIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	moment := clock.read().Add(-time.Hour)
+	b.execAt(moment.Add(time.Second), "INSERT INTO item VALUES ('0001', 'of b', 1)")
+	for _, first := range []int{0, 3000} {
+		a.execAt(moment, fmt.Sprintf("WITH RECURSIVE n (i) AS (VALUES (%d) UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO item SELECT printf('%%04d', i), 'of a', 1 FROM n",
+			first, first+2999))
+		a.sync()
+	}
+	a.compactNext()
+	quietDown(clock, a)
+	for statement := 0; b.value("SELECT count(*) FROM item") == "1"; statement += 16 {
+		if !b.passUntil(statement) {
+			t.Fatal("no pass was broken off in the midst of the range")
+		}
+	}
+	b.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts")
+	b.sync()
+	b.wantValue("6000", "SELECT count(*) FROM item")
+	b.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts")
+}
+
+// What the author of a batch had seen is lost with its file. Where it is made again out of the database, nobody takes for a
+// conflict what is none.
+func TestWhatWasMadeAgainIsInNoConflict(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	b.exec("INSERT INTO item VALUES ('1', 'of b', 1)")
+	settle(b, a)
+	a.exec("UPDATE item SET name = 'of a, who has seen it'")
+	a.sync()
+	a.sync() // finds the file
+	must(t, os.Remove(a.lastSegment()))
+	for range 3 {
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+	}
+	a.sync()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("0", "SELECT count(*) FROM sqlitesync_conflicts")
+}
 
 // A range names each batch that has changes, and the format knows a limit: what does not go into one stays two.
 func TestRangesOfVeryManyBatches(t *testing.T) {

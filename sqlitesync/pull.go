@@ -105,15 +105,12 @@ func (s *Syncer) advance(ctx context.Context, f *folder.Folder, r *reading, wait
 	case next.segments == nil:
 		return false, nil
 	}
-	witness := !next.compacted() // what a range conflicted with, its batches did not tell
-	if missing := s.uncovered(r, next); len(missing) > 0 {
-		if s.waitsFor(waiting, missing) {
-			return false, nil
-		}
-		witness = false
+	missing := s.uncovered(r, next)
+	if len(missing) > 0 && s.waitsFor(waiting, missing) {
+		return false, nil
 	}
 	s.readAhead(f, r, next)
-	return s.goesOn(ctx, r, next, p, s.apply(ctx, r, next, witness))
+	return s.goesOn(ctx, r, next, p, s.apply(ctx, r, next, len(missing) == 0))
 }
 
 // usable returns what comes next in a log. It returns nil if that can't be used: what
@@ -232,10 +229,14 @@ func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tabl
 		if err != nil {
 			return err
 		}
+		batch.Vectors = make(map[uint64]changelog.Vector, len(part.Batches))
+		for _, b := range part.Batches {
+			batch.Vectors[b.Number] = b.Seen
+		}
 		for changes := range slices.Chunk(batch.Changes, maxFold) {
 			step := *batch
 			step.Changes = changes
-			if err := s.mergeStep(ctx, func() error { return s.merge(ctx, &step, false) }); err != nil {
+			if err := s.mergeStep(ctx, func() error { return s.merge(ctx, &step, witness) }); err != nil {
 				return err
 			}
 		}
@@ -295,11 +296,20 @@ func (s *Syncer) merge(ctx context.Context, batch *changelog.Batch, witness bool
 // other contents: what stands here nobody has seen, and must not lose without a trace.
 func (s *Syncer) limitSeen(ctx context.Context, batch *changelog.Batch) error {
 	unsent, err := s.firstUnsent(ctx)
-	if err != nil || unsent == 0 || batch.Seen[s.self()] < unsent {
+	if err != nil || unsent == 0 {
 		return err
 	}
-	batch.Seen = maps.Clone(batch.Seen)
-	batch.Seen[s.self()] = unsent - 1
+	limited := func(seen changelog.Vector) changelog.Vector {
+		if seen[s.self()] >= unsent {
+			seen = maps.Clone(seen)
+			seen[s.self()] = unsent - 1
+		}
+		return seen
+	}
+	batch.Seen = limited(batch.Seen)
+	for number, seen := range batch.Vectors {
+		batch.Vectors[number] = limited(seen)
+	}
 	return nil
 }
 

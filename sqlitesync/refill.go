@@ -280,8 +280,9 @@ func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail
 	return tail, err
 }
 
-// collect reads the changes of a range out of the database. Of what their authors
-// had seen nothing is said: nobody asks it of a range.
+// collect reads the changes of a range out of the database. What this device had seen
+// when it made them nobody knows any more: what it has seen by now is said, so that
+// nobody takes for a conflict what may be none.
 func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) (err error) {
 	if err := s.allRead(); err != nil {
 		return err
@@ -300,8 +301,15 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 		}
 		return nil
 	}, alteredRow)
+	if err != nil {
+		return err
+	}
+	seen, err := s.db.Seen(ctx)
+	if len(numbers)*len(seen) > segment.MaxSeen {
+		seen = nil
+	}
 	for number := range numbers {
-		r.batches = append(r.batches, segment.Batch{Number: number})
+		r.batches = append(r.batches, segment.Batch{Number: number, Seen: seen})
 	}
 	slices.SortFunc(r.batches, func(a, b segment.Batch) int { return cmp.Compare(a.Number, b.Number) })
 	return err

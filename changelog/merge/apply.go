@@ -39,6 +39,8 @@ type merger struct {
 	db      *changelog.Database
 	author  changelog.DeviceID
 	seen    changelog.Vector
+	vectors map[uint64]changelog.Vector // instead of seen, see [changelog.Batch]
+	merged  uint64                      // the newest batch of the author that was merged before
 	witness bool
 	fresh   bool // the batch was not merged before
 	result  Result
@@ -99,8 +101,8 @@ func newMerger(db *changelog.Database) *merger {
 }
 
 // Apply merges a batch of another device. Conflicts are recorded if witness is
-// set; it is not for batches whose seen vector says nothing reliable any more
-// (compacted ranges, batches whose causal wait expired).
+// set; it is not for batches whose causal wait expired: who reads them lacks what
+// their authors had seen.
 //
 // It is called inside a transaction, on a connection with foreign_keys=OFF
 // whose authorizer keeps the triggers of capture quiet. An error means that
@@ -114,7 +116,7 @@ func Apply(ctx context.Context, db *changelog.Database, batch *changelog.Batch, 
 	m := newMerger(db)
 	// What a batch conflicts with was recorded when it came for the first time.
 	m.fresh = batch.Number > merged
-	m.author, m.seen, m.witness = batch.Device, batch.Seen, witness && m.fresh
+	m.author, m.seen, m.vectors, m.merged, m.witness = batch.Device, batch.Seen, batch.Vectors, merged, witness && m.fresh
 	// Changes of one shape are written in groups.
 	rest := batch.Changes
 	for len(rest) > 0 {

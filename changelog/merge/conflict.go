@@ -14,11 +14,15 @@ func (m *merger) recordConflict(ctx context.Context, winner, loser *changelog.Ch
 		return nil
 	}
 	conflict := &Conflict{Found: time.Now(), Winner: *winner, Loser: *loser}
+	entered, err := enter(ctx, m.db.Conn, conflict)
+	if err != nil || !entered {
+		return err
+	}
 	m.result.Conflicts++
 	if conflict.Collision() {
 		m.result.Collisions[winner.Shape.Table]++
 	}
-	return enter(ctx, m.db.Conn, conflict)
+	return nil
 }
 
 // recordUnseen records which of a row's versions, newest first, the author of
@@ -55,9 +59,10 @@ func (m *merger) supersede(ctx context.Context, change *changelog.Change) error 
 	if err != nil {
 		return err
 	}
+	seen, _ := m.saw(change)
 	for i := range earlier {
 		winner, loser := &earlier[i].Winner, &earlier[i].Loser
-		if m.seen.Covers(winner.Stamp) || loser.Compare(change) >= 0 || !within(loser.Shape, change.Shape) {
+		if seen.Covers(winner.Stamp) || loser.Compare(change) >= 0 || !within(loser.Shape, change.Shape) {
 			continue
 		}
 		if err := Forget(ctx, m.db.Conn.Exec, earlier[i].ID); err != nil {
@@ -112,19 +117,31 @@ func contradict(a, b *changelog.Change, columns []string) bool {
 	})
 }
 
+// saw returns the seen vector of the author of what is being merged, when it made a
+// change, and whether that tells of conflicts: those of what was merged before are
+// recorded already.
+func (m *merger) saw(change *changelog.Change) (seen changelog.Vector, witness bool) {
+	if m.vectors == nil {
+		return m.seen, m.witness
+	}
+	seen, known := m.vectors[change.Stamp.Batch]
+	return seen, known && m.witness && change.Stamp.Batch > m.merged
+}
+
 // concurrent reports whether the author of the batch that is being merged had
 // not seen the version of the row with this stamp.
 func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, before *changelog.Clock) bool {
+	seen, witness := m.saw(change)
 	switch {
 	case !m.fresh && stamp.Device == m.db.Self && change.Stamp.Time == stamp.Time && change.Stamp.Compare(stamp) > 0:
 		return true // of edits of one moment devices decide: this one won as another device, see [Restamp]
-	case !m.witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
+	case !witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
 	case before.State == changelog.Unsent:
 		return true // nobody has seen it
 	case change.Stamp.Baseline() && stamp.Baseline():
 		return true // two databases had the row before they met
 	default:
-		return stamp.Device != m.author && !m.seen.Covers(stamp)
+		return stamp.Device != m.author && !seen.Covers(stamp)
 	}
 }

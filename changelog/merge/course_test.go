@@ -232,9 +232,10 @@ func (c *course) waiting(d *device, seen changelog.Vector, of string, count int)
 	}
 	c.mark("compacted range")
 	last := log[len(log)-1]
-	batch = &changelog.Batch{Device: author, Number: last.Number, Seen: last.Seen}
+	batch = &changelog.Batch{Device: author, Number: last.Number, Seen: last.Seen, Vectors: make(map[uint64]changelog.Vector)}
 	for _, part := range log {
 		batch.Changes = append(batch.Changes, part.Changes...)
+		batch.Vectors[part.Number] = part.Seen
 	}
 	batch.Changes = compact(batch.Changes)
 	return batch, true

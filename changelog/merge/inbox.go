@@ -45,18 +45,25 @@ func (c *Conflict) Columns() (columns []string) {
 	return columns
 }
 
-// enter puts a conflict into the inbox, under an id that no other has had.
-func enter(ctx context.Context, c *changelog.Conn, conflict *Conflict) error {
+// enter puts a conflict into the inbox, under an id that no other has had, and reports
+// whether it was not there yet: a compacted range is merged in steps, and from the
+// start again if that is broken off.
+func enter(ctx context.Context, c *changelog.Conn, conflict *Conflict) (entered bool, err error) {
 	winner, loser := &conflict.Winner, &conflict.Loser
-	_, err := c.Exec(ctx, `INSERT INTO sqlitesync_inbox (id, tbl, winner, loser, found, table_name, row_key, differs, collision,
+	result, err := c.Exec(ctx, `INSERT INTO sqlitesync_inbox (id, tbl, winner, loser, found, table_name, row_key, differs, collision,
 			winner_device, winner_time, winner_values, loser_device, loser_time, loser_values)
-		VALUES (1 + max(coalesce((SELECT max(id) FROM sqlitesync_inbox), 0), coalesce((SELECT max(conflict) FROM sqlitesync_days), 0)),
-			?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		SELECT 1 + max(coalesce((SELECT max(id) FROM sqlitesync_inbox), 0), coalesce((SELECT max(conflict) FROM sqlitesync_days), 0)),
+			?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+		WHERE NOT EXISTS (SELECT 1 FROM sqlitesync_inbox WHERE tbl = ?1 AND row_key = ?6 AND winner = ?2 AND loser = ?3)`,
 		winner.Shape.Rows(), changelog.AppendChange(nil, winner), changelog.AppendChange(nil, loser), conflict.Found.UnixMilli(),
 		winner.Shape.Table, readableKey(winner), readableNames(conflict.Columns()), conflict.Collision(),
 		readableDevice(winner), readableTime(winner), readableValues(winner),
 		readableDevice(loser), readableTime(loser), readableValues(loser))
-	return err
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 // Conflicts returns up to limit conflicts whose id is above after.

@@ -499,14 +499,14 @@ func (h *worldRun) expectHomeless(m *worldMember, table model, want map[string]s
 
 func (h *worldRun) deliver(m *worldMember, of string, count int, witness bool) {
 	h.t.Helper()
-	batch, compacted := h.waiting(m.device, m.seen, of, count)
+	batch, _ := h.waiting(m.device, m.seen, of, count)
 	if batch == nil {
 		return
 	}
 	h.fold(m)
 	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], describedIn(batch.Changes))
 	made, before := len(m.made), m.known
-	if _, result := m.applyAs(batch, witness && !compacted); result.PutAgain > 0 {
+	if _, result := m.applyAs(batch, witness); result.PutAgain > 0 {
 		h.mark("put again")
 	}
 	m.seen[batch.Device] = batch.Number
