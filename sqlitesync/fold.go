@@ -18,12 +18,6 @@ import (
 const (
 	// maxFold is how many entries of the log one transaction folds.
 	maxFold = 4096
-	// maxRun is how many changes, and KiB of large ones, make up batches that
-	// others apply together. The log does not say where a transaction ends, so
-	// all that stands in it is kept together up to here, and a single statement
-	// up to maxStatement. Readers refuse more than maxRunChanges.
-	maxRun       = 50_000
-	maxStatement = 8_000_000
 	// maxBody is the size from which a batch is continued in the next segment.
 	maxBody = 8 << 20
 )
@@ -115,32 +109,6 @@ func (s *Syncer) pending(ctx context.Context, number uint64) (page changelog.Log
 		return page, nil, err
 	}
 	return page, edits, merge.Predate(ctx, s.db, edits)
-}
-
-// continueRun marks the last of the segments of a page as continued if the next
-// page belongs to the same run, and remembers how long the run is. The number
-// is that of a batch that ends the run if nothing came of the page.
-func (s *Syncer) continueRun(ctx context.Context, segments []*segment.Segment, page changelog.LogPage, number uint64) ([]*segment.Segment, error) {
-	run, err := loadNumber(ctx, s.handle.conn, "run")
-	if err != nil {
-		return nil, err
-	}
-	continued := page.More && (run < maxRun || !page.Cut && run < maxStatement)
-	if len(segments) == 0 && run > 0 && !continued {
-		segments = []*segment.Segment{{Author: s.self(), First: number, Last: number, Batches: []segment.Batch{{Number: number}}}}
-	}
-	if n := len(segments); n > 0 {
-		segments[n-1].Batches[0].Continued = continued
-	}
-	for _, part := range segments {
-		for i := range part.Changes {
-			run += 1 + uint64(part.Changes[i].Size()>>10)
-		}
-	}
-	if !continued {
-		run = 0
-	}
-	return segments, saveNumber(ctx, s.handle.conn, "run", run)
 }
 
 // split makes segments of changes, for the batch with this number and, if they

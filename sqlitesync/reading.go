@@ -115,7 +115,7 @@ func awaitAhead(readings []*reading) {
 // until one that is not continued.
 func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail crypto.Tail) *group {
 	g := &group{last: position, tail: tail}
-	for size := 0; ; {
+	for size := (runSize{}); ; {
 		names := following(r.names, g.last)
 		decoded, file, err := s.readSegment(f, r, names, g.last+1, g.tail)
 		if err != nil {
@@ -140,15 +140,13 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 		if newest := decoded.Batches[len(decoded.Batches)-1]; !newest.Continued || newest.Number != decoded.Last {
 			return g
 		}
-		if size += len(decoded.Changes); size > maxRunChanges {
-			g.fault = segmentFault(r, g.last, names, fmt.Errorf("%w: more than %d changes are to be applied together", segment.ErrTooLarge, maxRunChanges))
+		if size.add(decoded); !size.below(maxReadRun) {
+			g.fault = segmentFault(r, g.last, names, fmt.Errorf("%w: more than %d changes or %d GiB are to be applied together",
+				segment.ErrTooLarge, maxReadRun.changes, maxReadRun.bytes>>30))
 			return g
 		}
 	}
 }
-
-// maxRunChanges bounds what a reader holds in memory and applies together.
-const maxRunChanges = 10_000_000
 
 // readSegment reads the segment that holds a batch and goes on from there: the
 // first of the files that say so which is what it says, or one under another

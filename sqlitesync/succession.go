@@ -346,7 +346,7 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 	}
 	for len(unsent) > 0 {
 		n, rows, size := 0, 0, 0
-		for n < len(unsent) && (n == 0 || rows < maxRun && size < maxBody) {
+		for n < len(unsent) && (n == 0 || rows < maxRun.changes && size < maxBody) {
 			rows, size, n = rows+unsent[n].rows, size+unsent[n].size, n+1
 		}
 		if err := s.sendBatchesAgain(ctx, old, unsent[:n], s.noteFound(ctx)); err != nil {
