@@ -80,6 +80,12 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 				return undecidable(s.identity.device, err)
 			}
 		}
+		missing := gap && id != s.identity.device // no file is accepted that a cut does not list, even if it comes back
+		if missing {
+			if err := s.relaySoon(ctx, id); err != nil { // should this process end before it is done below
+				return err
+			}
+		}
 		err = s.enact(ctx, f, records...)
 		if s.records[records[0].Hash().String()] == nil {
 			return err
@@ -89,7 +95,7 @@ func (s *Syncer) Revoke(ctx context.Context, id DeviceID) error {
 			s.warn(fmt.Sprintf("device %s, which was revoked, has made the recovery code or entered with it: who knows the code can read and enter; "+
 				"if that can be somebody else, replace it (Recovery)", id.Short()))
 		}
-		if gap && id != s.identity.device { // no file is accepted that a cut does not list, even if it comes back
+		if missing {
 			if failed := s.relayAtOnce(ctx, id); failed != nil {
 				err = errors.Join(err, fmt.Errorf("device %s is revoked; files of it are missing, and what was in them could not be relayed; call Relay: %w", id.Short(), failed))
 			}

@@ -42,6 +42,24 @@ func (s *Syncer) relayAgain(ctx context.Context) error {
 	return nil
 }
 
+// relayWait is how long this device leaves a lost log to who has it, and to the admin
+// devices before it.
+func (s *Syncer) relayWait() time.Duration {
+	return lostTime + time.Duration(s.seniors())*relayTurn
+}
+
+// relaySoon notes that a log is lost and its time to be relayed has come: the next pass
+// does it unless the log stands then. It writes.
+func (s *Syncer) relaySoon(ctx context.Context, device DeviceID) error {
+	if err := s.loadLost(ctx); err != nil {
+		return err
+	}
+	lost := s.lost[device]
+	lost.since = s.environment.Now().Add(-s.relayWait())
+	s.lost[device] = lost
+	return lost.save(ctx, s.handle.conn, device)
+}
+
 // relayLost relays what has been lost for long enough. An admin's device relays all
 // that it holds of a lost log. Of one that has ended, what comes after the cut stood
 // in it for those only who had merged it: each of them relays that.
@@ -50,7 +68,7 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 	if !member || self.Role == crypto.Reader {
 		return nil
 	}
-	wait := lostTime + time.Duration(s.seniors())*relayTurn
+	wait := s.relayWait()
 	if err := s.lookForBranches(ctx, wait); err != nil {
 		return err
 	}

@@ -718,6 +718,11 @@ func TestACutOfManyFiles(t *testing.T) {
 // nobody afterwards. What this device has merged of it the others get all the same, and at once.
 func TestWhatARevocationCannotListIsRelayed(t *testing.T) {
 	t.Parallel()
+	t.Run("whole", func(t *testing.T) { whatARevocationCannotListIsRelayed(t, false) })
+	t.Run("broken off", func(t *testing.T) { whatARevocationCannotListIsRelayed(t, true) })
+}
+
+func whatARevocationCannotListIsRelayed(t *testing.T, brokenOff bool) {
 	devices := newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
 	for _, d := range devices[1:] {
@@ -732,7 +737,20 @@ func TestWhatARevocationCannotListIsRelayed(t *testing.T) {
 	settle(a, b)
 	second := filepath.Join(a.folder, "devices", c.id().String(), segmentName(2))
 	must(t, os.Rename(second, second+".away"))
-	a.revoke(c)
+	if !brokenOff {
+		a.revoke(c)
+	} else { // between the record and what is relayed
+		ctx, cancel := context.WithCancel(t.Context())
+		a.environment.Step = func(_ string, perform func() error) error {
+			if _, member := a.syncer.roster.Member(c.id()); !member {
+				cancel()
+			}
+			return perform()
+		}
+		wantIs(t, a.syncer.Revoke(ctx, c.id()), context.Canceled)
+		a.environment.Step = nil
+		a.reopen()
+	}
 	must(t, os.Rename(second+".away", second))
 	a.sync()
 	d := newTestDevice(t, itemSchema)
