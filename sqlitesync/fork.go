@@ -67,5 +67,5 @@ func (s *Syncer) noteRewound(r *reading) {
 func (s *Syncer) rewind(r *reading) {
 	s.log.Warn("a device's log has forked: it is read again", "device", r.device, "batch", r.position)
 	r.startOver()
-	delete(s.opened, r.device)
+	s.setOpened(r.device, openedLog{})
 }

@@ -2,8 +2,9 @@ package sqlitesync
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -121,27 +122,29 @@ func (s *Syncer) stands(ctx context.Context, f *folder.Folder, r *reading) (bool
 		return false, nil
 	}
 	now := s.environment.Now()
-	before, known := s.opened[r.device]
-	if known && !before.looked.After(now) && now.Sub(before.looked) < relayTurn && (byName || s.looksAs(f, r, &before)) {
+	before, err := s.loadOpened(ctx, r.device)
+	if err != nil {
+		return false, err
+	}
+	if !before.looked.After(now) && now.Sub(before.looked) < relayTurn && (byName || before.looks == s.looks(f, r, before.stands)) {
 		return before.stands, nil
 	}
-	opened := openedLog{looked: now, roster: s.roster, known: r.known, names: slices.Clone(r.names), sizes: s.sizes(f, r)}
-	opened.stands = s.readsOn(ctx, f, r, byName)
+	stands := s.readsOn(ctx, f, r, byName)
 	if err := ctx.Err(); err != nil { // then that says nothing
 		return false, err
 	}
-	if s.opened == nil {
-		s.opened = make(map[DeviceID]openedLog)
-	}
-	s.opened[r.device] = opened
-	return opened.stands, nil
+	return stands, s.saveOpened(ctx, r.device, openedLog{looked: now, stands: stands, looks: s.looks(f, r, stands)})
 }
 
-// looksAs reports whether a log that has ended looks as when it was read, and the same
-// is to be accepted of it. What stood then is not looked at file by file.
-func (s *Syncer) looksAs(f *folder.Folder, r *reading, before *openedLog) bool {
-	return before.roster == s.roster && before.known == r.known && slices.Equal(before.names, r.names) &&
-		(before.stands || slices.Equal(before.sizes, s.sizes(f, r)))
+// looks returns what a log that has ended looks like, and what is accepted of it. What
+// stood is not looked at file by file.
+func (s *Syncer) looks(f *folder.Folder, r *reading, stood bool) string {
+	hash := sha256.New()
+	fmt.Fprint(hash, r.log.Writes, r.log.From, r.log.Cut, r.log.Last, r.log.Files, r.vouched, r.known, r.names)
+	if !stood {
+		fmt.Fprint(hash, s.sizes(f, r))
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // sizes returns how long the files of a log are, 0 where that can't be told.
@@ -180,14 +183,4 @@ func (s *Syncer) readsOn(ctx context.Context, f *folder.Folder, r *reading, byNa
 		position, tail = file.Header().Last, file.Tail()
 	}
 	return byName || r.again || position > r.known || tail == r.tail
-}
-
-// openedLog is what was seen of a log whose files have to be read for it.
-type openedLog struct {
-	looked time.Time
-	stands bool
-	roster *crypto.Roster // by which its files were accepted
-	known  uint64         // up to which batch it was looked for
-	names  []folder.SegmentName
-	sizes  []int64
 }

@@ -772,6 +772,7 @@ func whatARevocationCannotListIsRelayed(t *testing.T, brokenOff bool) {
 func TestAPassThatLooksThroughTheLogOfARevokedDeviceIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
 	for id := range 5 {
 		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", id)
 		b.sync()
@@ -797,6 +798,19 @@ func TestAPassThatLooksThroughTheLogOfARevokedDeviceIsBrokenOff(t *testing.T) {
 	a.sync()
 	if opened != 2*5 { // of each the beginning, and all of it
 		t.Errorf("the next pass has opened files %d times, want 10 times: it is not known yet whether the log stands", opened)
+	}
+	step := a.environment.Step
+	a.reopen()
+	a.environment.Step = step
+	opened = 0
+	a.sync()
+	if opened > 1 { // whether it has forked
+		t.Errorf("the next process has opened files %d times, although all is as it was", opened)
+	}
+	clock.pass(relayTurn)
+	a.sync()
+	if opened < 2*5 {
+		t.Errorf("a day later, files were opened %d times: one can be damaged", opened)
 	}
 	a.environment.Step = nil
 }
