@@ -394,7 +394,7 @@ func failLocally(t *testing.T, all *said, devices []*testDevice) {
 	all.note(err)
 	wantIs(t, err, ErrNotEmpty)
 
-	keys := &countedKeys{KeyStore: a.options.Keys, broken: true}
+	keys := &brokenKeys{KeyStore: a.options.Keys, broken: true}
 	a.options.Keys = keys
 	a.reopen()
 	a.exec("UPDATE canarytable SET n = 3 WHERE id = 'canaryrow before'")

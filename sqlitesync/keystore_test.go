@@ -226,13 +226,13 @@ func TestADatabaseWithoutItsKeysIsNoMember(t *testing.T) {
 	must(t, s.Close())
 }
 
-// countedKeys fails to save while it is told to.
-type countedKeys struct {
+// brokenKeys fails to save while it is told to.
+type brokenKeys struct {
 	KeyStore
 	broken bool
 }
 
-func (k *countedKeys) Save(ctx context.Context, id string, secret []byte) error {
+func (k *brokenKeys) Save(ctx context.Context, id string, secret []byte) error {
 	if k.broken {
 		return errors.New("the key ring is locked")
 	}
@@ -244,7 +244,7 @@ func (k *countedKeys) Save(ctx context.Context, id string, secret []byte) error 
 func TestNothingIsPublishedThatTheKeyStoreDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
-	keys := &countedKeys{KeyStore: a.options.Keys}
+	keys := &brokenKeys{KeyStore: a.options.Keys}
 	a.options.Keys = keys
 	a.reopen()
 	keys.broken = true
@@ -316,7 +316,7 @@ func TestMembersAreToldOfThoughTheKeyStoreFails(t *testing.T) {
 	t.Parallel()
 	devices := newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
-	keys := &countedKeys{KeyStore: b.options.Keys}
+	keys := &brokenKeys{KeyStore: b.options.Keys}
 	b.options.Keys = keys
 	b.reopen()
 	events := b.syncer.events.subscribe()

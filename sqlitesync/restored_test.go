@@ -148,7 +148,7 @@ func TestABackupOfAnotherDeviceIsRestoredWhileSyncRuns(t *testing.T) {
 func TestABackupIsRestoredWhileTheKeyStoreIsLocked(t *testing.T) {
 	t.Parallel()
 	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-	keys := &countedKeys{KeyStore: a.options.Keys}
+	keys := &brokenKeys{KeyStore: a.options.Keys}
 	a.options.Keys = keys
 	a.create(t.TempDir())
 	b.join(a.folder, a.invite())
