@@ -123,7 +123,10 @@ func (s *Syncer) readGroup(f *folder.Folder, r *reading, position uint64, tail c
 			return g
 		}
 		if decoded == nil {
-			if g.segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > g.last+1 }) {
+			switch {
+			case g.last >= r.reach(): // what comes next would not be accepted: nobody waits for it
+				g.segments = nil
+			case g.segments != nil || slices.ContainsFunc(r.names, func(n folder.SegmentName) bool { return n.First > g.last+1 }):
 				g.missing = g.last + 1
 			}
 			return g

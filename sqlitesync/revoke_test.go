@@ -768,6 +768,24 @@ func whatARevocationCannotListIsRelayed(t *testing.T, brokenOff bool) {
 	wantSame(t, []*testDevice{a, b, d})
 }
 
+// Nobody waits for a file of a revoked device that would not be accepted, though a later one has come.
+func TestNobodyWaitsForWhatARevokedDeviceHasWritten(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	c.own()
+	c.writeBatches(2, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of c', 1)", i) })
+	deliver(t, c.folder, a.folder, "devices/*/"+segmentName(2), everyHead)
+	a.sync()
+	if n := len(a.syncer.Status().Waiting); n != 1 {
+		t.Fatalf("%d waits before the device is revoked, want 1", n)
+	}
+	a.revoke(c)
+	settle(a, b)
+	a.wantHealthy()
+	b.wantHealthy()
+}
+
 // Whether the log of a device that was revoked still stands takes reading all of it. Nobody who closes the app waits for that.
 func TestAPassThatLooksThroughTheLogOfARevokedDeviceIsBrokenOff(t *testing.T) {
 	t.Parallel()
