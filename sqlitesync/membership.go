@@ -91,7 +91,7 @@ func (s *Syncer) adoptEpochs(ctx context.Context) error {
 	if err != nil {
 		s.log.Warn("an epoch in the roster can't be opened", "err", err)
 	}
-	return s.keys.keep(ctx, epochs)
+	return s.keys.keep(ctx, s.openFormerEpochs(ctx, epochs))
 }
 
 // epoch returns the key of an epoch. A member may have sealed for one whose record

@@ -81,3 +81,56 @@ func TestASuccessionIsToldIfOpenFails(t *testing.T) {
 		})
 	}
 }
+
+// The machine of the only admin was lost, and a backup of database and keys came to a new one, before the folder did. What has been
+// handed to these keys since the backup was made nobody else could hand to the device that it becomes.
+func TestTheOnlyAdminIsRestoredBeforeTheFolder(t *testing.T) {
+	t.Parallel()
+	for name, since := range map[string]func(a, c *testDevice){
+		"a device entered":       func(a, _ *testDevice) { newTestDevice(a.tb, itemSchema).join(a.folder, a.invite()) },
+		"a device was revoked":   func(a, c *testDevice) { a.revoke(c) },
+		"it became another, too": func(a, c *testDevice) { a.revoke(c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b, c := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+			a.create(t.TempDir())
+			for _, d := range []*testDevice{b, c} {
+				invite, err := a.syncer.Invite(t.Context(), &InviteOptions{Role: RoleWriter})
+				must(t, err)
+				d.join(a.folder, invite.Code)
+			}
+			settle(a, b, c)
+			moved, old := copyWithKeys(a), a.id()
+			since(a, c)
+			a.sync()
+			b.sync()
+			b.exec("INSERT INTO item VALUES ('1', 'of b', 1)")
+			a.exec("INSERT INTO item VALUES ('2', 'of a', 1)")
+			settle(a, b)
+			a.close()
+			away := a.folder + ".away"
+			must(t, os.Rename(a.folder, away))
+			moved.open()
+			moved.wantSucceeded(old)
+			moved.exec("INSERT INTO item VALUES ('3', 'of the restored', 1)")
+			if name == "it became another, too" { // and its backup was moved again
+				again := copyWithKeys(moved)
+				secret, err := moved.options.Keys.Load(t.Context(), old.String())
+				must(t, err)
+				must(t, again.options.Keys.Save(t.Context(), old.String(), secret))
+				moved.syncer.Pause()
+				moved.close()
+				moved = again
+				moved.open()
+			}
+			must(t, os.Rename(away, a.folder))
+			settle(moved, b)
+			wantSame(t, []*testDevice{moved, b})
+			b.wantValue("3", "SELECT count(*) FROM item")
+			moved.wantHealthy()
+			b.wantHealthy()
+			wantQuiet(t, moved, b)
+		})
+	}
+}
