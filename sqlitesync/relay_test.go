@@ -535,6 +535,37 @@ func TestRelayAfterAMigration(t *testing.T) {
 	n.wantValue("3", "SELECT count(*) FROM item")
 }
 
+// What a lost device told of one row under the former name of the key, and holds here, and what it told under the new one, are two
+// rows to those who have read them, and one to the format: they go out in two batches.
+func TestALogIsRelayedInWhichTheKeyWasRenamed(t *testing.T) {
+	t.Parallel()
+	const migration = "ALTER TABLE item RENAME COLUMN id TO key"
+	b := newTestDevice(t, itemSchema)
+	b.create(t.TempDir())
+	a := newTestDevice(t, itemSchema)
+	a.join(b.folder, b.invite())
+	settle(a, b)
+	a.exec(migration)
+	b.exec("INSERT INTO item VALUES ('1', 'under the former name', 1)")
+	settle(a, b)
+	b.exec(migration)
+	b.exec("UPDATE item SET name = 'under the new name'")
+	settle(a, b)
+	clock := newTestClock(a)
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	c := newTestDevice(t, itemSchema)
+	c.exec(migration)
+	c.join(a.folder, a.invite())
+	c.waitedLongEnough()
+	settle(a, c)
+	wantSame(t, []*testDevice{a, c})
+	c.wantValue("under the new name", "SELECT name FROM item")
+	wantQuiet(t, a, c)
+}
+
 // What a reader puts into its log reaches nobody, and would wait there for ever.
 func TestAReaderDoesNotRelay(t *testing.T) {
 	t.Parallel()

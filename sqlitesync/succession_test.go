@@ -736,6 +736,40 @@ func TestARestoredDatabaseSendsRowsThatLackAColumn(t *testing.T) {
 	}
 }
 
+// A backup of database and keys does not know that it is one until it publishes. What the app wrote to it, and a migration told
+// again under another name of the key, goes out all the same.
+func TestTheKeyIsRenamedInARestoredDatabase(t *testing.T) {
+	t.Parallel()
+	const migration = "ALTER TABLE item RENAME COLUMN id TO key"
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	settle(a, b)
+	moved, old := copyOf(a), a.id()
+	moved.options.Keys = FileKeys(filepath.Join(t.TempDir(), "keys"))
+	secret, err := a.options.Keys.Load(t.Context(), old.String())
+	must(t, err)
+	must(t, moved.options.Keys.Save(t.Context(), old.String(), secret))
+	a.exec("INSERT INTO item VALUES ('2', 'of a, since the backup', 1)")
+	for _, d := range []*testDevice{a, b} {
+		d.exec(migration)
+		settle(a, b)
+	}
+	a.close()
+	moved.open()
+	moved.exec("INSERT INTO item VALUES ('3', 'of the restored', 1)")
+	must(t, moved.syncer.Migrate(t.Context(), func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, migration)
+		return err
+	}))
+	settle(moved, b)
+	settle(moved, b)
+	moved.wantSucceeded(old)
+	wantSame(t, []*testDevice{moved, b})
+	b.wantValue("3", "SELECT count(*) FROM item")
+	moved.wantHealthy()
+	wantQuiet(t, moved, b)
+}
+
 // Of a log of which both a device and its twin have written a part, only that can be read again which goes together.
 func TestATableIsMadeAnewBesideALogThatHasForked(t *testing.T) {
 	t.Parallel()

@@ -41,13 +41,14 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 }
 
 // Layers returns what Live calls each with in layers that have no row twice: a
-// batch says one thing of a row.
+// batch says one thing of a row. A row that was told of under two names of its key
+// is one to a batch, though it is two here.
 func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, baseline bool,
 	wanted func(*changelog.Change) (bool, error), altered func(*changelog.Table, changelog.Key) error,
 ) (layers [][]changelog.Change, err error) {
 	met := make(map[string]int)
 	err = Live(ctx, db, device, first, last, baseline, wanted, func(c changelog.Change) error {
-		row := c.Shape.Rows() + c.Key.Identity()
+		row := changelog.Quote(c.Shape.Table) + c.Key.Identity()
 		n := met[row]
 		met[row]++
 		if n == len(layers) {
