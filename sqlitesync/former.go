@@ -39,7 +39,7 @@ func (s *Syncer) openFormerEpochs(ctx context.Context, epochs []*crypto.Epoch) [
 func (s *Syncer) formerDevices() (former []DeviceID) {
 	admitted := make(map[DeviceID]DeviceID)
 	for _, record := range s.records {
-		if body, succeeds := record.Body.(*crypto.Succeed); succeeds && s.roster.Has(record.Hash()) {
+		if body, succeeds := record.Body.(*crypto.Succeed); succeeds {
 			admitted[body.Keys.ID()] = record.Author
 		}
 	}

@@ -157,6 +157,11 @@ func (s *Syncer) checkMembership() error {
 			return &Error{Op: "read roster", Device: s.identity.device, Err: fmt.Errorf("%w: this device was revoked", ErrNotMember),
 				Hint: "The space has removed this device. Its rows are kept here; to take part again, Uninstall, then Join with a new code."}
 		}
+		if len(s.formerDevices()) > 0 { // by a record that does not count: that one could admit nobody any more, and neither knew
+			return &Error{Op: "read roster", Device: s.identity.device, Err: ErrNotMember,
+				Hint: "This database was restored from a backup of the time before the device that it was then was revoked, or got another role, so it can't continue that one. " +
+					"Its rows are kept here; to take part again, Uninstall, then Join with a new code and MergeExisting."}
+		}
 		return &Error{Op: "read roster", Device: s.identity.device, Err: ErrNotMember,
 			Hint: "The space does not know this device: its code was used by another one, or its record has been lost. Uninstall, then Join with a new code; rows are kept."}
 	}

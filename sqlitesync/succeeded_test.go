@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -131,6 +132,44 @@ func TestTheOnlyAdminIsRestoredBeforeTheFolder(t *testing.T) {
 			moved.wantHealthy()
 			b.wantHealthy()
 			wantQuiet(t, moved, b)
+		})
+	}
+}
+
+// A backup from before the device was revoked, or lost its role, was opened before the folder was there: nobody takes it for the
+// next of that device, whose owner is told why, and what to do.
+func TestABackupFromBeforeADecisionIsOpenedBeforeTheFolder(t *testing.T) {
+	t.Parallel()
+	for name, decide := range map[string]func(a, b *testDevice){
+		"revoked": (*testDevice).revoke,
+		"no admin any more": func(a, b *testDevice) {
+			must(a.tb, a.syncer.SetRole(a.tb.Context(), b.id(), RoleWriter))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			settle(a, b)
+			moved, old := copyWithKeys(b), b.id()
+			decide(a, b)
+			b.close()
+			away := a.folder + ".away"
+			must(t, os.Rename(a.folder, away))
+			moved.open()
+			moved.wantSucceeded(old)
+			moved.exec("INSERT INTO item VALUES ('1', 'of the restored', 1)")
+			must(t, os.Rename(away, a.folder))
+			a.sync()
+			wantIs(t, moved.trySync(), ErrNotMember)
+			wantText(t, errors.New(moved.problem().Hint), "restored from a backup", "revoked, or got another role", "Uninstall", "MergeExisting")
+			moved.syncer.Pause()
+			moved.close()
+			must(t, Uninstall(t.Context(), moved.db)) // as the hint says
+			moved.options.Existing = MergeExisting
+			moved.join(a.folder, a.invite())
+			settle(moved, a)
+			wantSame(t, []*testDevice{moved, a})
+			a.wantValue("1", "SELECT count(*) FROM item")
 		})
 	}
 }
