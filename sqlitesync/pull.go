@@ -70,7 +70,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 		}
 	}
 	s.waiting = waiting
-	maps.DeleteFunc(s.overdue, func(_ DeviceID, w Waiting) bool { return s.seen[changelog.DeviceID(w.Device)] >= w.Batch })
+	maps.DeleteFunc(s.overdue, func(_ DeviceID, w Waiting) bool { return !s.lacks(w.Device, w.Batch) })
 	left := behind(readings)
 	held, err := merge.CountHeld(ctx, s.handle.conn)
 	s.state.update(func(st *Status) {

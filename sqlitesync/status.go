@@ -100,7 +100,7 @@ func (w Waiting) Hint() string {
 	if w.Device == w.For {
 		return "A file of this device has not arrived, though later ones have. Let the sync client finish; if the file stays away, start the device: it makes it again. If there is no such device any more, revoke it."
 	}
-	return "Another device had read a file that has not arrived here. Let the sync client finish, or start the device that wrote it. What can be shown without it is shown after a minute."
+	return "Another device had read a file that has not arrived here. Let the sync client finish, or start the device that wrote it; if there is no such device any more, revoke it. What can be shown without it is shown after a minute."
 }
 
 // Refused is a membership record in the folder that has no effect: it belongs to

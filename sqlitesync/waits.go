@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sqlitesync/go/changelog"
 )
 
 // waits remembers since when a device's next batch has been waiting for others.
@@ -40,12 +42,19 @@ func (s *Syncer) uncovered(r *reading, next *group) (missing []Waiting) {
 		if device == s.self() {
 			continue // of course we have our own
 		}
-		if _, member := s.roster.Member(DeviceID(device)); member && s.seen[device] < batch {
+		if s.lacks(DeviceID(device), batch) {
 			missing = append(missing, Waiting{Device: DeviceID(device), Batch: batch, For: r.device})
 		}
 	}
 	slices.SortFunc(missing, func(a, b Waiting) int { return bytes.Compare(a.Device[:], b.Device[:]) })
 	return missing
+}
+
+// lacks reports whether a batch that was not merged is to be expected: a device that was
+// revoked makes nothing again.
+func (s *Syncer) lacks(device DeviceID, batch uint64) bool {
+	_, member := s.roster.Member(device)
+	return member && s.seen[changelog.DeviceID(device)] < batch
 }
 
 // waitsFor reports whether a device is to wait for what is missing. A device of which

@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -184,4 +185,37 @@ func TestALateBatchIsWaitedForBesideALostOne(t *testing.T) {
 	must(t, os.WriteFile(file, data, 0o600))
 	n.sync()
 	n.wantValue("edited", "SELECT name FROM item WHERE id = 'late'")
+}
+
+// What a revoked device has not delivered it never will: it is not said for ever that the others go on without it.
+func TestNothingIsOverdueOfARevokedDevice(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, n, lost := devices[0], devices[1], devices[2]
+	clock := newTestClock(n)
+	n.environment.Steady = clock.read
+	n.reopen()
+	lost.exec("INSERT INTO item VALUES ('lost', 'of the lost one', 1)")
+	settle(lost, a)
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	a.sync()
+	must(t, os.RemoveAll(lost.directory()))
+	n.sync()
+	clock.pass(causalWait)
+	n.sync()
+	waiting := n.syncer.Status().Waiting
+	if len(waiting) != 1 || !waiting[0].Overdue || waiting[0].Device != lost.id() {
+		t.Fatalf("waiting %+v, want what the lost device has written", waiting)
+	}
+	if hint := waiting[0].Hint(); !strings.Contains(hint, "revoke it") {
+		t.Errorf("the hint %q does not say what to do if there is no such device any more", hint)
+	}
+	must(t, a.syncer.Relay(t.Context(), lost.id()))
+	a.revoke(lost)
+	settle(a, n)
+	wantSame(t, []*testDevice{a, n})
+	n.wantHealthy()
+	n.reopen()
+	n.sync()
+	n.wantHealthy()
 }
