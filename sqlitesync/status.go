@@ -98,7 +98,8 @@ type Waiting struct {
 // Hint says, in a sentence for a person, what would help.
 func (w Waiting) Hint() string {
 	if w.Device == w.For {
-		return "A file of this device has not arrived, though later ones have. Let the sync client finish; if the file stays away, start the device: it makes it again. If there is no such device any more, revoke it."
+		return "A file of this device has not arrived, though later ones have. Let the sync client finish; if the file stays away, start the device: it makes it again. " +
+			"If there is no such device any more, revoke it: an admin's device that has read the file publishes about a week later what it said, and then the device's directory can be removed from the folder."
 	}
 	return "Another device had read a file that has not arrived here. Let the sync client finish, or start the device that wrote it; if there is no such device any more, revoke it. What can be shown without it is shown after a minute."
 }

@@ -219,3 +219,56 @@ func TestNothingIsOverdueOfARevokedDevice(t *testing.T) {
 	n.sync()
 	n.wantHealthy()
 }
+
+// A file that is gone of a device that is lost, too, nobody makes again. What to do is said, and helps.
+func TestAGapInTheLogOfALostDevice(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, n, lost := devices[0], devices[1], devices[2]
+	clock := newTestClock(a, n)
+	lost.exec("INSERT INTO item VALUES ('1', 'of the lost one', 1)")
+	lost.sync()
+	gone := lost.lastSegment()
+	lost.exec("INSERT INTO item VALUES ('2', 'of the lost one', 1)")
+	settle(lost, a)
+	must(t, os.Remove(gone))
+	a.revoke(lost)
+	for range 8 {
+		settle(a, n)
+		clock.pass(relayTurn)
+	}
+	n.wantValue("2", "SELECT count(*) FROM item")
+	waiting := n.syncer.Status().Waiting
+	if len(waiting) != 1 || waiting[0].Device != lost.id() || waiting[0].For != lost.id() {
+		t.Fatalf("waiting %+v, want the missing file", waiting)
+	}
+	if hint := waiting[0].Hint(); !strings.Contains(hint, "directory can be removed") {
+		t.Errorf("the hint %q says nothing that helps", hint)
+	}
+	must(t, os.RemoveAll(lost.directory()))
+	settle(a, n)
+	n.wantHealthy()
+	n.reopen()
+	n.sync()
+	n.wantHealthy()
+	wantSame(t, []*testDevice{a, n})
+}
+
+// What a device writes after it was revoked nobody uses: that a part of it is missing lets nobody wait.
+func TestNobodyWaitsForWhatIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, n, thief := devices[0], devices[1], devices[2]
+	thief.exec("INSERT INTO item VALUES ('1', 'of the thief', 1)")
+	settle(thief, a, n)
+	thief.own()
+	a.revoke(thief)
+	thief.writeBatches(2, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('after %d', 'of the thief', 1)", i) })
+	name, err := filepath.Rel(thief.folder, thief.lastSegment())
+	must(t, err)
+	deliver(t, thief.folder, a.folder, name)
+	settle(a, n)
+	a.wantHealthy()
+	n.wantHealthy()
+	n.wantValue("1", "SELECT count(*) FROM item")
+}
