@@ -50,7 +50,7 @@ func TestAWALThatIsCutOffAfterPublishing(t *testing.T) {
 			a.exec("INSERT INTO item VALUES ('since', 'the cut', 1)")
 			a.open()
 			if forgotten {
-				a.wantSucceeded(old)
+				a.wantSucceeded(old, foundBehind)
 			}
 			settle(a, b)
 			settle(a, b)

@@ -73,6 +73,7 @@ type Event struct {
 	// were given one key; see [Conflict].Hint.
 	Collisions int
 	Device     DeviceID // EventApplied, EventConflict, EventMember, EventSucceeded, EventRefused, EventDiverged: whose
+	Found      string   // EventSucceeded: what says so, for people
 	Err        error    // EventProblem
 	Progress   Progress // EventProgress
 	// Missed is how many events this reader lost before this one because it
@@ -94,6 +95,9 @@ func (e Event) String() string {
 	}
 	if len(e.Tables) > 0 {
 		b.WriteString(" " + strings.Join(e.Tables, ", "))
+	}
+	if e.Found != "" {
+		b.WriteString(": " + e.Found)
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())

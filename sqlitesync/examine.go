@@ -143,9 +143,9 @@ func (e *examination) lookAtKeys(ctx context.Context) error {
 		e.add(f)
 	} else if copied, err := e.isCopy(ctx); err != nil {
 		return err
-	} else if copied {
+	} else if copied != "" {
 		e.add(Finding{Code: FindingRestored, Device: e.identity.device, Note: true,
-			Text: "This database was copied, or restored from a backup: it goes on as a new device when it is synced."})
+			Text: "This database was copied, or restored from a backup, for " + copied + ": it goes on as a new device when it is synced."})
 	}
 	if err := e.view.membership; err != nil {
 		e.add(memberFinding(e.identity.device, err))

@@ -48,7 +48,7 @@ func TestACopyWhoseOutboxCannotBeRead(t *testing.T) {
 			old := a.id()
 			moved := copyWithKeys(a)
 			moved.open()
-			moved.wantSucceeded(old)
+			moved.wantSucceeded(old, foundMachine)
 			if said := fmt.Sprint(moved.syncer.Status().Warnings); !strings.Contains(said, "can't be read any more") {
 				t.Errorf("warnings %q do not say that something could not be read", said)
 			}

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,11 +62,11 @@ func (s *Syncer) captureAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.succeeds = s.succeeds || copied // what gets a number now hides that it is one
-	if err := s.capture(ctx); err != nil || !s.succeeds {
+	s.succeeds = cmp.Or(s.succeeds, copied) // what gets a number now hides that it is one
+	if err := s.capture(ctx); err != nil || s.succeeds == "" {
 		return err
 	}
-	err = s.succeedAtOnce(ctx)
+	err = s.succeedAtOnce(ctx, s.succeeds)
 	s.whole = err == nil // or the next pass would go on as the device that it has been
 	return err
 }

@@ -170,7 +170,7 @@ func TestTheRecoveryCodeOfARevokedDevice(t *testing.T) {
 		settle(a, stolen)
 		moved := copyWithKeys(stolen)
 		moved.open()
-		moved.wantSucceeded(stolen.id())
+		moved.wantSucceeded(stolen.id(), foundMachine)
 		settle(a, moved)
 		a.revoke(moved)
 		if !warned(a, moved.id()) {

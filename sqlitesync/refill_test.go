@@ -255,7 +255,7 @@ func TestACopySendsWhatWasMadeAgain(t *testing.T) {
 			f, err := a.syncer.openFolder()
 			must(t, err)
 			must(t, a.syncer.confirm(t.Context(), f, &problems{}))
-			must(t, a.syncer.succeed(t.Context(), f))
+			must(t, a.syncer.succeed(t.Context(), f, foundFolder))
 			must(t, f.Close())
 			settle(a, b)
 			wantSame(t, []*testDevice{a, b})

@@ -492,7 +492,7 @@ func TestABranchThatOnlyOneHasReadIsRelayed(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(directory, segmentName(batch)), data, 0o600))
 	}
 	_ = a.trySync()
-	a.wantSucceeded(before)
+	a.wantSucceeded(before, foundFolder)
 	settle(b, c)
 	clock.pass(lostTime + 4*relayTurn)
 	settle(c, a, b)

@@ -76,7 +76,7 @@ func TestABackupIsRestoredWhileSyncRunsWithoutTheFolder(t *testing.T) {
 	if a.trySync() == nil {
 		t.Error("nobody misses the folder")
 	}
-	a.wantSucceeded(old)
+	a.wantSucceeded(old, foundBehind)
 	must(t, os.Rename(away, a.folder))
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
@@ -168,7 +168,7 @@ func TestABackupIsRestoredWhileTheKeyStoreIsLocked(t *testing.T) {
 	if a.trySync() == nil {
 		t.Error("nobody misses the folder")
 	}
-	a.wantSucceeded(old)
+	a.wantSucceeded(old, foundBehind)
 	must(t, os.Rename(away, a.folder))
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
@@ -217,7 +217,7 @@ func TestABackupFromBeforeADeviceJoinedIsRestoredWhileSyncRuns(t *testing.T) {
 		must(t, os.Rename(a.folder, away))
 		_ = a.trySync()
 		if published {
-			a.wantSucceeded(old)
+			a.wantSucceeded(old, foundBehind)
 			a.wantValue("1", "SELECT count(*) - "+records+" FROM sqlitesync_records")
 		} else {
 			a.wantValue(records, "SELECT count(*) FROM sqlitesync_records")

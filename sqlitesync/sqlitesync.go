@@ -63,7 +63,7 @@ type Syncer struct {
 	pulling       time.Time // when the pass began to merge
 	out           uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
 	copied        int64     // PRAGMA data_version when Join copied the database
-	succeeds      bool      // a backup was copied over the database, which has yet to become another device
+	succeeds      string    // what says that a backup was copied over the database, which has yet to become another device
 	untold        bool      // the database remembers which device it has been, for want of a pass since
 	waiting       waits     // what the last pass waited for; nil before the first
 	remembered    rememberedWaits
@@ -270,7 +270,7 @@ func (s *Syncer) open(ctx context.Context) error {
 	if err := s.loadRoster(ctx); err != nil {
 		return err
 	}
-	if !copied {
+	if copied == "" {
 		if err := s.adoptEpochs(ctx); err != nil { // it may have ended before it did
 			return err
 		}
@@ -281,8 +281,8 @@ func (s *Syncer) open(ctx context.Context) error {
 	if err := s.tellFormer(ctx); err != nil {
 		return err
 	}
-	if copied {
-		if err := s.succeedAtOnce(ctx); err != nil {
+	if copied != "" {
+		if err := s.succeedAtOnce(ctx, copied); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func TestACopyWithKeysThatAreOlderThanTheDatabase(t *testing.T) {
 	away := a.folder + ".away"
 	must(t, os.Rename(a.folder, away))
 	moved.open()
-	moved.wantSucceeded(old)
+	moved.wantSucceeded(old, foundMachine)
 	must(t, os.Rename(away, a.folder))
 	moved.exec("INSERT INTO item VALUES ('1', 'of the copy', 1)")
 	a.exec("INSERT INTO item VALUES ('2', 'of a', 1)")
@@ -71,7 +71,7 @@ func TestASuccessionIsToldIfOpenFails(t *testing.T) {
 			a.restore(backup)
 			open(a)
 			a.open()
-			a.wantSucceeded(old)
+			a.wantSucceeded(old, foundBehind)
 			settle(a, b)
 			wantSame(t, []*testDevice{a, b})
 			a.reopen()

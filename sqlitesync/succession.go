@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
@@ -32,27 +33,40 @@ import (
 //   - the folder, in which stands what these keys have signed and this database
 //     has not made.
 
-// isCopy reports whether the keys say that this database is a copy: they were made
+// What says that a database is a copy, for people: Found of the event.
+const (
+	foundMachine = "its keys were made on another machine"
+	foundBehind  = "its keys name a batch that it does not have"
+	foundOther   = "its keys name other content of a batch that it has"
+	foundFolder  = "the folder has a batch, signed with its keys, that it has not made"
+)
+
+// isCopy returns what of the keys says that this database is a copy, "" if nothing does: they were made
 // on another machine, or know of batches of its own that it does not, or knows as
 // others: what is edited in a copy gets numbers before it becomes another device, and
 // that can fail, or the process end.
-func (s *Syncer) isCopy(ctx context.Context) (bool, error) {
+func (s *Syncer) isCopy(ctx context.Context) (found string, err error) {
 	published := s.keys.entry()
 	position, _, err := s.db.Position(ctx, s.self())
-	if err != nil {
-		return false, err
-	}
-	if s.keys.elsewhere() || position < published.Batch {
-		return true, nil
+	switch {
+	case err != nil:
+		return "", err
+	case s.keys.elsewhere():
+		return foundMachine, nil
+	case position < published.Batch:
+		return foundBehind, nil
 	}
 	made, err := s.ownSegments(ctx, "substr(name, 14, 12) = "+fmt.Sprintf("'%012x'", published.Batch))
-	return slices.ContainsFunc(made, func(own ownSegment) bool { return own.tail != published.Tail }), err
+	if slices.ContainsFunc(made, func(own ownSegment) bool { return own.tail != published.Tail }) {
+		found = foundOther
+	}
+	return found, err
 }
 
 // succeed makes this database the next device of the space after the one that it
-// has been. f is the folder, nil if it is not there. The caller loads all anew
-// that depends on who this is.
-func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
+// has been. f is the folder, nil if it is not there, found what says that it has to. The caller
+// loads all anew that depends on who this is.
+func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) error {
 	if err := s.checkMembership(); errors.Is(err, ErrNotMember) {
 		return err // it was revoked since the copy was made
 	}
@@ -96,7 +110,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
 			func() error { return s.fold(ctx) }, // what could not be sent as it was
-			func() error { return save(ctx, s.handle.conn, formerSetting, old.String()) },
+			func() error { return save(ctx, s.handle.conn, formerSetting, old.String()+" "+found) },
 		} {
 			if err := step(); err != nil {
 				return err
@@ -109,22 +123,22 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder) error {
 		return err
 	}
 	s.know(record)
-	s.succeeds = false
+	s.succeeds = ""
 	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
-	s.tellSucceeded(old)
+	s.tellSucceeded(old, found)
 	return s.takeRoster(ctx)
 }
 
-// formerSetting is the device that this database has been before, until a pass has ended since. Open can fail, or the process
+// formerSetting is the device that this database has been before, and what was found then, until a pass has ended since. Open can fail, or the process
 // end, when it is another one already and nobody could be told: then the next Open tells it.
 const formerSetting = "former"
 
 // tellSucceeded tells that this database goes on as another device than it was.
-func (s *Syncer) tellSucceeded(former DeviceID) {
+func (s *Syncer) tellSucceeded(former DeviceID, found string) {
 	s.untold = true
-	s.warn(fmt.Sprintf("this database was copied, or restored from a backup: it goes on as device %s, and no more as %s, which another copy may still be",
-		s.identity.device.Short(), former.Short()))
-	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: s.identity.device})
+	s.warn(fmt.Sprintf("this database was copied, or restored from a backup, for %s: it goes on as device %s, and no more as %s, which another copy may still be",
+		found, s.identity.device.Short(), former.Short()))
+	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: s.identity.device, Found: found})
 }
 
 // tellFormer tells what an earlier Syncer could not.
@@ -133,11 +147,12 @@ func (s *Syncer) tellFormer(ctx context.Context) error {
 	if err != nil || text == "" {
 		return err
 	}
-	former, err := crypto.ParseDeviceID(text)
+	id, found, _ := strings.Cut(text, " ")
+	former, err := crypto.ParseDeviceID(id)
 	if err != nil {
 		return fmt.Errorf("setting %s: %w", formerSetting, err)
 	}
-	s.tellSucceeded(former)
+	s.tellSucceeded(former, found)
 	return nil
 }
 
@@ -154,17 +169,17 @@ func (s *Syncer) forgetFormer(ctx context.Context) error {
 // succeedAtOnce is succeed before a pass begins. The records that
 // stand in the folder are read before, if it is there: epochs that were handed to
 // this device since the copy was made are for its old keys.
-func (s *Syncer) succeedAtOnce(ctx context.Context) error {
+func (s *Syncer) succeedAtOnce(ctx context.Context, found string) error {
 	f, err := s.openFolder()
 	if err != nil {
-		return s.succeed(ctx, nil)
+		return s.succeed(ctx, nil, found)
 	}
 	defer f.Close()
 	var p problems
 	if s.checkFolder(ctx, f, &p) != nil || s.exchangeRecords(ctx, f, &p) != nil {
-		return s.succeed(ctx, nil) // the passes tell of it
+		return s.succeed(ctx, nil, found) // the passes tell of it
 	}
-	return s.succeed(ctx, f)
+	return s.succeed(ctx, f, found)
 }
 
 // common returns the newest batch of this device that the folder and the database
@@ -304,7 +319,7 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 	if strange == nil && !branches {
 		return err
 	}
-	if err := s.succeed(ctx, f); err != nil {
+	if err := s.succeed(ctx, f, foundFolder); err != nil {
 		return err
 	}
 	return errSucceeded

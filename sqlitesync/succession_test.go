@@ -65,14 +65,14 @@ func (d *testDevice) restore(backup string) {
 	must(d.tb, err)
 }
 
-// wantSucceeded checks that d goes on as another device than before.
-func (d *testDevice) wantSucceeded(before DeviceID) {
+// wantSucceeded checks that d goes on as another device than before, and says what was found.
+func (d *testDevice) wantSucceeded(before DeviceID, found string) {
 	d.tb.Helper()
 	if d.id() == before {
 		d.tb.Errorf("the database is still device %s", before)
 	}
-	if len(d.syncer.Status().Warnings) == 0 {
-		d.tb.Error("nobody was told")
+	if warnings := fmt.Sprint(d.syncer.Status().Warnings); !strings.Contains(warnings, found) {
+		d.tb.Errorf("warnings %s do not say: %s", warnings, found)
 	}
 	// The app can't listen before Open returns, which is when most of it is found.
 	var told []Event
@@ -81,8 +81,8 @@ func (d *testDevice) wantSucceeded(before DeviceID) {
 	for event, ok := reader.take(); ok; event, ok = reader.take() {
 		told = append(told, event)
 	}
-	if len(told) != 1 || told[0].Kind != EventSucceeded || told[0].Device != d.id() || told[0].Time.IsZero() {
-		d.tb.Errorf("events %v, want one that says as which device it goes on", told)
+	if len(told) != 1 || told[0].Kind != EventSucceeded || told[0].Device != d.id() || told[0].Found != found || told[0].Time.IsZero() {
+		d.tb.Errorf("events %v, want one that says as which device it goes on, and why: %s", told, found)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestADatabaseThatWasRestoredFromABackup(t *testing.T) {
 				a.exec("INSERT INTO item VALUES ('since', 'the restore', 1)")
 			}
 			a.open()
-			a.wantSucceeded(old)
+			a.wantSucceeded(old, foundBehind)
 			settle(a, b)
 			settle(a, b)
 			wantSame(t, []*testDevice{a, b})
@@ -139,7 +139,7 @@ func TestADatabaseThatWasCopiedWithItsKeys(t *testing.T) {
 	must(t, a.syncer.prepare(t.Context()))
 	moved := copyWithKeys(a)
 	moved.open()
-	moved.wantSucceeded(old)
+	moved.wantSucceeded(old, foundMachine)
 	settle(moved, b)
 	b.wantValue("not published yet", "SELECT name FROM item")
 	settle(a, moved, b) // the old machine is on again
@@ -174,7 +174,7 @@ func TestACopySendsWhatItsTablesHaveForgotten(t *testing.T) {
 			old := a.id()
 			moved := copyWithKeys(a)
 			moved.open()
-			moved.wantSucceeded(old)
+			moved.wantSucceeded(old, foundMachine)
 			settle(moved, b)
 			settle(moved, b)
 			b.wantValue("2", "SELECT count(*) FROM item")
@@ -212,7 +212,7 @@ func TestAMachineThatWasRestored(t *testing.T) {
 		t.Fatal("it was noticed too early for the test")
 	}
 	settle(a, b)
-	a.wantSucceeded(old)
+	a.wantSucceeded(old, foundFolder)
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	a.wantValue("3", "SELECT count(*) FROM item")
@@ -239,7 +239,7 @@ func TestTwins(t *testing.T) {
 	data, err := os.ReadFile(published)
 	must(t, err)
 	twin.sync()
-	twin.wantSucceeded(old)
+	twin.wantSucceeded(old, foundFolder)
 	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, data) {
 		t.Error("the original's segment was overwritten")
 	}
@@ -273,7 +273,7 @@ func TestTheHeadThatTwoCopiesHaveLeft(t *testing.T) {
 	old := a.id()
 	moved := copyWithKeys(a)
 	moved.open()
-	moved.wantSucceeded(old)
+	moved.wantSucceeded(old, foundMachine)
 	a.close()
 	settle(moved, b)
 	must(t, os.WriteFile(path, left, 0o600))
@@ -323,7 +323,7 @@ func TestAnEditThatHasSeenTheBatchesOfATwin(t *testing.T) {
 	a.wantValue("of another", "SELECT name FROM item WHERE id = 'x'")
 	f.between(nil)
 	a.sync()
-	a.wantSucceeded(old)
+	a.wantSucceeded(old, foundFolder)
 	settle(a, b, twin)
 	settle(a, b, twin)
 	wantSame(t, []*testDevice{a, b, twin})
@@ -375,7 +375,7 @@ func TestTwinsThatPublishedApart(t *testing.T) {
 	}
 	b.wantValue("edited by the copy", "SELECT name FROM item WHERE id = 'x'")
 	b.wantValue("3", "SELECT count(*) FROM item")
-	twin.wantSucceeded(old)
+	twin.wantSucceeded(old, foundFolder)
 	for _, d := range []*testDevice{a, b, twin} {
 		d.wantHealthy()
 	}
@@ -440,7 +440,7 @@ func TestATwinOfWhichOnlyTheEndStands(t *testing.T) {
 	before := twin.id()
 	must(t, os.WriteFile(name, original, 0o600))
 	checkForked(t, b, twin, a, b)
-	twin.wantSucceeded(before)
+	twin.wantSucceeded(before, foundFolder)
 }
 
 // The second file of the copy comes first, and then its first one in the place of the original's.
@@ -452,7 +452,7 @@ func TestATwinWhoseFilesComeInDisorder(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(name, original, 0o600))
 	_ = a.trySync()
-	a.wantSucceeded(before)
+	a.wantSucceeded(before, foundFolder)
 	must(t, os.WriteFile(name, theirs, 0o600))
 	checkForked(t, a, twin, b)
 }
@@ -693,7 +693,7 @@ func TestATwinOfWhoseBatchARangeHasTakenThePlace(t *testing.T) {
 	settle(twin, a, b)
 	wantSame(t, []*testDevice{a, b, twin})
 	b.wantValue("3", "SELECT count(*) FROM item")
-	twin.wantSucceeded(old)
+	twin.wantSucceeded(old, foundFolder)
 	for _, d := range []*testDevice{a, b, twin} {
 		d.wantHealthy()
 	}
@@ -725,7 +725,7 @@ func TestARestoredDatabaseSendsRowsThatLackAColumn(t *testing.T) {
 			old := a.id()
 			a.restore(backup)
 			a.open()
-			a.wantSucceeded(old)
+			a.wantSucceeded(old, foundBehind)
 			b.exec(migration)
 			settle(a, b)
 			settle(a, b)
@@ -862,7 +862,7 @@ func TestARestoredDatabaseThatCouldNotBecomeAnotherDevice(t *testing.T) {
 	wantText(t, err, "key ring is locked")
 	keys.broken = false
 	a.open()
-	a.wantSucceeded(old)
+	a.wantSucceeded(old, foundOther)
 	must(t, os.Rename(away, a.folder))
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
@@ -917,7 +917,7 @@ func TestAFormerLogIsNotReadAgainAtEachStart(t *testing.T) {
 	before := a.id()
 	moved := copyWithKeys(a)
 	moved.open()
-	moved.wantSucceeded(before)
+	moved.wantSucceeded(before, foundMachine)
 	settle(moved, b)
 	b.reopen()
 	opened := 0

@@ -55,8 +55,8 @@ export: table, row
 inspect: space, device, first, last (batches), generation, epoch, bytes, prev, tail, signed, problem, changes (kind,
     table, key, device, time, batch, values)
 watch: event (standing by, watching, published, applied, conflict, problem, solved, member, succeeded, progress, refused,
-    undone, diverged, altered), time, rows, tables, device, conflicts, error, hint, phase (merging, publishing), files, of (so many files),
-    missed (events that are not shown before this one)
+    undone, diverged, altered), time, rows, tables, device, conflicts, found (what says that it is a copy), error,
+    hint, phase (merging, publishing), files, of (so many files), missed (events that are not shown before this one)
 
 Values of rows are as in the views sqlitesync_conflicts and sqlitesync_held: an INTEGER has no point and no exponent
 and a REAL has one, infinity is 9e999, a BLOB is {"blob": "00ff"} in hexadecimal, and TEXT that is not UTF-8

@@ -79,6 +79,7 @@ type eventJSON struct {
 	Tables    []string `json:"tables,omitempty"`
 	Device    string   `json:"device,omitempty"`
 	Conflicts int      `json:"conflicts,omitempty"`
+	Found     string   `json:"found,omitempty"`
 	Error     string   `json:"error,omitempty"`
 	Hint      string   `json:"hint,omitempty"`
 	Phase     string   `json:"phase,omitempty"`
@@ -90,7 +91,7 @@ type eventJSON struct {
 // printEvent prints an event; the zero value says that watching has begun.
 func (a *app) printEvent(path, folder string, event sqlitesync.Event) error {
 	if a.json {
-		line := eventJSON{Time: stamp(event.Time), Event: event.Kind.String(), Rows: event.Rows, Tables: event.Tables, Conflicts: event.Count, Missed: event.Missed}
+		line := eventJSON{Time: stamp(event.Time), Event: event.Kind.String(), Rows: event.Rows, Tables: event.Tables, Conflicts: event.Count, Found: event.Found, Missed: event.Missed}
 		if event.Kind == 0 {
 			line.Event = "watching"
 		}
@@ -129,7 +130,7 @@ func describe(event sqlitesync.Event) string {
 	case sqlitesync.EventMember:
 		return "device " + event.Device.Short() + " joined"
 	case sqlitesync.EventSucceeded:
-		return "this database was copied, or restored from a backup, and goes on as device " + event.Device.Short()
+		return "this database was copied, or restored from a backup, for " + event.Found + ": it goes on as device " + event.Device.Short()
 	case sqlitesync.EventRefused:
 		return "a membership record of device " + event.Device.Short() + " has no effect: see 'sqlitesync doctor'"
 	case sqlitesync.EventProgress:
