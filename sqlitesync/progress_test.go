@@ -26,17 +26,28 @@ func TestProgress(t *testing.T) {
 		now = now.Add(progressInterval)
 		return now
 	}
+	var mu sync.Mutex                // a file is read while the one before it is merged
+	shown := make(map[Progress]bool) // by Status, while it goes on
+	b.environment.Step = func(step string, perform func() error) error {
+		mu.Lock()
+		defer mu.Unlock()
+		shown[b.syncer.Status().Progress] = true
+		return perform()
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	events := b.syncer.Events(ctx)
 	b.sync()
-	files, of, rows := 0, 0, 0
+	files, of, rows, seen := 0, 0, 0, 0
 	var bytes int64
 	for event := range events {
 		if event.Kind == EventProgress {
 			p := event.Progress
-			if p.Phase != PhaseMerging || p.Files <= files || p.Of < p.Files || p.Bytes <= bytes || p.Rows <= rows || p.Left < 0 {
+			if p.Phase != PhaseMerging || p.Files <= files || p.Of < p.Files || p.Bytes <= bytes || p.Rows <= rows || (p.Left > 0) != (p.Files < p.Of) {
 				t.Errorf("progress %+v after %d files and %d rows", p, files, rows)
+			}
+			if shown[p] {
+				seen++
 			}
 			files, of, rows, bytes = p.Files, p.Of, p.Rows, p.Bytes
 		}
@@ -46,6 +57,9 @@ func TestProgress(t *testing.T) {
 	}
 	if of != 20 || rows != 20 {
 		t.Errorf("%d files, %d rows", of, rows)
+	}
+	if seen < 10 {
+		t.Errorf("Status has shown only %d of what the events told", seen)
 	}
 	if p := b.syncer.Status().Progress; p != (Progress{}) {
 		t.Errorf("progress %+v when nothing is done", p)
