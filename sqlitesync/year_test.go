@@ -87,8 +87,9 @@ func TestAYearOfEdits(t *testing.T) {
 	wantQuiet(t, devices...)
 }
 
-// A device is away for a year, with three edits of its own. What the others have
-// deleted meanwhile, and compacted, does not come back, and the three edits stand.
+// A device is away for a year, with edits of its own. What the others have deleted
+// meanwhile, and compacted, does not come back; the edits stand, and those that
+// others have overruled are kept where they were made.
 func TestADeviceThatWasAwayForAYear(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -101,6 +102,7 @@ func TestADeviceThatWasAwayForAYear(t *testing.T) {
 	away.exec("INSERT INTO diary VALUES ('written far away', 2, 'y')")
 	away.exec("UPDATE diary SET text = 'edited far away' WHERE id = 'kept'")
 	away.exec("UPDATE diary SET text = 'edited far away' WHERE id = 'edited by both'")
+	away.exec("UPDATE diary SET text = 'edited far away' WHERE id = 'deleted and edited'")
 	tick()
 	a.exec("DELETE FROM diary WHERE id LIKE 'deleted%'")
 	b.exec("UPDATE diary SET text = 'edited here' WHERE id = 'edited by both'")
@@ -119,9 +121,19 @@ func TestADeviceThatWasAwayForAYear(t *testing.T) {
 	wantSame(t, devices)
 	a.wantValue("edited far away,y", "SELECT group_concat(text) FROM (SELECT text FROM diary WHERE id IN ('kept', 'written far away') ORDER BY id)")
 	a.wantValue("edited here", "SELECT text FROM diary WHERE id = 'edited by both'")
-	a.wantValue("0", "SELECT count(*) FROM diary WHERE id LIKE 'deleted%'")
+	wantEverywhere("0", "SELECT count(*) FROM diary WHERE id LIKE 'deleted%'", devices...)
 	for _, d := range devices {
 		d.wantHealthy()
+	}
+	// What is overruled is kept by who has written it.
+	kept := make(map[any]any)
+	for _, conflict := range away.conflicts() {
+		kept[conflict.Key[0]] = conflict.Loser.Values["text"]
+	}
+	for _, id := range []string{"edited by both", "deleted and edited"} {
+		if kept[id] != "edited far away" {
+			t.Errorf("of %s is kept: %v", id, kept[id])
+		}
 	}
 }
 
