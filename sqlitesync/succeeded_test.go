@@ -113,7 +113,7 @@ func TestTheOnlyAdminIsRestoredBeforeTheFolder(t *testing.T) {
 			away := a.folder + ".away"
 			must(t, os.Rename(a.folder, away))
 			moved.open()
-			moved.wantSucceeded(old)
+			moved.wantSucceeded(old, foundMachine)
 			moved.exec("INSERT INTO item VALUES ('3', 'of the restored', 1)")
 			if name == "it became another, too" { // and its backup was moved again
 				again := copyWithKeys(moved)
@@ -156,7 +156,7 @@ func TestABackupFromBeforeADecisionIsOpenedBeforeTheFolder(t *testing.T) {
 			away := a.folder + ".away"
 			must(t, os.Rename(a.folder, away))
 			moved.open()
-			moved.wantSucceeded(old)
+			moved.wantSucceeded(old, foundMachine)
 			moved.exec("INSERT INTO item VALUES ('1', 'of the restored', 1)")
 			must(t, os.Rename(away, a.folder))
 			a.sync()

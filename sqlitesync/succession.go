@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
@@ -127,43 +126,6 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) er
 	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
 	s.tellSucceeded(old, found)
 	return s.takeRoster(ctx)
-}
-
-// formerSetting is the device that this database has been before, and what was found then, until a pass has ended since. Open can fail, or the process
-// end, when it is another one already and nobody could be told: then the next Open tells it.
-const formerSetting = "former"
-
-// tellSucceeded tells that this database goes on as another device than it was.
-func (s *Syncer) tellSucceeded(former DeviceID, found string) {
-	s.untold = true
-	s.warn(fmt.Sprintf("this database was copied, or restored from a backup, for %s: it goes on as device %s, and no more as %s, which another copy may still be",
-		found, s.identity.device.Short(), former.Short()))
-	s.events.sendOrKeep(Event{Kind: EventSucceeded, Device: s.identity.device, Found: found})
-}
-
-// tellFormer tells what an earlier Syncer could not.
-func (s *Syncer) tellFormer(ctx context.Context) error {
-	text, err := load(ctx, s.handle.conn, formerSetting)
-	if err != nil || text == "" {
-		return err
-	}
-	id, found, _ := strings.Cut(text, " ")
-	former, err := crypto.ParseDeviceID(id)
-	if err != nil {
-		return fmt.Errorf("setting %s: %w", formerSetting, err)
-	}
-	s.tellSucceeded(former, found)
-	return nil
-}
-
-// forgetFormer notes that it was told.
-func (s *Syncer) forgetFormer(ctx context.Context) error {
-	if !s.untold {
-		return nil
-	}
-	_, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", formerSetting)
-	s.untold = err != nil
-	return err
 }
 
 // succeedAtOnce is succeed before a pass begins. The records that

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
