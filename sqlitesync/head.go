@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -166,19 +167,19 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 		return nil, err
 	}
 	header := file.Header()
-	err = s.checkCounter(ctx, header)
-	switch {
-	case errors.Is(err, errFalseHead) && s.hasSuccessor(member.ID):
-		return nil, errForkedHead
-	case err != nil:
-		return nil, err
-	}
 	epoch, err := s.epoch(header.Epoch)
 	if err != nil {
 		return nil, err
 	}
 	content, err := decryptHead(file, epoch)
 	if err != nil {
+		return nil, err
+	}
+	newest, err := s.checkNewest(ctx, header, content.Time)
+	switch {
+	case errors.Is(err, errFalseHead) && s.hasSuccessor(member.ID):
+		return nil, errForkedHead
+	case err != nil:
 		return nil, err
 	}
 	own, _, err := s.db.Position(ctx, s.self())
@@ -188,7 +189,10 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	if read := content.Seen[s.identity.device.String()]; read > own {
 		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errHeadAhead, read, own)
 	}
-	return content, s.rememberCounter(ctx, header)
+	if s.looking {
+		return content, nil
+	}
+	return content, saveNew(ctx, s.handle.conn, newestSetting(member.ID), fmt.Sprintf("%d %d %x", newest.counter, newest.time, newest.sum))
 }
 
 func decryptHead(file *crypto.Head, epoch *crypto.Epoch) (*head, error) {
@@ -203,36 +207,38 @@ func decryptHead(file *crypto.Head, epoch *crypto.Epoch) (*head, error) {
 	return content, nil
 }
 
-// checkCounter compares the number of a head, and the hash of its payload, with
-// those remembered of the device: numbers never fall, and none stands for two heads.
-func (s *Syncer) checkCounter(ctx context.Context, header crypto.HeadHeader) error {
-	text, err := load(ctx, s.handle.conn, counterSetting(header.Device))
-	if err != nil || text == "" {
-		return err
-	}
-	var highest uint64
-	var sum string
-	if _, err := fmt.Sscan(text, &highest, &sum); err != nil {
-		return fmt.Errorf("setting %s: %w", counterSetting(header.Device), err)
-	}
-	switch {
-	case header.Counter < highest:
-		return fmt.Errorf("%w: it is older than one seen before", errFalseHead)
-	case header.Counter == highest && hex.EncodeToString(header.PayloadSum[:]) != sum:
-		return fmt.Errorf("%w: another one has the same number, as if a copy of the device wrote too", errFalseHead)
-	}
-	return nil
+// newestHead is what is remembered of the heads of a device: the highest number, the
+// latest time, and the hash of the payload of the one that was read last.
+type newestHead struct {
+	counter uint64
+	time    int64 // in milliseconds since 1970
+	sum     []byte
 }
 
-func (s *Syncer) rememberCounter(ctx context.Context, header crypto.HeadHeader) error {
-	name, text := counterSetting(header.Device), fmt.Sprintf("%d %x", header.Counter, header.PayloadSum)
-	if s.looking {
-		return nil
-	}
-	return saveNew(ctx, s.handle.conn, name, text)
-}
+func newestSetting(device DeviceID) string { return "head of " + device.String() }
 
-func counterSetting(device DeviceID) string { return "head of " + device.String() }
+// checkNewest makes sure that a head is not older than one that was read before, and returns
+// what is to be remembered. Numbers rise, but those of a database that was put back to a backup
+// begin anew where that was: then its clock tells, which goes on. What was read before has
+// neither a higher number nor a later time.
+func (s *Syncer) checkNewest(ctx context.Context, header crypto.HeadHeader, said int64) (newest newestHead, err error) {
+	text, err := load(ctx, s.handle.conn, newestSetting(header.Device))
+	if err != nil {
+		return newest, err
+	}
+	if text != "" {
+		if _, err := fmt.Sscanf(text, "%d %d %x", &newest.counter, &newest.time, &newest.sum); err != nil {
+			return newest, fmt.Errorf("setting %s: %w", newestSetting(header.Device), err)
+		}
+	}
+	if !bytes.Equal(newest.sum, header.PayloadSum[:]) && header.Counter <= newest.counter && said <= newest.time {
+		if header.Counter < newest.counter {
+			return newest, fmt.Errorf("%w: it is older than one seen before", errFalseHead)
+		}
+		return newest, fmt.Errorf("%w: another one has the same number, as if a copy of the device wrote too", errFalseHead)
+	}
+	return newestHead{max(newest.counter, header.Counter), max(newest.time, said), header.PayloadSum[:]}, nil
+}
 
 // errFalseHead: a head is whole and signed, and is not what its device has to say
 // now: somebody shows an old one, or the device lies.

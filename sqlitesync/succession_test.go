@@ -763,7 +763,7 @@ func TestTheKeyIsRenamedInARestoredDatabase(t *testing.T) {
 	}))
 	settle(moved, b)
 	settle(moved, b)
-	moved.wantSucceeded(old, foundMachine)
+	moved.wantSucceeded(old, foundFolder)
 	wantSame(t, []*testDevice{moved, b})
 	b.wantValue("3", "SELECT count(*) FROM item")
 	moved.wantHealthy()
