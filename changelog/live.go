@@ -132,3 +132,28 @@ func (db *Database) Unpublish(ctx context.Context) error {
 	}
 	return nil
 }
+
+// NoteLacking notes in the log, as Reconcile does, those of the rows of a table that were known with a column which the table
+// has no more: what is known of them can't be told as it was written. It writes.
+func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key) error {
+	clocks, err := db.Clocks(ctx, table, keys)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		clock, known := clocks[table.Identity(key)]
+		if !known || clock.State != Shown {
+			continue
+		}
+		shape, err := db.Shape(ctx, clock.Shape)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(shape.Columns, func(column string) bool { return !table.Put.Contains(column) }) {
+			if err := db.NoteFound(ctx, table, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

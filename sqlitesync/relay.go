@@ -95,7 +95,8 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 // are lost, so that devices which enter later have it too. Admin devices do so by
 // themselves, a week after files of a device have gone from the folder. It is no
 // harm to relay what is not lost. What can't be made again here, such as rows of
-// tables that were dropped or have lost a column since, is left out. The folder is
+// tables that were dropped since, is left out; what has lost a column is told
+// without it. The folder is
 // needed by the next pass only. A reader can't: nobody reads its log.
 func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 	return s.turn(ctx, "relay", func(ctx context.Context) error {
@@ -189,11 +190,19 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 
 // relayBatches relays what a device has said in some of its batches. One batch
 // says one thing of a row: where several changes of a row count, they go into
-// batches that follow one another.
+// batches that follow one another. Rows that have lost a column since, it tells as
+// they are, like those that a migration has made.
 func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(*changelog.Change) (bool, error)) error {
 	var layers [][]changelog.Change
+	lacking := make(map[*changelog.Table][]changelog.Key)
 	err := s.withoutLock(ctx, func() (err error) {
-		altered := func(*changelog.Table, changelog.Key) error { return nil }
+		clear(lacking)
+		altered := func(table *changelog.Table, key changelog.Key) error {
+			if table != nil && wanted == nil {
+				lacking[table] = append(lacking[table], key)
+			}
+			return nil
+		}
 		layers, err = merge.Layers(ctx, s.db, device, first, last, false, wanted, altered)
 		return err
 	})
@@ -201,6 +210,19 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 		return err
 	}
 	began := time.Now()
+	for _, table := range s.db.Tables {
+		for keys := range slices.Chunk(lacking[table], relayRows) {
+			err := s.transact(ctx, func() error {
+				if err := s.fold(ctx); err != nil { // what the app has written since keeps its time
+					return err
+				}
+				return s.db.NoteLacking(ctx, table, keys)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
 	for _, layer := range layers {
 		for changes := range slices.Chunk(layer, relayRows) {
 			started := time.Now()
