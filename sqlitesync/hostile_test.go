@@ -995,3 +995,36 @@ func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
 	g.b.syncer.slow.Patience = 0
 	g.heal()
 }
+
+// Where something else stands than the directory of a member, nothing is read of the member, and that is said.
+func TestADirectoryThatIsNoneIsNamed(t *testing.T) {
+	t.Parallel()
+	for kind, put := range map[string]func(path, moved string) error{
+		"a file":           func(path, _ string) error { return os.WriteFile(path, []byte("no directory"), 0o600) },
+		"a link":           func(path, moved string) error { return os.Symlink(moved, path) },
+		"a link to nobody": func(path, moved string) error { return os.Symlink(moved+"x", path) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			b.exec("INSERT INTO item VALUES ('1', 'of b', 1)")
+			b.sync()
+			path, moved := b.directory(), filepath.Join(t.TempDir(), "moved")
+			must(t, os.Rename(path, moved))
+			must(t, put(path, moved))
+			must(t, os.WriteFile(filepath.Join(a.folder, "devices", strings.Repeat("0", 32)), nil, 0o600)) // a stranger's is junk
+			a.tolerates = folder.ErrNotRegular
+			a.sync()
+			if problem := a.problem(); problem.Device != b.id() || !errors.Is(problem, folder.ErrNotRegular) || !strings.Contains(problem.Hint, "other than") {
+				t.Errorf("problem %v of device %s, hint %q", problem, problem.Device.Short(), problem.Hint)
+			}
+			must(t, os.Remove(path))
+			a.sync()
+			a.wantHealthy() // absence says nothing
+			must(t, os.Rename(moved, path))
+			a.sync()
+			a.wantHealthy()
+			a.wantValue("1", "SELECT count(*) FROM item")
+		})
+	}
+}

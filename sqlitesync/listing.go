@@ -50,6 +50,12 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			ids = append(ids, text)
 		}
 	}
+	there := slices.Clone(ids)
+	for _, member := range s.roster.Members() { // something else than a directory may stand there
+		if text := member.ID.String(); member.ID != s.identity.device && !slices.Contains(ids, text) {
+			ids = append(ids, text)
+		}
+	}
 	slices.Sort(ids)
 	var readings []*reading
 	listings, failed := f.ListAll(ids)
@@ -58,8 +64,11 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 		if err != nil {
 			continue
 		}
-		listing := listings[i]
-		if err := failed[i]; err != nil && !(lookalikes[text] && errors.Is(err, fs.ErrNotExist)) {
+		listing, absent := listings[i], errors.Is(failed[i], fs.ErrNotExist)
+		if absent && !slices.Contains(there, text) {
+			continue
+		}
+		if err := failed[i]; err != nil && !(lookalikes[text] && absent) {
 			p.add(&Error{Op: "list", Device: id, Path: "devices/" + text, Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)})
 			continue
 		}

@@ -46,7 +46,7 @@ func Reason(err error) string {
 	case busy(err):
 		return "Another program keeps a file in the folder busy."
 	case errors.Is(err, ErrNotRegular):
-		return "In the folder, something other than a plain file stands under a name that sqlitesync uses."
+		return "In the folder, something other than a plain file or directory stands under a name that sqlitesync uses. Give it another name, and let the file-sync service put back what belongs there."
 	case errors.Is(err, ErrMarker):
 		return "The file sqlitesync.json in the folder is damaged or not downloaded yet."
 	}
