@@ -156,7 +156,7 @@ func (c *Conn) Transact(ctx context.Context, durability Durability, fn func() er
 		return err
 	}
 	if _, err := c.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", Locked(err))
 	}
 	committed := false
 	defer func() {
@@ -264,6 +264,17 @@ func ErrorCode(err error) int {
 
 // codeError is SQLITE_ERROR: the statement makes no sense, here and now.
 const codeError = 1
+
+// codeBusy is SQLITE_BUSY: the lock did not come before the busy timeout was over.
+const codeBusy = 5
+
+// Locked returns err, and says what to do if it comes from a lock that is not released.
+func Locked(err error) error {
+	if ErrorCode(err) != codeBusy {
+		return err
+	}
+	return fmt.Errorf("another connection has kept the database's write lock for long, perhaps in a transaction that the app has left open; end it, and try again: %w", err)
+}
 
 // Senseless reports whether err says that SQLite can't compile a statement: a
 // trigger makes no sense, or needs a function that this process does not have.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
@@ -155,5 +156,30 @@ func TestTransactPanics(t *testing.T) {
 		defer func() { _ = recover() }()
 		d.transact(func(context.Context) error { panic("a bug") })
 	}()
+	d.transact(func(context.Context) error { return nil })
+}
+
+// Who keeps the write lock for long is likely the app: the error says what is to be done.
+func TestALockThatIsNotReleased(t *testing.T) {
+	ctx := t.Context()
+	d := newApp(t, "CREATE TABLE t (a)")
+	if err := d.conn.Script(ctx, "PRAGMA busy_timeout = 1"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := d.app.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	err = d.conn.Transact(ctx, changelog.Ordinary, func() error { return nil })
+	if changelog.ErrorCode(err) != 5 || !strings.Contains(err.Error(), "end it, and try again") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := other.ExecContext(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
 	d.transact(func(context.Context) error { return nil })
 }

@@ -629,3 +629,32 @@ func TestResolveWritesRenamedColumns(t *testing.T) {
 		a.wantValue("xlostx2, ykept1, zlosty2", "SELECT group_concat(id || title || n, ', ') FROM (SELECT * FROM item ORDER BY id)")
 	}
 }
+
+// The app's own handle waits for the write lock as long as the app has told it to, and then the error says what is to be done.
+func TestResolveBesideALockThatIsNotReleased(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'first', 1)")
+	settle(a, b)
+	a.exec("UPDATE item SET name = 'of a'")
+	tick()
+	b.exec("UPDATE item SET name = 'of b'")
+	settle(a, b)
+	settle(a, b)
+	lost := a.conflicts()
+	if len(lost) != 1 {
+		t.Fatalf("%d conflicts, want 1", len(lost))
+	}
+	must(t, a.syncer.Close())
+	hasty, err := sql.Open("sqlite", a.path)
+	must(t, err)
+	t.Cleanup(func() { hasty.Close() })
+	a.syncer, err = Open(a.context(), hasty, a.folder, &a.options)
+	must(t, err)
+	tx, err := a.db.Begin() // it takes the write lock
+	must(t, err)
+	wantText(t, a.syncer.Resolve(t.Context(), lost[0].ID, TakeLoser), "end it, and try again")
+	must(t, tx.Rollback())
+	must(t, a.syncer.Resolve(t.Context(), lost[0].ID, TakeLoser))
+	a.wantValue("of a", "SELECT name FROM item")
+}

@@ -56,7 +56,7 @@ func (s *Syncer) Resolve(ctx context.Context, id ConflictID, keep Resolution) er
 		return fmt.Errorf("sqlitesync: resolve conflict %d: the resolution %v is not known", id, keep)
 	}
 	return s.turn(ctx, fmt.Sprintf("resolve conflict %d", id), func(ctx context.Context) error {
-		return s.resolve(ctx, id, keep)
+		return changelog.Locked(s.resolve(ctx, id, keep))
 	})
 }
 
