@@ -55,7 +55,7 @@ type compaction struct {
 }
 
 // compact writes runs of this device's log anew if it has grown enough since
-// the last time. What it made is to be published.
+// the last time, or others have overruled enough of it. What it made is to be published.
 func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	live, err := s.ownSegments(ctx, "replaced IS NULL")
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		}
 	}
 	last := &s.compaction
-	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000
+	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000 || s.overruled > now.rows/2+1000
 	if !grown && (!s.environment.Compact || now == *last) {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	*last = now
+	*last, s.overruled = now, 0
 	rewritten := 0
 	for _, run := range plan(weigh(live, weights)) {
 		if rewritten == maxRuns {

@@ -354,6 +354,9 @@ func (s *Syncer) announce() {
 			s.events.send(Event{Kind: EventApplied, Device: o.device, Rows: rows, Tables: slices.Sorted(maps.Keys(o.result.Rows))})
 		}
 		s.announceConflicts(o)
+		if o.device != s.identity.device {
+			s.overruled += o.result.Overruled
+		}
 	}
 	s.outcomes = nil
 }

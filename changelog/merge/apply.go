@@ -17,6 +17,10 @@ type Result struct {
 	// those among them that are two rows with one key.
 	Conflicts  int
 	Collisions map[string]int
+	// Overruled counts the changes that are newer than what was known of their
+	// rows, where that was of this device or of a baseline: what stands of it in a
+	// log is of no use any more.
+	Overruled int
 	// Silenced holds the tables whose triggers failed, by name: the rows were
 	// written without what the triggers do.
 	Silenced []string
@@ -213,6 +217,9 @@ func (m *merger) part(ctx context.Context, table *changelog.Table, changes []cha
 		}
 		met[row] = true
 		clock, known := clocks[row]
+		if known && (clock.Stamp.Device == m.db.Self || clock.Stamp.Baseline()) && change.Stamp.Compare(clock.Stamp) > 0 {
+			m.result.Overruled++
+		}
 		switch {
 		case !known && (change.Shape.Kind == changelog.Delete || change.Shape.Equal(table.Put)):
 			simple = append(simple, *change)
