@@ -346,7 +346,13 @@ func TestSomebodyDeletesItAgain(t *testing.T) {
 	a.sync()
 	for range maxLost {
 		must(t, os.Remove(a.lastSegment()))
-		_ = a.trySync()
+		for range 3 { // what is gone for a moment is not answered with a file each time
+			_ = a.trySync()
+			clock.pass(vanishedTime / 4)
+		}
+		if n := len(a.segments()); n != 0 {
+			t.Errorf("%d segments were made again within a minute", n)
+		}
 		clock.pass(vanishedTime)
 		_ = a.trySync()
 		a.sync()
@@ -357,9 +363,42 @@ func TestSomebodyDeletesItAgain(t *testing.T) {
 	clock.pass(time.Hour)
 	_ = a.trySync()
 	wantText(t, a.problem(), "deleted again")
+	wantText(t, errors.New(a.problem().Hint), "which program deletes files")
 	if n := len(a.segments()); n != 0 {
 		t.Errorf("%d segments stand", n)
 	}
+	a.exec("INSERT INTO item VALUES ('c', 'd', 1)")
+	_ = a.trySync()
+	if n := len(a.segments()); n != 1 {
+		t.Errorf("%d segments stand, want what was written since", n)
+	}
+}
+
+// More than a few segments that vanish at once are made again over several passes.
+func TestManyThatVanishAreMadeAgainBitByBit(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	clock := newTestClock(a)
+	a.writeBatches(maxRefills+4, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	for _, path := range a.segments() {
+		must(t, os.Remove(path))
+	}
+	_ = a.trySync()
+	clock.pass(vanishedTime)
+	for _, want := range []int{maxRefills, maxRefills + 4} {
+		_ = a.trySync()
+		if n := len(a.segments()); n != want {
+			t.Errorf("%d segments stand, want %d", n, want)
+		}
+	}
+	a.sync()
+	a.wantHealthy()
+	b := newTestDevice(t, itemSchema)
+	b.join(a.folder, a.invite())
+	b.sync()
+	wantSame(t, []*testDevice{a, b})
 }
 
 // Mishaps that lie far apart are not somebody who deletes again what is made again. Rows that stood there before sync are published
