@@ -87,7 +87,7 @@ var mutations = []mutation{
 	{"a segment need not continue the chain", "sqlitesync/reading.go",
 		"!holds(header, batch) || header.First == batch && header.Prev != tail", "!holds(header, batch)", []room{engine("Fork|Twin|Chain|Adversary|Hostile|BadWill|Threat|Rewrit")}},
 	{"a batch does not wait for what its author had seen", "sqlitesync/waits.go",
-		"member && s.seen[device] < batch {", "member && s.seen[device] < batch && batch == 0 {", []room{engine("Causal|Wait|Before|Schedule")}},
+		"return member && s.seen[changelog.DeviceID(device)] < batch", "return member && s.seen[changelog.DeviceID(device)] < batch && batch == 0", []room{engine("Causal|Wait|Before|Schedule")}},
 	{"a compaction drops what newer changes do not contain", "changelog/merge/needed.go",
 		"return change.Shape.Kind != changelog.Delete && shape.Kind == changelog.Full && within(change.Shape, shape), nil",
 		"return change.Shape.Kind != changelog.Delete && shape.Kind == changelog.Full, nil", []room{merge, engine("Compact|LogsAtRandom")}},
@@ -102,7 +102,7 @@ var mutations = []mutation{
 	{"a code with a wrong letter is tried", "crypto/code.go",
 		"		if codeCheck(k, group) != group[codeGroupSize-1] {", "		if codeCheck(k, group) != group[codeGroupSize-1] && k > codeGroups {", []room{secrets}},
 	{"heads may be older than before", "sqlitesync/head.go",
-		"	case header.Counter < highest:", "	case header.Counter < highest && highest == 0:", []room{engine("Head|Threat|Hazard|Adversary")}},
+		"header.Counter <= newest.counter && said <= newest.time {", "header.Counter <= newest.counter && said <= newest.time && said < 0 {", []room{engine("Head|Threat|Hazard|Adversary")}},
 
 	// Digests and checks.
 	{"a digest does not grow with what is merged", "changelog/digest.go",
