@@ -134,8 +134,9 @@ func (db *Database) Unpublish(ctx context.Context) error {
 }
 
 // NoteLacking notes in the log, as Reconcile does, those of the rows of a table that were known with a column which the table
-// has no more: what is known of them can't be told as it was written. It writes.
-func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key) error {
+// has no more: what is known of them can't be told as it was written. Or it notes only those of which what is known is wanted,
+// unless that is nil. It writes.
+func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key, wanted func(Digest) (bool, error)) error {
 	clocks, err := db.Clocks(ctx, table, keys)
 	if err != nil {
 		return err
@@ -149,10 +150,18 @@ func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key) e
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(shape.Columns, func(column string) bool { return !table.Put.Contains(column) }) {
-			if err := db.NoteFound(ctx, table, key); err != nil {
+		if !slices.ContainsFunc(shape.Columns, func(column string) bool { return !table.Put.Contains(column) }) {
+			continue
+		}
+		if wanted != nil {
+			if is, err := wanted(clock.Digest()); err != nil {
 				return err
+			} else if !is {
+				continue
 			}
+		}
+		if err := db.NoteFound(ctx, table, key); err != nil {
+			return err
 		}
 	}
 	return nil

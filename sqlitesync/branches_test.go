@@ -67,6 +67,37 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	wantQuiet(t, a, b, c, late)
 }
 
+// What others have read of a branch that stands nowhere any more comes to all though a column of it is gone.
+func TestAColumnIsDroppedAfterTheFolderWasRestoredWithTheDatabase(t *testing.T) {
+	t.Parallel()
+	const migration = "ALTER TABLE item DROP COLUMN n"
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	a.differs, b.differs, c.differs = true, true, true // until the other branch is read
+	clock := newTestClock(devices...)
+	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+	settle(devices...)
+	restore := a.backupOfAll()
+	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
+	settle(a, b)
+	restore()
+	a.open()
+	a.exec("INSERT INTO item VALUES ('2', 'under the same number', 1)")
+	a.sync()
+	a.exec("INSERT INTO item VALUES ('3', 'after it', 1)")
+	settle(devices...)
+	for _, d := range devices {
+		d.exec(migration)
+		settle(devices...)
+	}
+	clock.pass(lostTime + 3*relayTurn)
+	settle(devices...)
+	settle(devices...)
+	wantSame(t, devices)
+	a.wantValue("4", "SELECT count(*) FROM item")
+	wantQuiet(t, devices...)
+}
+
 // One that was restored so far back that it has to write many batches before others read on is told what to do.
 func TestTheFolderIsRestoredFarBackWithTheDatabase(t *testing.T) {
 	t.Parallel()

@@ -137,8 +137,8 @@ func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
 	if s.reads() {
 		return nil
 	}
-	unmet := func(c *changelog.Change) (bool, error) {
-		there, err := met.has(ctx, c.Digest())
+	unmet := func(change changelog.Digest) (bool, error) {
+		there, err := met.has(ctx, change)
 		return !there, err
 	}
 	for _, author := range s.db.Devices() {

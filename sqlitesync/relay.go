@@ -167,7 +167,7 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID, first uint64) error
 // relaySteps relays the newest changes of a device in some of its batches, or only
 // those that are wanted (nil: all), in steps that let other writers in between.
 func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, first, last uint64, weights map[uint64]int,
-	wanted func(*changelog.Change) (bool, error),
+	wanted func(changelog.Digest) (bool, error),
 ) error {
 	// Of the numbers that a log can have, those that weigh something: all of them are too many to look at.
 	batches := slices.DeleteFunc(slices.Sorted(maps.Keys(weights)), func(batch uint64) bool { return batch < first || batch > last })
@@ -192,18 +192,22 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 // says one thing of a row: where several changes of a row count, they go into
 // batches that follow one another. Rows that have lost a column since, it tells as
 // they are, like those that a migration has made.
-func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(*changelog.Change) (bool, error)) error {
+func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(changelog.Digest) (bool, error)) error {
+	change := func(c *changelog.Change) (bool, error) { return wanted(c.Digest()) }
+	if wanted == nil {
+		change = nil
+	}
 	var layers [][]changelog.Change
 	lacking := make(map[*changelog.Table][]changelog.Key)
 	err := s.withoutLock(ctx, func() (err error) {
 		clear(lacking)
 		altered := func(table *changelog.Table, key changelog.Key) error {
-			if table != nil && wanted == nil {
+			if table != nil {
 				lacking[table] = append(lacking[table], key)
 			}
 			return nil
 		}
-		layers, err = merge.Layers(ctx, s.db, device, first, last, false, wanted, altered)
+		layers, err = merge.Layers(ctx, s.db, device, first, last, false, change, altered)
 		return err
 	})
 	if err != nil {
@@ -216,7 +220,7 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 				if err := s.fold(ctx); err != nil { // what the app has written since keeps its time
 					return err
 				}
-				return s.db.NoteLacking(ctx, table, keys)
+				return s.db.NoteLacking(ctx, table, keys, wanted)
 			})
 			if err != nil {
 				return err

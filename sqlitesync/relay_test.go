@@ -637,7 +637,7 @@ func TestTheAppWritesWhileItIsLookedForWhatStandsInNoLog(t *testing.T) {
 	must(t, err)
 	a.db.SetMaxOpenConns(1)
 	a.exec("PRAGMA busy_timeout = 0")
-	err = a.syncer.relaySteps(t.Context(), nobody, 0, crypto.MaxBatch, weights, func(*changelog.Change) (bool, error) {
+	err = a.syncer.relaySteps(t.Context(), nobody, 0, crypto.MaxBatch, weights, func(changelog.Digest) (bool, error) {
 		asked++
 		_, err := a.db.Exec("INSERT INTO item VALUES (?, 'written meanwhile', 1)", fmt.Sprint("new ", asked))
 		return true, err
