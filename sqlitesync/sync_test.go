@@ -185,6 +185,8 @@ func TestAChangeWaitsForWhatItsAuthorHadSeen(t *testing.T) {
 	waiting := c.syncer.Status().Waiting
 	if len(waiting) != 1 || waiting[0].Device != a.id() || waiting[0].For != b.id() || waiting[0].Batch == 0 || waiting[0].Since.IsZero() {
 		t.Errorf("waiting %+v, want b for a", waiting)
+	} else if hint := waiting[0].Hint(); !strings.Contains(hint, "start the device that wrote it") {
+		t.Errorf("hint %q does not say what would help", hint)
 	}
 	must(t, os.Rename(away, hidden))
 	c.sync()
