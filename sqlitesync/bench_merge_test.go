@@ -114,7 +114,13 @@ func BenchmarkBootstrap(b *testing.B) {
 		return took
 	})
 	b.ReportMetric(slices.Max(peaks), "MiB")
+	if peak := slices.Max(peaks); peak > maxMemory {
+		b.Errorf("it took %.0f MiB", peak)
+	}
 }
+
+// maxMemory is how many MiB taking in the logs of others may take, however many rows and segments there are.
+const maxMemory = 200
 
 // memory returns a figure of this process in MiB, 0 where the system does not
 // tell. Fresh gives back what is free before, and begins to measure the peak.

@@ -34,6 +34,9 @@ func BenchmarkManySegments(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(perSegment), "ms/segment")
 	b.ReportMetric(slices.Max(peaks), "MiB")
+	if peak := slices.Max(peaks); peak > maxMemory {
+		b.Errorf("it took %.0f MiB", peak)
+	}
 }
 
 // writeLog puts n segments of a device into the folder, each with a row of its own, without writing them through its
