@@ -348,6 +348,67 @@ func until(tb testing.TB, what string, condition func() bool) {
 	}
 }
 
+// Two devices have made the directories at the top at the same time, and the sync client shows each the other's under another
+// name. Nobody renames them back: both read what stands there, and a device that enters does.
+func TestDirectoriesThatTwoDevicesHaveMade(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{" 2", " (1)", " (conflicted copy)"} {
+		t.Run(suffix, func(t *testing.T) {
+			devices := newSpace(t, itemSchema, 3)
+			a, b, c := devices[0], devices[1], devices[2]
+			b.own()
+			c.own()
+			for _, d := range []*testDevice{b, c} { // what it has is its own alone
+				must(t, os.RemoveAll(filepath.Join(d.folder, "devices")))
+				must(t, os.RemoveAll(filepath.Join(d.folder, "roster")))
+			}
+			courier := func(from, to *testDevice) {
+				for top, below := range map[string]string{"devices": from.id().String(), "roster": ".", "invites": "."} {
+					if _, err := os.Stat(filepath.Join(from.folder, top)); err != nil {
+						continue
+					}
+					target := filepath.Join(to.folder, top+suffix, below)
+					must(t, os.RemoveAll(target))
+					must(t, os.MkdirAll(filepath.Dir(target), 0o700))
+					must(t, os.CopyFS(target, os.DirFS(filepath.Join(from.folder, top, below))))
+				}
+			}
+			a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")
+			b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+			a.revoke(c) // a record that only a copy of the roster has
+			for range 2 {
+				for _, d := range []*testDevice{a, b} {
+					d.sync()
+				}
+				courier(a, b)
+				courier(b, a)
+			}
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+			a.wantValue("2", "SELECT count(*) FROM item")
+			if n := len(b.syncer.roster.Members()); n != 2 {
+				t.Errorf("b knows %d members, want 2", n)
+			}
+			for _, d := range []*testDevice{a, b} {
+				listed, err := d.syncer.Devices(t.Context())
+				must(t, err)
+				for _, device := range listed {
+					if device.Err != nil {
+						t.Errorf("device %s: %v", device.ID.Short(), device.Err)
+					}
+				}
+			}
+			wantQuiet(t, a, b)
+			late := newTestDevice(t, itemSchema)
+			code := a.invite()
+			courier(a, b)
+			late.join(b.folder, code)
+			late.sync()
+			wantSame(t, []*testDevice{b, late})
+		})
+	}
+}
+
 // A sync client has given the directory of a device another name as a whole, while its author is away. Nothing else holds what it
 // has written.
 func TestADirectoryThatWasRenamedIsRead(t *testing.T) {

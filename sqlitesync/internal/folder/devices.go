@@ -2,12 +2,10 @@ package folder
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Devices returns the ids of the devices that have a directory, sorted. Directories of other names are left out. That
@@ -191,7 +189,7 @@ func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read a head", err)
 	}
-	data, err := f.read(file, limit)
+	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
 	return data, f.failure("read a head", err)
 }
 
@@ -230,88 +228,4 @@ func (f *Folder) RemoveTemporaries(device string) error {
 		}
 	}
 	return f.failure(operation, errors.Join(failed...))
-}
-
-// Lookalikes returns the ids of the devices of which there are directories that look like conflict copies, or have upper
-// case names. It costs one directory listing.
-func (f *Folder) Lookalikes() (map[string]bool, error) {
-	names, err := f.names(devicesDirectory)
-	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, f.failure("list devices", err)
-	}
-	found := make(map[string]bool)
-	for _, name := range names {
-		if len(name) < deviceLength {
-			continue
-		}
-		if id := strings.ToLower(name[:deviceLength]); name != id && isHex(id, deviceLength) {
-			found[id] = true
-		}
-	}
-	return found, nil
-}
-
-// Strays returns the paths of files that may be a device's own under a wrong name, sorted: the foreign files of its
-// directory, and all files of directories that look like conflict copies of it, such as "<device> 2", "<device> (1)"
-// or "<device> (conflicted copy …)". They are for ReadStray, when a file that should be there is not.
-func (f *Folder) Strays(device string) ([]string, error) {
-	const operation = "look for strays"
-	if !isHex(device, deviceLength) {
-		return nil, f.failure(operation, fmt.Errorf("%q is not the id of a device", device))
-	}
-	directories, err := f.entries(devicesDirectory)
-	if err != nil {
-		return nil, f.failure(operation, err)
-	}
-	var strays []string
-	for _, directory := range directories {
-		if !directory.IsDir() || !strings.HasPrefix(strings.ToLower(directory.Name()), device) {
-			continue
-		}
-		lookalike := directory.Name() != device
-		files, err := f.entries(path.Join(devicesDirectory, directory.Name()))
-		if err != nil {
-			return nil, f.failure(operation, err)
-		}
-		for _, file := range files {
-			_, isSegment := ParseSegmentName(file.Name())
-			ours := isSegment || file.Name() == headName
-			if plain(file.Type()) && !isTemporary(file.Name()) && (lookalike || !ours) {
-				strays = append(strays, path.Join(devicesDirectory, directory.Name(), file.Name()))
-			}
-		}
-		if len(strays) > maxEntries {
-			return nil, f.failure(operation, fmt.Errorf("more than %d strays: %w", maxEntries, ErrTooLarge))
-		}
-	}
-	slices.Sort(strays)
-	return strays, nil
-}
-
-// ReadStray returns the bytes of a file that Strays named, of at most limit bytes.
-func (f *Folder) ReadStray(name string, limit int64) ([]byte, error) {
-	err := checkStray(name)
-	var data []byte
-	if err == nil {
-		data, err = f.read(name, limit)
-	}
-	return data, f.failure("read a stray", err)
-}
-
-// PeekStray is to ReadStray as PeekSegment is to ReadSegment.
-func (f *Folder) PeekStray(name string, limit int64) (start []byte, size int64, err error) {
-	if err = checkStray(name); err == nil {
-		start, size, err = f.peek(name, limit)
-	}
-	return start, size, f.failure("read a stray", err)
-}
-
-func checkStray(name string) error {
-	if path.Clean(name) != name || !strings.HasPrefix(name, devicesDirectory+"/") {
-		return fmt.Errorf("%q is not the path of a stray", name)
-	}
-	return nil
 }

@@ -8,18 +8,16 @@ import (
 	"slices"
 )
 
-// Records returns the hashes of the membership records, sorted. Other names are left out.
+// Records returns the hashes of the membership records, sorted, those in copies of their directory, too. Other names are
+// left out.
 func (f *Folder) Records() ([]string, error) {
-	names, err := f.names(rosterDirectory)
-	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
-		return nil, nil
-	}
+	names, copied, err := f.namesAnywhere(rosterDirectory)
 	if err != nil {
 		return nil, f.failure("list records", err)
 	}
-	hashes := slices.DeleteFunc(names, func(name string) bool { return !isHex(name, recordLength) })
+	hashes := slices.DeleteFunc(append(names, copied...), func(name string) bool { return !isHex(name, recordLength) })
 	slices.Sort(hashes)
-	return hashes, nil
+	return slices.Compact(hashes), nil
 }
 
 // ReadRecord returns the membership record of that name, of at most limit bytes. Whether it has that hash is for the
@@ -29,7 +27,7 @@ func (f *Folder) ReadRecord(hash string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read a record", err)
 	}
-	data, err := f.read(file, limit)
+	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
 	return data, f.failure("read a record", err)
 }
 
@@ -38,7 +36,7 @@ func (f *Folder) RecordSize(hash string) (int64, error) {
 	file, err := recordPath(hash)
 	var size int64
 	if err == nil {
-		size, err = f.size(file)
+		size, err = anywhere(f, file, f.size)
 	}
 	return size, f.failure("look at a record", err)
 }
@@ -62,7 +60,7 @@ func (f *Folder) ReadInvite(id string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read an invite", err)
 	}
-	data, err := f.read(file, limit)
+	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
 	return data, f.failure("read an invite", err)
 }
 

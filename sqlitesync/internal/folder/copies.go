@@ -1,0 +1,161 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Sync clients rename what they take to be in conflict: a file, a device's directory, or one at the top of the folder,
+// such as "devices 2" or "roster (1)", where two devices have made it at the same time. What stands there is read; only
+// files of this device are written, and under their right names.
+
+// maxCopies bounds how many copies of one directory are looked through.
+const maxCopies = 16
+
+// copiesOf returns the names of directories at the top of the folder that look like conflict copies of one of ours.
+func (f *Folder) copiesOf(directory string) ([]string, error) {
+	names, err := f.names(".")
+	if err != nil {
+		return nil, err
+	}
+	copies := slices.DeleteFunc(names, func(name string) bool {
+		return name == directory || !strings.HasPrefix(strings.ToLower(name), directory) || f.checkDirectory(name) != nil
+	})
+	slices.Sort(copies)
+	return copies[:min(len(copies), maxCopies)], nil
+}
+
+// anywhere reads a file below one of our directories, or below a copy of that if it is not there.
+func anywhere[T any](f *Folder, file string, read func(name string) (T, error)) (T, error) {
+	found, err := read(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return found, err
+	}
+	top, below, _ := strings.Cut(file, "/")
+	copies, failed := f.copiesOf(top)
+	if failed != nil {
+		return found, err
+	}
+	for _, directory := range copies {
+		if found, failed := read(path.Join(directory, below)); failed == nil {
+			return found, nil
+		}
+	}
+	return found, err
+}
+
+// namesAnywhere returns the names in one of our directories, and apart those in copies of it. A copy that can't be listed
+// counts for nothing.
+func (f *Folder) namesAnywhere(directory string) (names, copied []string, err error) {
+	if names, err = f.names(directory); errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		err = nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	copies, err := f.copiesOf(directory)
+	for _, directory := range copies {
+		if found, failed := f.names(directory); failed == nil {
+			copied = append(copied, found...)
+		}
+	}
+	return names, copied, err
+}
+
+// Lookalikes returns the ids of the devices of which there are directories that look like conflict copies, or have upper
+// case names, or stand in a copy of the directory of all devices. It costs one directory listing, and one of the top.
+func (f *Folder) Lookalikes() (map[string]bool, error) {
+	names, copied, err := f.namesAnywhere(devicesDirectory)
+	if err != nil {
+		return nil, f.failure("list devices", err)
+	}
+	found := make(map[string]bool)
+	note := func(name string, copied bool) {
+		if len(name) < deviceLength {
+			return
+		}
+		if id := strings.ToLower(name[:deviceLength]); (copied || name != id) && isHex(id, deviceLength) {
+			found[id] = true
+		}
+	}
+	for _, name := range names {
+		note(name, false)
+	}
+	for _, name := range copied {
+		note(name, true)
+	}
+	return found, nil
+}
+
+// Strays returns the paths of files that may be a device's own under a wrong name, sorted: the foreign files of its
+// directory, and all files of directories that look like conflict copies of it, such as "<device> 2", "<device> (1)"
+// or "<device> (conflicted copy …)", or stand in a copy of the directory of all devices. They are for ReadStray, when a
+// file that should be there is not.
+func (f *Folder) Strays(device string) ([]string, error) {
+	const operation = "look for strays"
+	if !isHex(device, deviceLength) {
+		return nil, f.failure(operation, fmt.Errorf("%q is not the id of a device", device))
+	}
+	tops, err := f.copiesOf(devicesDirectory)
+	if err != nil {
+		return nil, f.failure(operation, err)
+	}
+	var strays []string
+	for _, top := range append(tops, devicesDirectory) {
+		directories, err := f.entries(top)
+		if err != nil && top == devicesDirectory && !(len(tops) > 0 && errors.Is(err, fs.ErrNotExist) && f.disk.Here()) {
+			return nil, f.failure(operation, err)
+		}
+		for _, directory := range directories {
+			if !directory.IsDir() || !strings.HasPrefix(strings.ToLower(directory.Name()), device) {
+				continue
+			}
+			lookalike := top != devicesDirectory || directory.Name() != device
+			files, err := f.entries(path.Join(top, directory.Name()))
+			if err != nil {
+				return nil, f.failure(operation, err)
+			}
+			for _, file := range files {
+				_, isSegment := ParseSegmentName(file.Name())
+				ours := isSegment || file.Name() == headName
+				if plain(file.Type()) && !isTemporary(file.Name()) && (lookalike || !ours) {
+					strays = append(strays, path.Join(top, directory.Name(), file.Name()))
+				}
+			}
+			if len(strays) > maxEntries {
+				return nil, f.failure(operation, fmt.Errorf("more than %d strays: %w", maxEntries, ErrTooLarge))
+			}
+		}
+	}
+	slices.Sort(strays)
+	return strays, nil
+}
+
+// ReadStray returns the bytes of a file that Strays named, of at most limit bytes.
+func (f *Folder) ReadStray(name string, limit int64) ([]byte, error) {
+	err := checkStray(name)
+	var data []byte
+	if err == nil {
+		data, err = f.read(name, limit)
+	}
+	return data, f.failure("read a stray", err)
+}
+
+// PeekStray is to ReadStray as PeekSegment is to ReadSegment.
+func (f *Folder) PeekStray(name string, limit int64) (start []byte, size int64, err error) {
+	if err = checkStray(name); err == nil {
+		start, size, err = f.peek(name, limit)
+	}
+	return start, size, f.failure("read a stray", err)
+}
+
+func checkStray(name string) error {
+	if path.Clean(name) != name || !strings.HasPrefix(strings.ToLower(name), devicesDirectory) || !strings.Contains(name, "/") {
+		return fmt.Errorf("%q is not the path of a stray", name)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package folder
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// What stands in copies of our directories at the top of the folder is found, and what looks like one is no harm.
+func TestCopiesOfOurDirectories(t *testing.T) {
+	for _, suffix := range []string{" 2", " (1)", " (Ada's conflicted copy 2026-11-23)", "-MacBook", "_conflict-20261123"} {
+		for _, alone := range []bool{false, true} {
+			f := openNew(t)
+			if !alone {
+				must(t, f.MakeDevice(bob))
+				must(t, f.PublishRecord(bob, record, []byte("record")))
+			}
+			other := record[1:] + "0"
+			put(t, f, "roster"+suffix+"/"+other, "other record")
+			put(t, f, "roster"+suffix+"/junk", "junk")
+			put(t, f, "invites"+suffix+"/"+invite+".age", "invite")
+			put(t, f, "devices"+suffix+"/"+alice+"/"+batch(1).String(), "one")
+			put(t, f, "devices"+suffix+"/"+alice+"/head", "head")
+			put(t, f, "devices"+suffix+"/junk", "junk")
+			put(t, f, "devices"+suffix+".txt", "junk")
+
+			want := []string{other}
+			if !alone {
+				want = []string{other, record}
+				slices.Sort(want)
+			}
+			if records, err := f.Records(); err != nil || !slices.Equal(records, want) {
+				t.Errorf("records %q, %v", records, err)
+			}
+			if data, err := f.ReadRecord(other, 100); err != nil || string(data) != "other record" {
+				t.Errorf("record %q, %v", data, err)
+			}
+			if size, err := f.RecordSize(other); err != nil || size != int64(len("other record")) {
+				t.Errorf("record of %d bytes, %v", size, err)
+			}
+			if data, err := f.ReadInvite(invite, 100); err != nil || string(data) != "invite" {
+				t.Errorf("invite %q, %v", data, err)
+			}
+			if data, err := f.ReadHead(alice, 100); err != nil || string(data) != "head" {
+				t.Errorf("head %q, %v", data, err)
+			}
+			if found, err := f.Lookalikes(); err != nil || fmt.Sprint(found) != fmt.Sprint(map[string]bool{alice: true}) {
+				t.Errorf("lookalikes %v, %v", found, err)
+			}
+			strays, err := f.Strays(alice)
+			segment := "devices" + suffix + "/" + alice + "/" + batch(1).String()
+			if err != nil || !slices.Equal(strays, []string{segment, "devices" + suffix + "/" + alice + "/head"}) {
+				t.Errorf("strays %q, %v", strays, err)
+			}
+			if data, err := f.ReadStray(segment, 100); err != nil || string(data) != "one" {
+				t.Errorf("stray %q, %v", data, err)
+			}
+			_, err = f.List(alice)
+			wantError(t, err, fs.ErrNotExist)
+			_, err = f.ReadRecord(record[2:]+"00", 100)
+			wantError(t, err, fs.ErrNotExist)
+		}
+	}
+}
+
+// A link is no copy: it can lead to another device's files.
+func TestALinkIsNoCopy(t *testing.T) {
+	f := openNew(t)
+	must(t, f.MakeDevice(alice))
+	put(t, f, "elsewhere/"+record, "record")
+	if err := os.Symlink("elsewhere", filepath.Join(f.Path(), "roster 2")); err != nil {
+		t.Skip(err)
+	}
+	if records, err := f.Records(); err != nil || len(records) != 0 {
+		t.Errorf("records %q, %v", records, err)
+	}
+}
