@@ -96,8 +96,8 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 // themselves, a week after files of a device have gone from the folder. It is no
 // harm to relay what is not lost. What can't be made again here, such as rows of
 // tables that were dropped since, is left out; what has lost a column is told
-// without it. The folder is
-// needed by the next pass only. A reader can't: nobody reads its log.
+// without it. The folder is needed by the next pass only. A reader can't: nobody
+// reads its log.
 func (s *Syncer) Relay(ctx context.Context, device DeviceID) error {
 	return s.turn(ctx, "relay", func(ctx context.Context) error {
 		switch {
