@@ -14,7 +14,7 @@ import (
 // runSize is how much a run says.
 type runSize struct {
 	changes int
-	bytes   int // of keys and values, and of pieces of these
+	bytes   int64 // of keys and values, and of pieces of these: more than a 32-bit int can count
 }
 
 var (
@@ -32,10 +32,10 @@ var (
 func (r *runSize) add(part *segment.Segment) {
 	r.changes += len(part.Changes)
 	for i := range part.Changes {
-		r.bytes += part.Changes[i].Size()
+		r.bytes += int64(part.Changes[i].Size())
 	}
 	for i := range part.Pieces {
-		r.bytes += len(part.Pieces[i].Bytes)
+		r.bytes += int64(len(part.Pieces[i].Bytes))
 	}
 }
 
