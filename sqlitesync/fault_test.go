@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -270,6 +271,29 @@ func TestAnIdlePassOnlyReads(t *testing.T) {
 	s.a.sync()
 	if len(steps) > 0 {
 		t.Errorf("steps %v", steps)
+	}
+}
+
+// A copy of the directory of all devices can stand for good. Whole names tell what its files hold: a pass opens none that it has read.
+func TestAnIdlePassOpensNoSegmentOfACopy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for range 5 {
+		s.write(s.b)
+		s.b.sync()
+	}
+	s.a.sync()
+	must(t, os.CopyFS(filepath.Join(s.a.folder, "devices (1)"), os.DirFS(filepath.Join(s.a.folder, "devices"))))
+	var opened atomic.Int64
+	s.faults.between(func(step string, perform func() error) error {
+		if strings.HasSuffix(step, ".seg") {
+			opened.Add(1)
+		}
+		return perform()
+	})
+	s.a.sync()
+	if n := opened.Load(); n > 0 {
+		t.Errorf("%d segments opened", n)
 	}
 }
 

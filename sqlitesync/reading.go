@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -277,6 +278,9 @@ func (s *Syncer) findStray(f *folder.Folder, r *reading, batch uint64) (*crypto.
 	}
 	tried := 0
 	for _, name := range names {
+		if whole, is := folder.ParseSegmentName(path.Base(name)); is && (batch < whole.First || whole.Last < batch) {
+			continue // a copy of a directory can stand for good: each pass would open all of its files
+		}
 		start, size, err := f.PeekStray(name, maxSegment)
 		if err != nil {
 			continue
