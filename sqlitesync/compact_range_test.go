@@ -55,6 +55,40 @@ func TestAConflictWithARange(t *testing.T) {
 	}
 }
 
+// A range waits for nobody. Who enters and reads an edit before what its author had seen is told of no conflict.
+func TestRangesThatAreReadInAnotherOrderAreInNoConflict(t *testing.T) {
+	t.Parallel()
+	admin, other := newPair(t, itemSchema)
+	editor, author := admin, other
+	if editor.id().String() > author.id().String() { // logs are read by the ids of their devices
+		editor, author = author, editor
+	}
+	clock := newTestClock(editor, author)
+	rewrite := func(d *testDevice) {
+		d.compactNext()
+		quietDown(clock, d)
+		if stands := len(d.segments()); stands > 1 {
+			t.Fatalf("%d segments stand", stands)
+		}
+	}
+	author.exec("INSERT INTO item VALUES ('1', 'before', 1)")
+	author.sync()
+	author.exec("INSERT INTO item VALUES ('2', 'before', 1)")
+	author.sync()
+	rewrite(author)
+	editor.sync()
+	editor.exec("UPDATE item SET name = 'after' WHERE id = '1'")
+	editor.sync()
+	editor.exec("INSERT INTO item VALUES ('3', 'new', 1)")
+	editor.sync()
+	rewrite(editor)
+	late := newTestDevice(t, itemSchema)
+	late.join(admin.folder, admin.invite())
+	late.sync()
+	wantSame(t, []*testDevice{editor, late})
+	late.wantValue("0", "SELECT count(*) FROM sqlitesync_conflicts")
+}
+
 // A range is merged in steps. Who is broken off between two of them reads it from the start, and lists a conflict once.
 func TestAConflictWithARangeThatIsBrokenOff(t *testing.T) {
 	t.Parallel()

@@ -141,6 +141,8 @@ func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, bef
 		return true // nobody has seen it
 	case change.Stamp.Baseline() && stamp.Baseline():
 		return true // two databases had the row before they met
+	case m.vectors != nil && stamp.Device != m.db.Self:
+		return false // ranges wait for nobody: who made the version may have seen the change, and has noticed if not
 	default:
 		return stamp.Device != m.author && !seen.Covers(stamp)
 	}

@@ -472,7 +472,7 @@ func (h *history) deliver(m *member, of string, count int) {
 			known = append(known, c)
 		}
 		if told && !m.absent {
-			found := m.expectConflicts(batch.Device, seen, c, rows[m.model.identity(c.Key)])
+			found := m.expectConflicts(batch.Device, seen, compacted, c, rows[m.model.identity(c.Key)])
 			if slices.ContainsFunc(found, func(f conflict) bool { return f.loser.Compare(&c) == 0 }) {
 				expected = slices.DeleteFunc(expected, func(earlier conflict) bool { return m.overruledBy(earlier, c, seen) })
 			}
@@ -521,8 +521,10 @@ func (m *member) overruledBy(earlier conflict, c changelog.Change, seen changelo
 }
 
 // expectConflicts decides what a change conflicts with of the versions that are known of its row, newest first. Each version
-// that it overrules is lost; it is lost itself once, to the newest.
-func (m *member) expectConflicts(author changelog.DeviceID, seen changelog.Vector, c changelog.Change, versions []changelog.Change) (list []conflict) {
+// that it overrules is lost; it is lost itself once, to the newest. If it comes in a range, whose order among the logs is any, the
+// authors of other devices' versions may have seen it.
+func (m *member) expectConflicts(author changelog.DeviceID, seen changelog.Vector, compacted bool, c changelog.Change, versions []changelog.Change,
+) (list []conflict) {
 	if len(versions) == 0 {
 		return nil
 	}
@@ -531,7 +533,8 @@ func (m *member) expectConflicts(author changelog.DeviceID, seen changelog.Vecto
 	lost := false
 	for _, version := range contradicted(c, versions) {
 		unseen := version.Stamp.Baseline() && c.Stamp.Baseline() ||
-			!version.Stamp.Baseline() && version.Stamp.Device != author && seen[version.Stamp.Device] < version.Stamp.Batch
+			!version.Stamp.Baseline() && version.Stamp.Device != author && seen[version.Stamp.Device] < version.Stamp.Batch &&
+				(!compacted || version.Stamp.Device == m.id)
 		switch {
 		case !unsent && !unseen:
 		case newerFirst(c, version) < 0:
