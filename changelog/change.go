@@ -172,7 +172,8 @@ type Batch struct {
 	Seen Vector
 
 	// Vectors is for a compacted range, which holds changes of several batches: the
-	// author's seen vector when it made each of them, by number.
+	// author's seen vector when it made each of them, by number; under 0 the newest of
+	// these, for the rows of a baseline, if none of the batches was merged before.
 	Vectors map[uint64]Vector
 
 	Changes []Change

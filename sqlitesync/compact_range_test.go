@@ -55,6 +55,43 @@ func TestAConflictWithARange(t *testing.T) {
 	}
 }
 
+// Two databases had a row before they met, each its own. Who enters with one of them notices, though the log of the other was written
+// anew meanwhile.
+func TestAConflictWithARangeThatHasABaseline(t *testing.T) {
+	t.Parallel()
+	for _, compacted := range []bool{false, true} {
+		t.Run(fmt.Sprint(compacted), func(t *testing.T) {
+			t.Parallel()
+			a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+			clock := newTestClock(a, b)
+			for i := range 8 { // of each pair, chance decides
+				a.exec("INSERT INTO item VALUES (?, ?, 1)", fmt.Sprint("old ", i), fmt.Sprint("of a ", i))
+				b.exec("INSERT INTO item VALUES (?, ?, 1)", fmt.Sprint("old ", i), fmt.Sprint("of b ", i))
+			}
+			for _, d := range []*testDevice{a, b} {
+				d.exec("INSERT INTO item VALUES ('2', 'of both', 1)")
+			}
+			a.create(t.TempDir())
+			a.sync()
+			a.exec("INSERT INTO item VALUES ('3', 'of a', 1)")
+			a.sync()
+			if compacted {
+				a.compactNext()
+				quietDown(clock, a)
+				if stands := len(a.segments()); stands > 1 {
+					t.Fatalf("%d segments stand", stands)
+				}
+			}
+			b.options.Existing = MergeExisting
+			b.join(a.folder, a.invite())
+			b.sync()
+			b.wantValue("8", "SELECT count(*) FROM sqlitesync_conflicts")
+			settle(a, b)
+			wantSame(t, []*testDevice{a, b})
+		})
+	}
+}
+
 // A range waits for nobody. Who enters and reads an edit before what its author had seen is told of no conflict.
 func TestRangesThatAreReadInAnotherOrderAreInNoConflict(t *testing.T) {
 	t.Parallel()

@@ -233,6 +233,9 @@ func (s *Syncer) mergeGroup(ctx context.Context, next *group, witness bool, tabl
 		for _, b := range part.Batches {
 			batch.Vectors[b.Number] = b.Seen
 		}
+		if s.seen[part.Author] < part.First { // else a conflict that was resolved since would be listed again
+			batch.Vectors[0] = part.Batches[len(part.Batches)-1].Seen
+		}
 		for changes := range slices.Chunk(batch.Changes, maxFold) {
 			step := *batch
 			step.Changes = changes

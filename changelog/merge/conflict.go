@@ -125,7 +125,7 @@ func (m *merger) saw(change *changelog.Change) (seen changelog.Vector, witness b
 		return m.seen, m.witness
 	}
 	seen, known := m.vectors[change.Stamp.Batch]
-	return seen, known && m.witness && change.Stamp.Batch > m.merged
+	return seen, known && m.witness && (change.Stamp.Baseline() || change.Stamp.Batch > m.merged)
 }
 
 // concurrent reports whether the author of the batch that is being merged had
@@ -141,7 +141,7 @@ func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, bef
 		return true // nobody has seen it
 	case change.Stamp.Baseline() && stamp.Baseline():
 		return true // two databases had the row before they met
-	case m.vectors != nil && stamp.Device != m.db.Self:
+	case m.vectors != nil && (stamp.Device != m.db.Self || change.Stamp.Baseline()):
 		return false // ranges wait for nobody: who made the version may have seen the change, and has noticed if not
 	default:
 		return stamp.Device != m.author && !seen.Covers(stamp)
