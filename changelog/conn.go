@@ -268,9 +268,12 @@ const codeError = 1
 // codeBusy is SQLITE_BUSY: the lock did not come before the busy timeout was over.
 const codeBusy = 5
 
+// Busy reports whether err comes from a lock that another connection has kept for longer than the busy timeout.
+func Busy(err error) bool { return ErrorCode(err) == codeBusy }
+
 // Locked returns err, and says what to do if it comes from a lock that is not released.
 func Locked(err error) error {
-	if ErrorCode(err) != codeBusy {
+	if !Busy(err) {
 		return err
 	}
 	return fmt.Errorf("another connection has kept the database's write lock for long, perhaps in a transaction that the app has left open; end it, and try again: %w", err)

@@ -181,7 +181,7 @@ func TestANameThatCouldNotBeWrittenDown(t *testing.T) {
 	t.Parallel()
 	a, _ := newPair(t, itemSchema)
 	before := a.options.DeviceName
-	a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'opened' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+	a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'options' BEGIN SELECT RAISE(ABORT, 'refused'); END")
 	if a.syncer.Rename(t.Context(), "another") == nil {
 		t.Fatal("it was written down")
 	}

@@ -60,7 +60,7 @@ func (s *Syncer) openNewcomer(ctx context.Context) (*folder.Folder, error) {
 		return nil, err
 	}
 	if set {
-		return nil, fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
+		return nil, errInSpace
 	}
 	var reserved string
 	err = s.handle.conn.Get(ctx, `SELECT coalesce(min(name), '') FROM sqlite_schema
@@ -152,7 +152,9 @@ func (s *Syncer) writeMarker(ctx context.Context, f *folder.Folder) error {
 	if err := f.MakeDevice(device); err != nil {
 		return s.publishFault(err, 0)
 	}
-	if err := f.WriteMarker(device, s.identity.space.String()); err != nil {
+	if err := f.WriteMarker(device, s.identity.space.String()); errors.Is(err, folder.ErrTwin) {
+		return s.otherSpace() // since it was looked at
+	} else if err != nil {
 		return s.publishFault(err, 0)
 	}
 	return s.founded(ctx)
@@ -194,8 +196,11 @@ func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems)
 	if known := (*Error)(nil); errors.As(err, &known) {
 		err = known.Err
 	}
-	p.add(&Error{Op: "read the marker", Path: "sqlitesync.json", Err: err,
-		Hint: "The file is damaged, or someone has replaced it. Restore it from the file-sync service's history; sync goes on without it."})
+	advice := "The file is damaged, or someone has replaced it. Restore it from the file-sync service's history; sync goes on without it."
+	if errors.Is(err, errOtherSpace) {
+		advice += " Or " + hintFoundedTwice
+	}
+	p.add(&Error{Op: "read the marker", Path: "sqlitesync.json", Err: err, Hint: advice})
 	return nil
 }
 
@@ -217,6 +222,20 @@ func (s *Syncer) ownDirectory(ctx context.Context, f *folder.Folder) error {
 // errOtherSpace: the folder is that of another database.
 var errOtherSpace = fmt.Errorf("%w: it holds another space", ErrFolder)
 
+// hintFoundedTwice: two devices may call Create on one folder while neither sees what the other writes.
+const hintFoundedTwice = "another device has founded its own space in this folder at the same time: take sync out of one of the two databases (Uninstall; its rows stay), " +
+	"and let it join the other's space (Join with MergeExisting)."
+
+// otherSpace is the error about a folder that is that of another database.
+func (s *Syncer) otherSpace() *Error {
+	e := &Error{Op: "open folder", Path: "sqlitesync.json", Err: errOtherSpace,
+		Hint: "This is the folder of another database. Choose the folder that this database was set up with."}
+	if s.identity.founding {
+		e.Hint = "It seems that " + hintFoundedTwice + " Or open this one with an empty folder."
+	}
+	return e
+}
+
 // checkMarker looks whether the folder says that it holds this device's space. A
 // missing marker in a folder that has nothing else either means "emptied, or not
 // downloaded yet", not "start again".
@@ -233,8 +252,7 @@ func (s *Syncer) checkMarker(ctx context.Context, f *folder.Folder) error {
 	case marker.Format > 1:
 		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: ErrFormat, Hint: "Update the app: the folder was written by a newer version."}
 	case marker.Space != s.identity.space.String():
-		return &Error{Op: "open folder", Path: "sqlitesync.json", Err: errOtherSpace,
-			Hint: "This is the folder of another database. Choose the folder that this database was set up with."}
+		return s.otherSpace()
 	case s.identity.founding: // Create was interrupted when it had written it
 		return s.founded(ctx)
 	}

@@ -40,25 +40,7 @@ func TestAFailureAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 // are so many, and the error of the first attempt.
 func enterWithFailure(t *testing.T, verb string, at int, persisted bool) (step string, failure error) {
 	t.Helper()
-	s := &stage{t: t, faults: new(faults), a: newTestDevice(t, itemSchema), b: newTestDevice(t, itemSchema)}
-	s.faults.give(s.a)
-	s.write(s.a)
-	s.a.folder = t.TempDir()
-	enter := func() (err error) {
-		s.a.syncer, err = Create(s.a.context(), s.a.db, s.a.folder, &s.a.options)
-		return err
-	}
-	if verb == "join" {
-		s.write(s.b)
-		s.b.create(s.a.folder)
-		s.b.sync()
-		code := s.b.invite()
-		s.a.options.Existing = MergeExisting
-		enter = func() (err error) {
-			s.a.syncer, err = Join(s.a.context(), s.a.db, s.a.folder, code, &s.a.options)
-			return err
-		}
-	}
+	s, enter := newEntering(t, verb)
 	s.faults.arm(at, persisted)
 	failure = enter()
 	step = s.faults.failed

@@ -67,7 +67,7 @@ func (e *examination) add(f Finding) { e.found = append(e.found, f) }
 // those of SQLite.
 func (e *examination) lookAtDatabase(ctx context.Context) error {
 	conn := e.handle.conn
-	used, err := e.view.inUse()
+	used, err := e.view.InUse()
 	if err != nil {
 		return err
 	}

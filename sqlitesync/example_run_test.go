@@ -204,10 +204,16 @@ func ExampleView() {
 	}
 	_, options := view.Opened()
 	fmt.Println("called", options.DeviceName)
+	used, err := view.InUse()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("synced just now:", used)
 	// Output:
 	// laptop admin this one: true
 	// phone admin this one: false
 	// 0 invites are open
 	// note [1] map[title:Milk] shown: true
 	// called laptop
+	// synced just now: true
 }

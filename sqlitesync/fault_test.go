@@ -416,31 +416,39 @@ func TestACrashAtAnyStepLosesNothing(t *testing.T) {
 	}
 }
 
+// newEntering returns a stage on which a is about to create a space, or to join that of b.
+func newEntering(t *testing.T, verb string) (s *stage, enter func() error) {
+	t.Helper()
+	s = &stage{t: t, faults: new(faults), a: newTestDevice(t, itemSchema), b: newTestDevice(t, itemSchema)}
+	s.faults.give(s.a)
+	s.write(s.a)
+	s.a.folder = t.TempDir()
+	if verb == "create" {
+		return s, func() (err error) {
+			s.a.syncer, err = Create(s.a.context(), s.a.db, s.a.folder, &s.a.options)
+			return err
+		}
+	}
+	s.write(s.b)
+	s.b.create(s.a.folder)
+	s.b.sync()
+	code := s.b.invite()
+	s.a.options.Existing = MergeExisting
+	return s, func() (err error) {
+		s.a.syncer, err = Join(s.a.context(), s.a.db, s.a.folder, code, &s.a.options)
+		return err
+	}
+}
+
 // The process dies at a step of Create or Join. Afterwards the database is a device, or the call can be repeated.
 func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"create", "join"} {
 		t.Run(verb, func(t *testing.T) {
-			s := &stage{t: t, faults: new(faults), a: newTestDevice(t, itemSchema), b: newTestDevice(t, itemSchema)}
-			s.faults.give(s.a)
-			s.write(s.a)
-			enter := func() (err error) {
-				s.a.syncer, err = Create(s.a.context(), s.a.db, s.a.folder, &s.a.options)
-				return err
-			}
+			s, enter := newEntering(t, verb)
 			devices := []*testDevice{s.a}
-			s.a.folder = t.TempDir()
 			if verb == "join" {
 				devices = append(devices, s.b)
-				s.write(s.b)
-				s.b.create(s.a.folder)
-				s.b.sync()
-				code := s.b.invite()
-				s.a.options.Existing = MergeExisting
-				enter = func() (err error) {
-					s.a.syncer, err = Join(s.a.context(), s.a.db, s.a.folder, code, &s.a.options)
-					return err
-				}
 			}
 			moments := s.record(devices, enter)
 			for i, m := range moments {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,6 +290,43 @@ func TestACodeAdmitsOnceEvenIfItsFileComesBack(t *testing.T) {
 	wantIs(t, err, ErrCode)
 	wantText(t, err, "used")
 	settle(a, b, c)
+	wantSame(t, []*testDevice{a, b, c})
+}
+
+// A sync client has copied the directory of invites, which nobody but that client takes away again. What stands there is an
+// invite as long as the records say so, and neither a code that was used nor one that was withdrawn admits anybody.
+func TestACodeAdmitsOnceThoughACopyOfItsFileStands(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	used := a.invite()
+	withdrawn, err := a.syncer.Invite(t.Context(), nil)
+	must(t, err)
+	copied := filepath.Join(a.folder, "invites 2")
+	must(t, os.CopyFS(copied, os.DirFS(filepath.Join(a.folder, "invites"))))
+	before := filesIn(t, copied)
+	if len(before) != 2 {
+		t.Fatalf("copies %v, want two", before)
+	}
+	must(t, os.RemoveAll(filepath.Join(a.folder, "invites")))
+	c := newTestDevice(t, itemSchema)
+	c.join(a.folder, used)
+	a.sync()
+	must(t, a.syncer.Withdraw(t.Context(), withdrawn.ID))
+	for _, code := range []string{used, withdrawn.Code} {
+		d := newTestDevice(t, itemSchema)
+		_, err := Join(t.Context(), d.db, a.folder, code, &d.options)
+		wantIs(t, err, ErrCode)
+		wantText(t, err, "invite does not admit") // its file was found
+	}
+	settle(a, b, c)
+	for _, device := range []*testDevice{a, b, c} {
+		if open, err := device.syncer.Invites(t.Context()); err != nil || len(open) != 0 {
+			t.Errorf("open invites %v, error %v", open, err)
+		}
+	}
+	if after := filesIn(t, copied); !slices.Equal(after, before) {
+		t.Errorf("copies %v, were %v", after, before)
+	}
 	wantSame(t, []*testDevice{a, b, c})
 }
 

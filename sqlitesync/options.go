@@ -45,8 +45,11 @@ type Options struct {
 	Manual bool
 	// StandBy makes Create, Join and Open wait, as long as their context allows,
 	// until another Syncer on the database has ended or its process has died,
-	// and then take over, instead of failing with [ErrInUse]. Writes of this
-	// process are captured meanwhile. Default: false.
+	// and then take over, instead of failing with [ErrInUse]. What counts then are
+	// these Options and this folder, whatever the other one had. Create and Join
+	// wait no longer than until the other one has set the database up: then the
+	// error is [ErrAlreadySetUp], and Open stands by. Writes of this process are
+	// captured meanwhile. Default: false.
 	StandBy bool
 	// FlushDelay is how long after the last local commit changes are
 	// published; 2 s after the first at the latest. Default: 250 ms.

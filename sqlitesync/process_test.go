@@ -25,8 +25,12 @@ import (
 // does what its job says.
 func TestMain(m *testing.M) {
 	text := os.Getenv(jobVariable)
+	sqlite.MustRegisterScalarFunction("stop_here", 0, stopHere)
 	if text == "" {
 		sqlite.RegisterConnectionHook(runConnectionHook)
+		if dir := memoryDirectory(); dir != "" && os.Getenv("TMPDIR") == "" {
+			os.Setenv("TMPDIR", dir) // half of the time the tests would wait for the disk, and nothing of theirs has to outlive a power cut
+		}
 		os.Exit(m.Run())
 	}
 	var j job
@@ -53,6 +57,12 @@ type job struct {
 	Prefix string // of the ids of its rows
 	Count  int    // how many rows it writes; -1: as many as it can
 	Change bool   // it also updates and deletes rows of its own
+
+	// What it does instead, if it has an act: see dyingActs.
+	Act    string
+	Device string // of a relay
+	Now    int64  // what its clock shows when it begins, in milliseconds since 1970
+	Stop   int    // at which of its steps it stops until it is killed; below 0: it does not
 }
 
 func (j *job) run() error {
@@ -62,6 +72,9 @@ func (j *job) run() error {
 		return err
 	}
 	defer db.Close()
+	if j.Act != "" {
+		return j.act(db)
+	}
 	options := &Options{Keys: FileKeys(j.Keys), FlushDelay: 5 * time.Millisecond, PollInterval: 100 * time.Millisecond}
 	var s *Syncer
 	switch j.Enter {

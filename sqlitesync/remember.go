@@ -12,7 +12,7 @@ import (
 // nothing but its file, such as the command sqlitesync, go on as its app does:
 // with the same folder, the same tables and the same name.
 
-// remembered is what Options said, in the setting "opened".
+// remembered is what Options said, in the setting "options".
 type remembered struct {
 	Tables  []string `json:"tables"`
 	Exclude []string `json:"exclude"`
@@ -38,17 +38,17 @@ func (s *Syncer) rememberNamed(ctx context.Context, renamed bool) error {
 	if err != nil {
 		return err
 	}
-	return saveNew(ctx, s.handle.conn, "opened", string(text))
+	return saveNew(ctx, s.handle.conn, "options", string(text))
 }
 
 // recall returns what rememberOptions has saved, the zero value if it never has.
 func recall(ctx context.Context, c *changelog.Conn) (r remembered, err error) {
-	text, err := load(ctx, c, "opened")
+	text, err := load(ctx, c, "options")
 	if err != nil || text == "" {
 		return r, err
 	}
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return r, fmt.Errorf("setting opened: %w", err)
+		return r, fmt.Errorf("setting options: %w", err)
 	}
 	return r, nil
 }

@@ -63,7 +63,7 @@ type Syncer struct {
 	pulling       time.Time // when the pass began to merge
 	out           uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
 	copied        int64     // PRAGMA data_version when Join copied the database
-	succeeds      string    // what says that a backup was copied over the database, which has yet to become another device
+	succeeds      string    // what says that the database is a copy, which has yet to become another device
 	untold        bool      // the database remembers which device it has been, for want of a pass since
 	waiting       waits     // what the last pass waited for; nil before the first
 	remembered    rememberedWaits
@@ -115,7 +115,7 @@ type Syncer struct {
 //
 // The other devices enter with codes from [Syncer.Invite].
 func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*Syncer, error) {
-	return start(ctx, "create", db, folderPath, opts, (*Syncer).create)
+	return start(ctx, "create", db, folderPath, opts, (*Syncer).checkNewcomer, (*Syncer).create)
 }
 
 // Join enters the space that folder holds, with a code from [Syncer.Invite] of
@@ -128,7 +128,7 @@ func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (
 // [Status].Problems. As with Create, an error from writing into the folder
 // leaves the database set up.
 func Join(ctx context.Context, db *sql.DB, folderPath, code string, opts *Options) (*Syncer, error) {
-	return start(ctx, "join", db, folderPath, opts, func(s *Syncer, ctx context.Context) error { return s.join(ctx, code) })
+	return start(ctx, "join", db, folderPath, opts, (*Syncer).checkNewcomer, func(s *Syncer, ctx context.Context) error { return s.join(ctx, code) })
 }
 
 // Open goes on with a database that is in a space already; if it is not, the
@@ -138,23 +138,22 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 	if err := checkSetUp(ctx, db); err != nil {
 		return nil, fmt.Errorf("sqlitesync: open: %w", err)
 	}
-	return start(ctx, "open", db, folderPath, opts, (*Syncer).open)
+	return start(ctx, "open", db, folderPath, opts, nil, (*Syncer).open)
 }
 
-// start does what Create, Join and Open have in common around enter.
-func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options,
-	enter func(*Syncer, context.Context) error,
-) (*Syncer, error) {
+// start does what Create, Join and Open have in common around enter, for which
+// nobody stands by any longer when check, which may be nil, finds an error.
+func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options, check, enter func(*Syncer, context.Context) error) (*Syncer, error) {
 	s := &Syncer{app: db, environment: environment.From(ctx), path: folderPath, pass: newGate(), foldSize: maxFold}
 	s.life, s.end = context.WithCancel(context.Background())
-	if err := s.start(ctx, opts, enter); err != nil {
+	if err := s.start(ctx, opts, check, enter); err != nil {
 		s.end()
 		return nil, errors.Join(fmt.Errorf("sqlitesync: %s: %w", op, err), s.release())
 	}
 	return s, nil
 }
 
-func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, context.Context) error) (err error) {
+func (s *Syncer) start(ctx context.Context, opts *Options, check, enter func(*Syncer, context.Context) error) (err error) {
 	if s.options, err = opts.withDefaults(s.environment); err != nil {
 		return err
 	}
@@ -172,7 +171,12 @@ func (s *Syncer) start(ctx context.Context, opts *Options, enter func(*Syncer, c
 	} else if inside {
 		return fmt.Errorf("%w: the database lies inside it, where a sync client would copy it half-written; move one of them", ErrFolder)
 	}
-	if err := s.acquire(ctx, path, s.options.StandBy); err != nil {
+	if s.options.StandBy {
+		err = s.standBy(ctx, path, check)
+	} else {
+		err = s.acquire(ctx, path)
+	}
+	if err != nil {
 		return err
 	}
 	if s.handle, err = openHandle(ctx, path); err != nil {
@@ -208,39 +212,22 @@ func checkSetUp(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// acquire takes the lock that keeps a second engine from the database. The
-// system releases it when the process dies.
-func (s *Syncer) acquire(ctx context.Context, path string, standBy bool) error {
-	s.lock = flock.New(lockPath(path))
-	// On a busy machine the time below can be over before the lock was tried once.
-	if locked, err := s.lock.TryLock(); locked {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("lock: %w", err)
-	}
-	retry := 250 * time.Millisecond
-	waiting := ctx
-	if !standBy {
-		// A View, which looks whether the lock is taken, has it for an instant.
-		retry = 5 * time.Millisecond
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
-		defer cancel()
-	}
-	locked, err := s.lock.TryLockContext(waiting, retry)
+// checkNewcomer makes sure that the database is in no space, with the app's own handle:
+// who waits to found or enter one while another process has done so must not wait until
+// that one ends, to hear then that Open was to be called.
+func (s *Syncer) checkNewcomer(ctx context.Context) error {
+	var set bool
+	err := s.app.QueryRowContext(ctx, queryInstalled).Scan(&set)
 	switch {
-	case locked:
+	case changelog.Busy(err): // say, while the other one sets the database up
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case waiting.Err() != nil:
-		return ErrInUse
+	case err == nil && set:
+		return errInSpace
 	}
-	return fmt.Errorf("lock: %w", err)
+	return err
 }
 
-// lockPath returns the path of the lock of the database at path.
-func lockPath(path string) string { return path + "-sqlitesync.lock" }
+var errInSpace = fmt.Errorf("%w: the database is in a space; call Open", ErrAlreadySetUp)
 
 // open is what Open does once the database is ours.
 func (s *Syncer) open(ctx context.Context) error {
@@ -371,7 +358,7 @@ func Uninstall(ctx context.Context, db *sql.DB) error {
 	}
 	s := &Syncer{}
 	defer func() { _ = s.release() }()
-	if err := s.acquire(ctx, path, false); err != nil {
+	if err := s.acquire(ctx, path); err != nil {
 		return fmt.Errorf("sqlitesync: uninstall: %w", err)
 	}
 	if s.handle, err = openHandle(ctx, path); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"os"
@@ -137,6 +138,23 @@ func (v *View) Close() error {
 // given to [Look] if there was one.
 func (v *View) Opened() (folderPath string, opts Options) { return v.s.path, v.options }
 
+// InUse reports whether something syncs the database. A program that goes on when
+// that ends, with what Opened returns, looks anew then: it can have changed.
+func (v *View) InUse() (bool, error) {
+	path := lockPath(v.s.handle.path)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil // nothing ever took the lock
+	} else if err != nil {
+		return false, err
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	locked, err := lock.TryRLock()
+	if err != nil {
+		return false, err
+	}
+	return !locked, lock.Close()
+}
+
 // Device returns the id of the database's device.
 func (v *View) Device() DeviceID { return v.s.identity.device }
 
@@ -151,20 +169,6 @@ func (v *View) Conflicts(ctx context.Context) iter.Seq2[Conflict, error] { retur
 
 // Held is as [Syncer.Held].
 func (v *View) Held(ctx context.Context) iter.Seq2[Held, error] { return v.s.Held(ctx) }
-
-// inUse reports whether something syncs the database.
-func (v *View) inUse() (bool, error) {
-	path := lockPath(v.s.handle.path)
-	if _, err := os.Stat(path); err != nil {
-		return false, nil //nolint:nilerr // nothing ever took the lock
-	}
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
-	locked, err := lock.TryRLock()
-	if err != nil {
-		return false, err
-	}
-	return !locked, lock.Close()
-}
 
 // published returns when this device last told of a batch.
 func (v *View) published(ctx context.Context) (time.Time, error) {

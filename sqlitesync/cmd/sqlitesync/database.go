@@ -53,7 +53,7 @@ func (a *app) open(ctx context.Context, path string, manual bool) (*session, err
 		return nil, &failure{fmt.Errorf("nobody has said yet which folder %s is synced with", path), "Say --folder FOLDER.", exitFolder}
 	}
 	a.choose(&opts)
-	opts.Keys, opts.Logger, opts.Manual, opts.StandBy = a.keyStore(), a.logger(), manual, a.standBy
+	opts.Keys, opts.Logger, opts.Manual = a.keyStore(), a.logger(), manual
 	return a.start(path, folder, "opening", func(db *sql.DB) (*sqlitesync.Syncer, error) {
 		if err := enforceLike(ctx, db, &opts); err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 //	exits CODE ARGUMENT…      sqlitesync, which must end with this code
 //	watch NAME ARGUMENT…      sqlitesync watch in the background
 //	line NAME REGEXP          reads its lines up to one that matches
-//	stop NAME                 stops it with SIGINT, and wants exit code 0
+//	end NAME                  stops it with SIGINT, and wants exit code 0 (testscript has a stop of its own, which ends a script as passed)
 //	flip FILE                 changes the last byte of a file, or of all that match
 //	remove FILE               removes all files that match
 //	future FILE               lets a head, of any device whose keys are here, be 100 hours ahead
@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 			return exec.Command("unshare", "-rm", "sh", "-c", "echo 0 > /proc/sys/user/max_inotify_instances").Run() == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sql": runSQL, "exits": exits, "watch": watch, "line": line, "stop": stop, "flip": flip, "remove": remove, "future": future,
+			"sql": runSQL, "exits": exits, "watch": watch, "line": line, "end": end, "flip": flip, "remove": remove, "future": future,
 			"move": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 			},
@@ -196,7 +196,7 @@ func line(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func stop(ts *testscript.TestScript, _ bool, args []string) {
+func end(ts *testscript.TestScript, _ bool, args []string) {
 	w := ts.Value(watchers{}).(map[string]*watcher)[args[0]]
 	ts.Check(w.command.Process.Signal(os.Interrupt))
 	for text := range w.lines {

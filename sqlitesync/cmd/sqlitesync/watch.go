@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,12 +33,10 @@ the database as before. If they write, they should have a busy timeout (PRAGMA b
 }
 
 func (a *app) watch(ctx context.Context, path string) error {
-	if a.standBy {
-		if err := a.printStandBy(path); err != nil {
-			return err
-		}
-	}
 	s, err := a.open(ctx, path, false)
+	if a.standBy && errors.Is(err, sqlitesync.ErrInUse) {
+		s, err = a.takeOver(ctx, path)
+	}
 	switch {
 	case err != nil && a.standBy && ctx.Err() != nil:
 		return nil //nolint:nilerr // it was stopped while it waited, as it is while it watches
@@ -60,6 +59,43 @@ func (a *app) watch(ctx context.Context, path string) error {
 		err = closed
 	}
 	return err
+}
+
+// takeOver opens a database when nothing else syncs it any more. What it remembers can
+// have changed while this program stood by: the name, the tables, the folder.
+func (a *app) takeOver(ctx context.Context, path string) (s *session, err error) {
+	if err := a.printStandBy(path); err != nil {
+		return nil, err
+	}
+	for {
+		if err := a.untilFree(ctx, path); err != nil {
+			return nil, err
+		}
+		if s, err = a.open(ctx, path, false); !errors.Is(err, sqlitesync.ErrInUse) {
+			return s, err
+		}
+	}
+}
+
+// untilFree waits until nothing syncs a database.
+func (a *app) untilFree(ctx context.Context, path string) error {
+	view, err := a.look(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	look := time.NewTicker(250 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if used, err := view.InUse(); err != nil || !used {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
 }
 
 // printStandBy says that watching begins when nothing else syncs the database.
