@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // The tests in this file let the folder arrive as sync services deliver it: in any order, in pieces, twice, under other
@@ -409,6 +411,74 @@ func TestDirectoriesThatTwoDevicesHaveMade(t *testing.T) {
 	}
 }
 
+// A sync client has made more copies of a directory than are read. What only the last one holds is missing, and that is said.
+func TestCopiesThatAreNotReadAreToldOf(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('a', 'of a', 1)")
+	a.sync()
+	for i := range 17 {
+		must(t, os.Mkdir(filepath.Join(a.folder, fmt.Sprintf("devices (%d)", 10+i)), 0o700))
+	}
+	last := filepath.Join(a.folder, "devices (26)", a.id().String())
+	must(t, os.Rename(a.directory(), last))
+	wantIs(t, b.trySync(), errCrowded)
+	if problem := b.problem(); problem.Path != "devices (26)" {
+		t.Errorf("problem at %s", problem.Path)
+	}
+	b.wantValue("0", "SELECT count(*) FROM item")
+	must(t, os.Rename(last, a.directory()))
+	must(t, os.Remove(filepath.Dir(last)))
+	b.sync()
+	b.wantValue("1", "SELECT count(*) FROM item")
+	b.wantHealthy()
+}
+
+// What a device has written stands in a copy of its directory alone, and is counted like all else; so is what is missing there.
+func TestWhatStandsInCopiesAloneIsCounted(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	settle(a, b)
+	before := filesIn(t, a.directory())
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'of a', 1)", i) })
+	var segments []string
+	for _, name := range filesIn(t, a.directory()) {
+		if !slices.Contains(before, name) && strings.HasSuffix(name, ".seg") {
+			segments = append(segments, name)
+		}
+	}
+	if len(segments) != 3 {
+		t.Fatalf("segments %q, want three", segments)
+	}
+	copied := filepath.Join(a.folder, "devices 2", a.id().String())
+	must(t, os.MkdirAll(filepath.Dir(copied), 0o700))
+	must(t, os.Rename(a.directory(), copied))
+	must(t, os.CopyFS(a.directory()+" (1)", os.DirFS(copied)))
+	examined := b.examine("")
+	if n := examined.Status.Behind; n != 3 {
+		t.Errorf("behind by %d, want 3", n)
+	}
+	if slices.Contains(codes(examined.Findings), FindingNotDownloaded) {
+		t.Errorf("found %+v", examined.Findings)
+	}
+	for _, directory := range []string{copied, a.directory() + " (1)"} {
+		must(t, os.Rename(filepath.Join(directory, segments[1]), filepath.Join(b.path+filepath.Base(directory))))
+	}
+	b.sync()
+	missing, _ := folder.ParseSegmentName(segments[1])
+	status := b.syncer.Status()
+	if status.Behind != 1 || len(status.Waiting) != 1 || status.Waiting[0].Device != a.id() || status.Waiting[0].Batch != missing.First {
+		t.Errorf("behind by %d, waiting for %+v", status.Behind, status.Waiting)
+	}
+	must(t, os.Rename(b.path+filepath.Base(copied), filepath.Join(copied, segments[1])))
+	b.sync()
+	wantSame(t, []*testDevice{a, b})
+	if n := b.syncer.Status().Behind; n != 0 {
+		t.Errorf("behind by %d, want 0", n)
+	}
+	b.wantHealthy()
+}
+
 // A sync client has given the directory of a device another name as a whole, while its author is away. Nothing else holds what it
 // has written.
 func TestADirectoryThatWasRenamedIsRead(t *testing.T) {
@@ -427,6 +497,13 @@ func TestADirectoryThatWasRenamedIsRead(t *testing.T) {
 		c.sync()
 		c.wantValue("3", "SELECT count(*) FROM item")
 		c.wantHealthy()
+		listed, err := c.syncer.Devices(t.Context())
+		must(t, err)
+		for _, device := range listed {
+			if device.Err != nil || device.ID == a.id() && device.LastSeen.IsZero() {
+				t.Errorf("device %+v", device)
+			}
+		}
 		for range 2 { // it is not lost
 			b.sync()
 			clock.pass(lostTime + 4*relayTurn)
@@ -435,5 +512,30 @@ func TestADirectoryThatWasRenamedIsRead(t *testing.T) {
 			t.Errorf("%s: %d segments were relayed", name, n)
 		}
 		b.wantHealthy()
+	}
+}
+
+// What tells that changes come without events: other files of others, and nothing else.
+func TestOtherFilesOfOthersAreNoticed(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	settle(a, b)
+	before := a.syncer.listed.Load()
+	for _, step := range []struct {
+		name string
+		do   func()
+		want bool
+	}{
+		{"nothing", func() {}, false},
+		{"an edit here", func() { a.exec("INSERT INTO item VALUES ('a', 'of a', 1)") }, false},
+		{"an edit there", func() { b.exec("INSERT INTO item VALUES ('b', 'of b', 1)"); b.sync() }, true},
+	} {
+		step.do()
+		a.sync()
+		now := a.syncer.listed.Load()
+		if (now != before) != step.want {
+			t.Errorf("%s: %x and then %x", step.name, before, now)
+		}
+		before = now
 	}
 }

@@ -85,11 +85,7 @@ func (e *examination) lookAtLogs(ctx context.Context, f *folder.Folder) {
 		if e.opens() {
 			end = e.lookAtLog(ctx, f, r)
 		}
-		for _, name := range r.names {
-			if r.position < name.Last && name.Last <= end {
-				e.status.Behind++
-			}
-		}
+		e.status.Behind += r.behind(end)
 	}
 	if e.opens() && !e.has(FindingRestored, FindingTwin) { // what others say that they have read of a copy is of the other one, and no lie
 		e.lookAtHeadsOf(ctx, f, byDevice)
@@ -114,6 +110,9 @@ func listFinding(problem error) Finding {
 	}
 	if errors.Is(problem, errStranger) {
 		found.Code, found.Text = FindingQuarantine, "A device that may not write, or that is not known yet, has published segments. They are left alone."
+	}
+	if errors.Is(problem, errCrowded) {
+		found.Code, found.Text = FindingCopiesUnread, "There are too many copies of the folder's directories: what stands in some of them is not read."
 	}
 	return found
 }
@@ -192,7 +191,7 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 			reading.answers = told.time
 		}
 		clocks[member.ID] = reading
-		e.lookForFiles(ctx, member, content, readings[member.ID])
+		e.lookForFiles(ctx, f, member, content, readings[member.ID])
 	}
 	e.status.Clocks = clocksOff(e.identity.device, e.environment.Now(), clocks)
 	for _, clock := range e.status.Clocks {
@@ -220,14 +219,14 @@ func (e *examination) lookForDivergenceOf(ctx context.Context, readings map[Devi
 
 // lookForFiles looks whether the files are here that a device names in its head
 // and that are not merged.
-func (e *examination) lookForFiles(ctx context.Context, member crypto.Member, content *head, r *reading) {
+func (e *examination) lookForFiles(ctx context.Context, f *folder.Folder, member crypto.Member, content *head, r *reading) {
 	position, _, err := e.db.Position(ctx, changelog.DeviceID(member.ID))
 	if err != nil {
 		return // it was told of before
 	}
 	standing := make(map[folder.SegmentName]bool)
 	if r != nil {
-		for _, name := range r.names {
+		for _, name := range slices.Concat(r.names, strayNames(f, member.ID)) {
 			standing[name] = true
 		}
 	}

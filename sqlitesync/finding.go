@@ -41,6 +41,7 @@ const (
 	FindingQuarantine       FindingCode = "quarantine"   // files of devices that may not write, records without effect
 	FindingOwnMissing       FindingCode = "own-missing"  // files of this device are gone from the folder
 	FindingConflictCopies   FindingCode = "conflict-copies"
+	FindingCopiesUnread     FindingCode = "copies-unread" // of the folder's directories are more than are looked through
 	FindingForeignFiles     FindingCode = "foreign-files"
 	FindingClockOff         FindingCode = "clock-off"
 	FindingDiverged         FindingCode = "diverged"      // another device knows something else of a table, having read the same

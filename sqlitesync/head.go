@@ -257,7 +257,8 @@ var errForkedHead = fmt.Errorf("%w: it is of a copy of the device, which goes on
 func headFault(device DeviceID, err error) *Error {
 	e := &Error{Op: "read head", Device: device, Path: "devices/" + device.String() + "/head", Err: err, Hint: hintDamaged}
 	if errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature) {
-		e.Hint = "The file was replaced by another one, or put back to an older state. What the device itself publishes is merged all the same; it writes a new head when it runs."
+		e.Hint = "The file was replaced by another one, or put back to an older state. What the device itself publishes is merged all the same; it writes a new head when it runs; " +
+			"if there is no such device any more, revoke it."
 	}
 	if errors.Is(err, errHeadAhead) {
 		e.Hint = "If this database, its keys and the folder were restored from one backup, other devices have read more than that had, and take what is written here since for " +

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,4 +49,28 @@ func TestHeadsOfADatabaseThatWasPutBack(t *testing.T) {
 			wantIs(t, b.trySync(), errFalseHead)
 		})
 	}
+}
+
+// The folder is put back to an older state after a device was lost: that one writes no newer head, and it is said what ends this.
+func TestTheHeadOfALostDeviceIsPutBack(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, lost := devices[0], devices[1], devices[2]
+	lost.exec("INSERT INTO item VALUES ('1', 'of the lost', 1)")
+	settle(devices...)
+	path := filepath.Join(lost.directory(), "head")
+	older, err := os.ReadFile(path)
+	must(t, err)
+	lost.exec("INSERT INTO item VALUES ('2', 'of the lost', 1)")
+	settle(lost, a, b)
+	must(t, os.WriteFile(path, older, 0o600))
+	a.reopen()
+	wantIs(t, a.trySync(), errFalseHead)
+	wantText(t, errors.New(a.problem().Hint), "if there is no such device any more, revoke it")
+	a.revoke(lost)
+	settle(a, b)
+	a.wantHealthy()
+	b.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("2", "SELECT count(*) FROM item")
 }

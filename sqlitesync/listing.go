@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
+	"maps"
+	"path"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -20,7 +23,9 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readi
 	if s.seen, err = s.db.Seen(ctx); err != nil {
 		return nil, err
 	}
+	p.add(passedOver(f))
 	all, err := s.readings(ctx, f, p)
+	s.listed.Store(fingerprint(all, s.identity.device))
 	for _, r := range all {
 		if r.device != s.identity.device {
 			s.lookForFork(f, r)
@@ -28,6 +33,37 @@ func (s *Syncer) list(ctx context.Context, f *folder.Folder, p *problems) (readi
 		}
 	}
 	return readings, err
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+// fingerprint returns a number that is another one whenever other segments stand
+// in the directories that are watched: those of the devices that write, but not in.
+func fingerprint(readings []*reading, in DeviceID) uint64 {
+	var h maphash.Hash
+	h.SetSeed(fingerprintSeed)
+	for _, r := range readings {
+		if r.device != in && r.log.Writes {
+			maphash.WriteComparable(&h, r.device)
+			for _, name := range r.names {
+				maphash.WriteComparable(&h, name)
+			}
+		}
+	}
+	return h.Sum64()
+}
+
+// errCrowded: not all copies of a directory are looked through.
+var errCrowded = errors.New("there are too many copies of the folder's directories, and not all are read")
+
+// passedOver tells of copies of directories that are not looked through: what only they hold is missing here.
+func passedOver(f *folder.Folder) error {
+	passed, err := f.PassedOver()
+	if err != nil || len(passed) == 0 {
+		return nil //nolint:nilerr // who lists the directories tells of it
+	}
+	return &Error{Op: "list devices", Path: passed[0], Err: fmt.Errorf("%w: %d %s passed over", errCrowded, len(passed), are(len(passed))),
+		Hint: "A sync client has made them, or somebody has filled the folder. Move what only a copy holds into the directory of the same name without the addition, and remove the copy."}
 }
 
 // readings lists the directories of all devices that may write or once might,
@@ -76,7 +112,8 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 		if !known || !log.Writes && !log.Cut {
 			if len(listing.Segments) > 0 {
 				p.add(&Error{Op: "read segments", Device: id, Path: "devices/" + text, Err: errStranger,
-					Hint: "Its files are left alone. If the device has just joined, its record is still on its way; if nobody knows it, someone wrote into the folder."})
+					Hint: "Its files are left alone. If the device has just joined, its record is still on its way; " +
+						"if Status().Refused lists its record, that has no effect, and the device has to be invited once more; if nobody knows it, someone wrote into the folder."})
 			}
 			continue
 		}
@@ -88,11 +125,30 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			device: id, log: log, vouched: position,
 			known: position, position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
 		}
+		if absent {
+			r.copied = strayNames(f, id)
+		}
 		s.skipRefused(f, r)
 		readings = append(readings, r)
 	}
 	s.addVouched(ctx, f, readings)
 	return readings, nil
+}
+
+// strayNames returns the names of segments that files of a log have in copies of directories. What can't be listed is told of when
+// it is read.
+func strayNames(f *folder.Folder, device DeviceID) []folder.SegmentName {
+	strays, err := f.Strays(device.String())
+	if err != nil {
+		return nil
+	}
+	found := make(map[folder.SegmentName]bool) // of several copies
+	for _, stray := range strays {
+		if name, is := folder.ParseSegmentName(path.Base(stray)); is {
+			found[name] = true
+		}
+	}
+	return slices.Collect(maps.Keys(found))
 }
 
 // skipRefused goes on after what a device has written while it was a reader. Its
@@ -106,6 +162,8 @@ func (s *Syncer) skipRefused(f *folder.Folder, r *reading) {
 	}
 	if file := s.liveFile(f, r, r.log.From, crypto.Tail{}, s.peekAccepted); file != nil && file.Header().First == r.log.From+1 {
 		r.position, r.tail = r.log.From, file.Header().Prev
+	} else if file == nil && r.position >= r.log.Last {
+		r.absent = r.log.From + 1 // only it says what it continues
 	}
 }
 

@@ -87,6 +87,7 @@ func (s *Syncer) background(ctx context.Context) {
 			}
 		}
 		watcher.SetDirectories(s.directories())
+		watcher.Scanned(s.listed.Load())
 		s.state.update(func(st *Status) { st.WatchErr = watcher.Degraded() })
 	}
 }

@@ -83,10 +83,8 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 // behind counts the segments that are to be merged.
 func behind(readings []*reading) (n int) {
 	for _, r := range readings {
-		for _, name := range r.names {
-			if name.Last > r.position && name.Last <= r.reach() && !r.refused {
-				n++
-			}
+		if !r.refused {
+			n += r.behind(r.reach())
 		}
 	}
 	return n
@@ -133,7 +131,8 @@ func (s *Syncer) usable(f *folder.Folder, r *reading, p *problems) *group {
 		return s.usable(f, r, p)
 	case s.forksAt(r, next):
 		s.log.Warn("what follows in a device's log is of a copy of it, which says it again as another device", "device", r.device, "batch", r.position)
-		r.names = slices.DeleteFunc(r.names, func(name folder.SegmentName) bool { return name.Last > r.position })
+		after := func(name folder.SegmentName) bool { return name.Last > r.position }
+		r.names, r.copied = slices.DeleteFunc(r.names, after), slices.DeleteFunc(r.copied, after)
 		r.failed, r.ended = true, true
 		return nil
 	case next.fault != nil:

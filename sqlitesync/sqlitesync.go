@@ -84,6 +84,7 @@ type Syncer struct {
 	conflicted    bool                   // the inbox has grown since it was pruned
 	pruned        time.Time              // when
 	looked        map[DeviceID]time.Time // when each log was last compared with what was read of it; nil: all are to be now
+	listed        atomic.Uint64          // another one whenever other segments of others stand in the folder
 	forksLooked   bool                   // all were in this pass
 	lost          map[DeviceID]lostLog   // those whose files are missing in the folder; nil: to be read from the database
 	rewound       map[DeviceID]uint64    // where logs go on with another branch that were read from the start

@@ -134,6 +134,11 @@ func TestExamine(t *testing.T) {
 			rename(b, "README.txt", "README (1).txt")
 			write(b, "desktop.ini", "")
 		}, []FindingCode{FindingConflictCopies, FindingForeignFiles}},
+		{"more copies than are read", func(t *testing.T, a, b *testDevice) {
+			for i := range 17 {
+				write(b, fmt.Sprintf("devices %d/junk", 10+i), "")
+			}
+		}, []FindingCode{FindingCopiesUnread, FindingConflictCopies}},
 		{"clock", func(t *testing.T, a, b *testDevice) {
 			a.environment.Wall = func() time.Time { return time.Now().Add(100 * time.Hour) }
 			a.reopen()

@@ -124,6 +124,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingQuarantine:       "If a device has just joined, wait: a record is on its way. If it stays so, look at who may write to the folder, and who is in: sqlitesync devices DB",
 	sqlitesync.FindingOwnMissing:       "Bring them back from the file-sync service's history, or let them be made again, by two passes a minute apart: sqlitesync sync DB",
 	sqlitesync.FindingConflictCopies:   "",
+	sqlitesync.FindingCopiesUnread:     "Move what only a copy holds into the directory of the same name without the addition, such as devices, and remove the copy. Then: sqlitesync sync DB",
 	sqlitesync.FindingForeignFiles:     "",
 	sqlitesync.FindingClockOff:         "Set the clock right; until then it decides wrongly between edits that were made apart: SETCLOCK",
 	sqlitesync.FindingDiverged:         "Find out which of the two is wrong, and about which rows; on both: sqlitesync verify DB. It says what mends the one that is wrong",

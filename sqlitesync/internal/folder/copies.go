@@ -22,21 +22,49 @@ func (f *Folder) copiesOf(directory string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	copies := slices.DeleteFunc(names, func(name string) bool {
-		return name == directory || !strings.HasPrefix(strings.ToLower(name), directory) || f.checkDirectory(name) != nil
-	})
-	slices.Sort(copies)
+	copies := f.copiesAmong(names, directory)
 	return copies[:min(len(copies), maxCopies)], nil
 }
 
-// anywhere reads a file below one of our directories, or below a copy of that if it is not there.
+// copiesAmong returns which of the names at the top are such directories, sorted.
+func (f *Folder) copiesAmong(names []string, directory string) []string {
+	copies := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return name == directory || !strings.HasPrefix(strings.ToLower(name), directory) || f.checkDirectory(name) != nil
+	})
+	slices.Sort(copies)
+	return copies
+}
+
+// PassedOver returns the names of directories at the top of the folder that look like conflict copies of ours, and are not
+// looked through, for there are too many of them.
+func (f *Folder) PassedOver() (passed []string, err error) {
+	names, err := f.names(".")
+	if err != nil {
+		return nil, f.failure("look for copies", err)
+	}
+	for _, directory := range []string{devicesDirectory, rosterDirectory, invitesDirectory} {
+		copies := f.copiesAmong(names, directory)
+		passed = append(passed, copies[min(len(copies), maxCopies):]...)
+	}
+	return passed, nil
+}
+
+// anywhere reads a file below one of our directories, or below a copy of that, or of a device's directory, if it is not there.
 func anywhere[T any](f *Folder, file string, read func(name string) (T, error)) (T, error) {
 	found, err := read(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return found, err
 	}
 	top, below, _ := strings.Cut(file, "/")
-	copies, failed := f.copiesOf(top)
+	device, below, inDevice := strings.Cut(below, "/")
+	var copies []string
+	var failed error
+	if inDevice {
+		copies, failed = f.directoriesOf(device)
+	} else {
+		below = device
+		copies, failed = f.copiesOf(top)
+	}
 	if failed != nil {
 		return found, err
 	}
@@ -46,6 +74,33 @@ func anywhere[T any](f *Folder, file string, read func(name string) (T, error)) 
 		}
 	}
 	return found, err
+}
+
+// directoriesOf returns the paths of the directories that may be a device's: its own, those that look like conflict copies
+// of it, and those in copies of the directory of all devices.
+func (f *Folder) directoriesOf(device string) (directories []string, err error) {
+	tops, err := f.copiesOf(devicesDirectory)
+	if err != nil {
+		return nil, err
+	}
+	for _, top := range append(tops, devicesDirectory) {
+		names, err := f.names(top)
+		if err != nil && top == devicesDirectory && !(len(tops) > 0 && errors.Is(err, fs.ErrNotExist) && f.disk.Here()) {
+			return nil, err
+		}
+		for _, name := range names {
+			if directory := path.Join(top, name); strings.HasPrefix(strings.ToLower(name), device) && f.checkDirectory(directory) == nil {
+				directories = append(directories, directory)
+			}
+		}
+	}
+	slices.Sort(directories)
+	return directories, nil
+}
+
+// readAnywhere is read with anywhere.
+func (f *Folder) readAnywhere(file string, limit int64) ([]byte, error) {
+	return anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
 }
 
 // namesAnywhere returns the names in one of our directories, and apart those in copies of it. A copy that can't be listed
@@ -100,39 +155,36 @@ func (f *Folder) Strays(device string) ([]string, error) {
 	if !isHex(device, deviceLength) {
 		return nil, f.failure(operation, fmt.Errorf("%q is not the id of a device", device))
 	}
-	tops, err := f.copiesOf(devicesDirectory)
+	directories, err := f.directoriesOf(device)
 	if err != nil {
 		return nil, f.failure(operation, err)
 	}
 	var strays []string
-	for _, top := range append(tops, devicesDirectory) {
-		directories, err := f.entries(top)
-		if err != nil && top == devicesDirectory && !(len(tops) > 0 && errors.Is(err, fs.ErrNotExist) && f.disk.Here()) {
+	for _, directory := range directories {
+		found, err := f.straysIn(directory, directory != path.Join(devicesDirectory, device))
+		if err != nil {
 			return nil, f.failure(operation, err)
 		}
-		for _, directory := range directories {
-			if !directory.IsDir() || !strings.HasPrefix(strings.ToLower(directory.Name()), device) {
-				continue
-			}
-			lookalike := top != devicesDirectory || directory.Name() != device
-			files, err := f.entries(path.Join(top, directory.Name()))
-			if err != nil {
-				return nil, f.failure(operation, err)
-			}
-			for _, file := range files {
-				_, isSegment := ParseSegmentName(file.Name())
-				ours := isSegment || file.Name() == headName
-				if plain(file.Type()) && !isTemporary(file.Name()) && (lookalike || !ours) {
-					strays = append(strays, path.Join(top, directory.Name(), file.Name()))
-				}
-			}
-			if len(strays) > maxEntries {
-				return nil, f.failure(operation, fmt.Errorf("more than %d strays: %w", maxEntries, ErrTooLarge))
-			}
+		strays = append(strays, found...)
+		if len(strays) > maxEntries {
+			return nil, f.failure(operation, fmt.Errorf("more than %d strays: %w", maxEntries, ErrTooLarge))
 		}
 	}
 	slices.Sort(strays)
 	return strays, nil
+}
+
+// straysIn returns the paths of the foreign files of a directory, or of all its files but temporary ones.
+func (f *Folder) straysIn(directory string, all bool) (strays []string, err error) {
+	files, err := f.entries(directory)
+	for _, file := range files {
+		_, isSegment := ParseSegmentName(file.Name())
+		ours := isSegment || file.Name() == headName
+		if plain(file.Type()) && !isTemporary(file.Name()) && (all || !ours) {
+			strays = append(strays, path.Join(directory, file.Name()))
+		}
+	}
+	return strays, err
 }
 
 // ReadStray returns the bytes of a file that Strays named, of at most limit bytes.

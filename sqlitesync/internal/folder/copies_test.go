@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,48 @@ func TestCopiesOfOurDirectories(t *testing.T) {
 			_, err = f.ReadRecord(record[2:]+"00", 100)
 			wantError(t, err, fs.ErrNotExist)
 		}
+	}
+}
+
+// The head of a device is found where a sync client has renamed the device's directory as a whole.
+func TestTheHeadOfARenamedDirectoryIsFound(t *testing.T) {
+	for _, top := range []string{"devices", "devices 2"} {
+		for _, renamed := range []string{alice + " 2", alice + " (1)", strings.ToUpper(alice) + " (Case Conflict)"} {
+			f := openNew(t, bob)
+			put(t, f, "elsewhere/head", "head of nobody")
+			_ = os.Symlink(filepath.Join("..", "elsewhere"), filepath.Join(f.Path(), "devices", alice+" 0")) // Windows may not let us
+			put(t, f, top+"/"+renamed+"/head", "head")
+			put(t, f, "devices/"+bob+" 2/head", "old head of bob")
+			if data, err := f.ReadHead(alice, 100); err != nil || string(data) != "head" {
+				t.Errorf("head %q in %s/%s, %v", data, top, renamed, err)
+			}
+			put(t, f, "devices/"+bob+"/head", "head of bob")
+			if data, err := f.ReadHead(bob, 100); err != nil || string(data) != "head of bob" {
+				t.Errorf("head %q, %v", data, err)
+			}
+		}
+	}
+}
+
+// Of more copies of a directory than are looked through, the rest is told.
+func TestWhichCopiesArePassedOver(t *testing.T) {
+	f := openNew(t, bob)
+	for i := range maxCopies {
+		put(t, f, fmt.Sprintf("roster %02d/%s", i, record), "record")
+		put(t, f, fmt.Sprintf("devices %02d/junk", i), "junk")
+	}
+	put(t, f, "roster.txt", "no directory")
+	if passed, err := f.PassedOver(); err != nil || len(passed) != 0 {
+		t.Errorf("passed over: %q, %v", passed, err)
+	}
+	for _, directory := range []string{"roster 16", "roster 17", "devices 16"} {
+		put(t, f, directory+"/"+record[1:]+"0", "record")
+	}
+	if passed, err := f.PassedOver(); err != nil || !slices.Equal(passed, []string{"devices 16", "roster 16", "roster 17"}) {
+		t.Errorf("passed over: %q, %v", passed, err)
+	}
+	if records, err := f.Records(); err != nil || !slices.Equal(records, []string{record}) {
+		t.Errorf("records %q, %v", records, err)
 	}
 }
 

@@ -189,7 +189,7 @@ func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read a head", err)
 	}
-	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
+	data, err := f.readAnywhere(file, limit)
 	return data, f.failure("read a head", err)
 }
 

@@ -27,7 +27,7 @@ func (f *Folder) ReadRecord(hash string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read a record", err)
 	}
-	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
+	data, err := f.readAnywhere(file, limit)
 	return data, f.failure("read a record", err)
 }
 
@@ -60,7 +60,7 @@ func (f *Folder) ReadInvite(id string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, f.failure("read an invite", err)
 	}
-	data, err := anywhere(f, file, func(name string) ([]byte, error) { return f.read(name, limit) })
+	data, err := f.readAnywhere(file, limit)
 	return data, f.failure("read an invite", err)
 }
 

@@ -34,7 +34,9 @@ type Watcher struct {
 	mu       sync.Mutex
 	wanted   []string
 	watched  map[string]fs.FileInfo // what stood at each watched path when its watch was set
-	degraded error
+	failed   error                  // why a directory can't be watched
+	silence  silence
+	degraded error // what was said last
 }
 
 // New starts a Watcher that gives a hint at least every poll, which must be positive. It watches nothing before
@@ -80,6 +82,16 @@ func (w *Watcher) Degraded() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.degraded
+}
+
+// Scanned tells the Watcher what a scan has found, as a number that is another one whenever other files stand in the
+// directories. Where they change again and again and no event tells of it, Degraded says so: many network drives and
+// FUSE mounts let a directory be watched, and then tell nothing.
+func (w *Watcher) Scanned(found uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silence.scanned(found)
+	w.assess()
 }
 
 // Close stops the Watcher and waits until its goroutines have ended. The error is always nil.
@@ -128,7 +140,7 @@ func (w *Watcher) refresh(system notifier) notifier {
 	if system == nil && len(wanted) > 0 {
 		opened, err := w.open()
 		if err != nil {
-			w.setDegraded(fmt.Errorf("watch the folder: %w", explain(err)))
+			w.setFailed(fmt.Errorf("watch the folder: %w", explain(err)))
 			return nil
 		}
 		system = opened
@@ -144,7 +156,7 @@ func (w *Watcher) refresh(system notifier) notifier {
 			failed = fmt.Errorf("watch %s: %w", dir, explain(err))
 		}
 	}
-	w.setDegraded(failed)
+	w.setFailed(failed)
 	return system
 }
 
@@ -178,6 +190,7 @@ func (w *Watcher) watch(system notifier, dir string) error {
 		}
 		return err
 	}
+	w.heard() // before now it could tell nothing
 	signal(w.hints)
 	return nil
 }
@@ -215,15 +228,31 @@ func (w *Watcher) forgetAll() {
 	clear(w.watched)
 }
 
-func (w *Watcher) setDegraded(err error) {
+func (w *Watcher) setFailed(err error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = err
+	w.assess()
+}
+
+// heard notes that the system has told something, or could not have yet.
+func (w *Watcher) heard() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silence.heard = true
+}
+
+// assess says whether changes are noticed at once. The caller holds mu.
+func (w *Watcher) assess() {
 	before := w.degraded
-	w.degraded = err
-	w.mu.Unlock()
+	w.degraded = w.failed
+	if w.failed == nil && w.silence.lasts() {
+		w.degraded = errSilent
+	}
 	switch {
-	case err != nil && before == nil:
-		w.log.Warn("changes in the folder are noticed by polling only", "error", err)
-	case err == nil && before != nil:
+	case w.degraded != nil && before == nil:
+		w.log.Warn("changes in the folder are noticed by polling only", "error", w.degraded)
+	case w.degraded == nil && before != nil:
 		w.log.Info("changes in the folder are noticed at once again")
 	}
 }
@@ -238,6 +267,7 @@ func (w *Watcher) receive(system notifier) {
 			if !ok {
 				events = nil
 			} else if w.matters(event) {
+				w.heard()
 				signal(w.touched)
 			}
 		case err, ok := <-failures:
@@ -249,6 +279,7 @@ func (w *Watcher) receive(system notifier) {
 			// at the next poll and not now, because a system in trouble may report it many times a second.
 			w.log.Debug("events of the folder were lost", "error", err)
 			w.forgetAll()
+			w.heard()
 			signal(w.touched)
 		}
 	}

@@ -401,6 +401,54 @@ func TestDegraded(t *testing.T) {
 	})
 }
 
+// Network drives let directories be watched, and tell nothing.
+func TestSilence(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		steps string // s: a scan finds what the last one did; n: it finds something new; e: an event; w: a watch begins
+		want  bool
+	}{
+		{"nothing changes", "sssss", false},
+		{"the first scan", "n", false},
+		{"one change", "nsn", false},
+		{"changes without an event", "nssnsn", true},
+		{"an event each", "nenenen", false},
+		{"an event that is late", "nnesn", false},
+		{"an event while a scan runs that did not see its change", "nesnesn", false},
+		{"one event long ago", "nesssnn", true},
+		{"events come again", "nnnes", false},
+		{"directories that are new", "nwnwnwn", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake(t, time.Hour, []string{"a"}, func(t *testing.T, w *Watcher, n *fakeNotifier, root string) {
+				w.Scanned(0) // what was heard when the watch began is old
+				w.Scanned(0)
+				found, wanted := uint64(1), []string{filepath.Join(root, "a")}
+				for _, step := range test.steps {
+					switch step {
+					case 'n':
+						found++
+						w.Scanned(found)
+					case 's':
+						w.Scanned(found)
+					case 'e':
+						n.events <- fsnotify.Event{Name: filepath.Join(root, "a", "new"), Op: fsnotify.Create}
+						synctest.Wait()
+					case 'w':
+						wanted = append(wanted, filepath.Join(root, string(rune('a'+len(wanted)))))
+						must(t, os.Mkdir(wanted[len(wanted)-1], 0o755))
+						w.SetDirectories(wanted)
+						synctest.Wait()
+					}
+				}
+				if err := w.Degraded(); (err != nil) != test.want {
+					t.Errorf("degraded: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestNoNotifier(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
