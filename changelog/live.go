@@ -135,11 +135,11 @@ func (db *Database) Unpublish(ctx context.Context) error {
 
 // NoteLacking notes in the log, as Reconcile does, those of the rows of a table that were known with a column which the table
 // has no more: what is known of them can't be told as it was written. Or it notes only those of which what is known is wanted,
-// unless that is nil. It writes.
-func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key, wanted func(Digest) (bool, error)) error {
+// unless that is nil. It returns how many. It writes.
+func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key, wanted func(Digest) (bool, error)) (noted int, err error) {
 	clocks, err := db.Clocks(ctx, table, keys)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, key := range keys {
 		clock, known := clocks[table.Identity(key)]
@@ -148,21 +148,22 @@ func (db *Database) NoteLacking(ctx context.Context, table *Table, keys []Key, w
 		}
 		shape, err := db.Shape(ctx, clock.Shape)
 		if err != nil {
-			return err
+			return noted, err
 		}
 		if !slices.ContainsFunc(shape.Columns, func(column string) bool { return !table.Put.Contains(column) }) {
 			continue
 		}
 		if wanted != nil {
 			if is, err := wanted(clock.Digest()); err != nil {
-				return err
+				return noted, err
 			} else if !is {
 				continue
 			}
 		}
 		if err := db.NoteFound(ctx, table, key); err != nil {
-			return err
+			return noted, err
 		}
+		noted++
 	}
-	return nil
+	return noted, nil
 }

@@ -27,14 +27,14 @@ func (d *testDevice) backupOfAll() (restore func()) {
 	}
 }
 
-// A machine was restored together with its keys and the folder, from one backup, so that nothing tells it that there was more. It
-// gives numbers again that others have read with another content. What these know comes to all.
-func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
-	t.Parallel()
-	devices := newSpace(t, itemSchema, 3)
+// newBranches returns three devices, of which the first was restored together with its keys and the folder, from one backup, so that
+// nothing told it that there was more: it has given a number again that the second had read with another content.
+func newBranches(t *testing.T) (devices []*testDevice, clock *testClock) {
+	t.Helper()
+	devices = newSpace(t, itemSchema, 3)
 	a, b, c := devices[0], devices[1], devices[2]
 	a.differs, b.differs, c.differs = true, true, true // until the other branch is read
-	clock := newTestClock(devices...)
+	clock = newTestClock(devices...)
 	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
 	settle(devices...)
 	restore := a.backupOfAll()
@@ -46,6 +46,15 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	a.sync()
 	a.exec("INSERT INTO item VALUES ('3', 'after it', 1)")
 	settle(devices...)
+	return devices, clock
+}
+
+// A machine was restored together with its keys and the folder, from one backup, so that nothing tells it that there was more. It
+// gives numbers again that others have read with another content. What these know comes to all.
+func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
+	t.Parallel()
+	devices, clock := newBranches(t)
+	a, b, c := devices[0], devices[1], devices[2]
 	settle(devices...)
 	wantEverywhere("1", "SELECT count(*) FROM item WHERE id = '3'", devices...)
 	clock.pass(lostTime + 3*relayTurn)
@@ -71,21 +80,7 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 func TestAColumnIsDroppedAfterTheFolderWasRestoredWithTheDatabase(t *testing.T) {
 	t.Parallel()
 	const migration = "ALTER TABLE item DROP COLUMN n"
-	devices := newSpace(t, itemSchema, 3)
-	a, b, c := devices[0], devices[1], devices[2]
-	a.differs, b.differs, c.differs = true, true, true // until the other branch is read
-	clock := newTestClock(devices...)
-	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
-	settle(devices...)
-	restore := a.backupOfAll()
-	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
-	settle(a, b)
-	restore()
-	a.open()
-	a.exec("INSERT INTO item VALUES ('2', 'under the same number', 1)")
-	a.sync()
-	a.exec("INSERT INTO item VALUES ('3', 'after it', 1)")
-	settle(devices...)
+	devices, clock := newBranches(t)
 	for _, d := range devices {
 		d.exec(migration)
 		settle(devices...)
@@ -94,7 +89,7 @@ func TestAColumnIsDroppedAfterTheFolderWasRestoredWithTheDatabase(t *testing.T) 
 	settle(devices...)
 	settle(devices...)
 	wantSame(t, devices)
-	a.wantValue("4", "SELECT count(*) FROM item")
+	devices[0].wantValue("4", "SELECT count(*) FROM item")
 	wantQuiet(t, devices...)
 }
 

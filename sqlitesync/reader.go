@@ -17,8 +17,13 @@ func (s *Syncer) reads() bool {
 		return false
 	}
 	member, ok := s.roster.Member(s.identity.device)
-	return ok && member.Role == crypto.Reader
+	return ok && member.Role == crypto.Reader && !s.madeWriter()
 }
+
+// madeWriter reports whether this is a copy, by whose keys something was published:
+// if it only read when it was made, it was made a writer since, by a record that it may
+// not have. What the app writes is kept until that is read.
+func (s *Syncer) madeWriter() bool { return s.succeeds != "" && s.keys.entry().Batch > 0 }
 
 // undo takes back what the log holds, on a device that only reads. Nothing of it
 // gets a stamp: it would keep out what others write.

@@ -132,7 +132,19 @@ func TestWhatAReaderPublishesIsRefused(t *testing.T) {
 		_ = d.trySync()
 		d.wantValue("0", "SELECT count(*) FROM item")
 	}
-	publish(2, tail) // from here on it may
+	tail = publish(2, tail) // from here on it may
+	publish(3, tail)
+	first, aside := filepath.Join(r.directory(), segmentName(2)), filepath.Join(t.TempDir(), "first")
+	must(t, os.Rename(first, aside))
+	for _, d := range []*testDevice{a, b} { // and this is what they wait for, and not what is refused
+		d.sync()
+		if waiting := d.syncer.Status().Waiting; len(waiting) != 1 || waiting[0].Device != r.id() || waiting[0].Batch != 2 {
+			t.Errorf("waiting for %+v", waiting)
+		}
+		d.wantValue("0", "SELECT count(*) FROM item")
+	}
+	must(t, os.Rename(aside, first))
+	must(t, os.Remove(filepath.Join(r.directory(), segmentName(3))))
 	for _, d := range []*testDevice{a, b} {
 		d.sync()
 		d.wantValue("2", "SELECT group_concat(id) FROM item")

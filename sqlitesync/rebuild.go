@@ -31,7 +31,7 @@ func (s *Syncer) rebuild(ctx context.Context, f *folder.Folder, p *problems, mea
 	if len(tables) == 0 && !misled {
 		return nil
 	}
-	readings, err := s.readings(ctx, f, p)
+	readings, err := s.readings(ctx, f, new(problems)) // what they are was told when they were pulled
 	if err != nil {
 		return err
 	}

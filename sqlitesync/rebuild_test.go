@@ -32,6 +32,22 @@ func TestWritesToATableWhileItWasExcludedAreFound(t *testing.T) {
 	wantQuiet(t, a, b)
 }
 
+// What is wrong in the folder is told once by a pass that lists it twice, to read all logs again.
+func TestAPassThatReadsAgainTellsOfAProblemOnce(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('b', 'of b', 1)")
+	settle(b, a)
+	stranger := filepath.Join(a.folder, "devices", strings.Repeat("a1", 16))
+	must(t, os.Mkdir(stranger, 0o700))
+	must(t, os.WriteFile(filepath.Join(stranger, segmentName(1)), nil, 0o600))
+	a.exec("DROP TABLE item")
+	a.exec(itemSchema)
+	wantIs(t, a.trySync(), errStranger)
+	wantIs(t, a.problem(), errStranger)
+	a.wantValue("1", "SELECT count(*) FROM item") // it was read again
+}
+
 // A table can be made anew in more than one pass, of another one that has not taken part until it gets the name. It
 // deletes nothing, least of all what came in after the rows were copied.
 func TestATableMadeAnewOfOneThatTookNoPart(t *testing.T) {

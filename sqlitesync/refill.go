@@ -145,7 +145,11 @@ func (s *Syncer) vanishedFault(vanished []ownSegment, reason error) *Error {
 		Err:  fmt.Errorf("%w: segments that this device has published are gone or damaged: %d", ErrFolder, len(vanished)),
 		Hint: "Nothing of this database is lost. If they do not come back within a minute, they are made again.",
 	}
-	if reason != nil {
+	switch {
+	case changelog.ErrorCode(reason) != 0:
+		e.Err = fmt.Errorf("%w, and could not be made again now: %w", e.Err, reason)
+		e.Hint = "The next pass tries again. No row of this database is lost."
+	case reason != nil:
 		e.Err = fmt.Errorf("%w, and are not made again: %w", e.Err, reason)
 		e.Hint = "Find out which program deletes files in the folder, and restore them from the file-sync service's history: " +
 			"devices that have not read them wait for them. No row of this database is lost."
@@ -161,7 +165,11 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return s.refillUnit(ctx, own)
 	}
 	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
-	err := s.withoutLock(ctx, func() error { return s.collect(ctx, &r, own.baseline > 0) })
+	lacking := make(lackingRows)
+	err := s.withoutLock(ctx, func() error {
+		clear(lacking)
+		return s.collect(ctx, &r, lacking.add)
+	})
 	if err != nil {
 		return err
 	}
@@ -170,6 +178,9 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return err
 	}
 	return s.transact(ctx, func() error {
+		if err := s.tellLacking(ctx, lacking); err != nil {
+			return err
+		}
 		if err := s.relayAgain(ctx); err != nil {
 			return err
 		}
@@ -185,10 +196,43 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 	})
 }
 
+// lackingRows are the keys of rows that may have lost a column since they were written.
+type lackingRows map[*changelog.Table][]changelog.Key
+
+// add takes a row that is not as it was written.
+func (l lackingRows) add(table *changelog.Table, key changelog.Key) error {
+	if table == nil {
+		return alteredRow(table, key)
+	}
+	l[table] = append(l[table], key)
+	return nil
+}
+
+// tellLacking lets rows that have lost a column since they were written go out as they are, in a new batch: nobody can make them
+// again as they were. What is altered otherwise is an error. It writes.
+func (s *Syncer) tellLacking(ctx context.Context, lacking lackingRows) error {
+	if len(lacking) == 0 {
+		return nil
+	}
+	if err := s.fold(ctx); err != nil { // what the app has written since keeps its time
+		return err
+	}
+	for table, keys := range lacking {
+		noted, err := s.db.NoteLacking(ctx, table, keys, nil)
+		if err == nil && noted < len(keys) {
+			err = alteredRow(table, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // publishAgain lets all rows of a baseline go out once more. Their segments count
 // as made again so many times. It writes.
 func (s *Syncer) publishAgain(ctx context.Context, lost int) error {
-	if err := s.db.Unpublish(ctx); err != nil {
+	if err := s.unpublish(ctx); err != nil {
 		return err
 	}
 	return saveNumber(ctx, s.handle.conn, "baseline_lost", uint64(lost))
@@ -227,11 +271,15 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 		if err != nil {
 			return err
 		}
-		if err := s.sendBatchesAgain(ctx, s.self(), unit, alteredRow); err != nil {
+		lacking := make(lackingRows)
+		if err := s.sendBatchesAgain(ctx, s.self(), unit, lacking.add); err != nil {
 			return err
 		}
 		_, err = s.handle.conn.Exec(ctx, "UPDATE sqlitesync_segments SET lost = ?, remade = ? WHERE name > ?", again.lost, s.environment.Now().UnixMilli(), original(position + 1).String()[:12])
 		if err != nil {
+			return err
+		}
+		if err := s.tellLacking(ctx, lacking); err != nil {
 			return err
 		}
 		if again.baseline > 0 {
@@ -283,7 +331,7 @@ func (s *Syncer) tailBefore(ctx context.Context, batch uint64) (tail crypto.Tail
 // collect reads the changes of a range out of the database. What this device had seen
 // when it made them nobody knows any more: what it has seen by now is said, so that
 // nobody takes for a conflict what may be none.
-func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) (err error) {
+func (s *Syncer) collect(ctx context.Context, r *compactedRange, altered func(*changelog.Table, changelog.Key) error) (err error) {
 	if err := s.allRead(); err != nil {
 		return err
 	}
@@ -291,7 +339,7 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 		return err
 	}
 	numbers := map[uint64]bool{r.last: true}
-	err = merge.Live(ctx, s.db, s.self(), r.first, r.last, baseline, nil, func(c changelog.Change) error {
+	err = merge.Live(ctx, s.db, s.self(), r.first, r.last, nil, func(c changelog.Change) error {
 		if r.bytes += c.Size() + stampBytes; r.bytes > maxDecoded {
 			return segment.ErrTooLarge
 		}
@@ -300,7 +348,7 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, baseline bool) 
 			numbers[c.Stamp.Batch] = true
 		}
 		return nil
-	}, alteredRow)
+	}, altered)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ func TestAnEditOfARebornRowSurvivesAMigration(t *testing.T) {
 
 // A pass that is broken off while a new table begins to take part is gone on with.
 func TestCaptureThatWasBrokenOffGoesOn(t *testing.T) {
+	t.Parallel()
 	const late = "CREATE TABLE late (id INTEGER PRIMARY KEY, x TEXT)"
 	for _, milliseconds := range []int{2, 8, 30, 80} {
 		a, b := newPair(t, itemSchema)
@@ -117,6 +118,7 @@ func TestPublishedSegmentsThatVanishAreMissed(t *testing.T) {
 // What the app's triggers did to synced tables arrives as rows. In a merge they do not do it again, whatever it is, and
 // what they write into local tables they write.
 func TestTriggersInMerges(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, trigger string
 		local         string // what log says on the device that merges
@@ -289,7 +291,8 @@ func TestAParentThatOnePageBringsIsSeen(t *testing.T) {
 // Large rows are folded in small pages, and arrive whole.
 func TestLargeRowsAreFoldedFewAtATime(t *testing.T) {
 	long(t)
-	const rows, size = 80, 1 << 20
+	t.Parallel()
+	const rows, size = 40, 1 << 20
 	a, b := newPair(t, "CREATE TABLE photo (id INTEGER PRIMARY KEY, data BLOB)")
 	settle(a, b)
 	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO photo SELECT i, randomblob(?) FROM n", rows, size)

@@ -149,8 +149,8 @@ func (s *Syncer) relay(ctx context.Context, device DeviceID, first uint64) error
 		return err
 	}
 	return s.transact(ctx, func() error {
-		if first == 0 && weights[0] > 0 {
-			if err := s.db.Unpublish(ctx); err != nil {
+		if first == 0 {
+			if err := s.unpublish(ctx); err != nil {
 				return err
 			}
 		}
@@ -207,7 +207,7 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 			}
 			return nil
 		}
-		layers, err = merge.Layers(ctx, s.db, device, first, last, false, change, altered)
+		layers, err = merge.Layers(ctx, s.db, device, first, last, change, altered)
 		return err
 	})
 	if err != nil {
@@ -220,7 +220,8 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 				if err := s.fold(ctx); err != nil { // what the app has written since keeps its time
 					return err
 				}
-				return s.db.NoteLacking(ctx, table, keys, wanted)
+				_, err := s.db.NoteLacking(ctx, table, keys, wanted)
+				return err
 			})
 			if err != nil {
 				return err

@@ -535,6 +535,24 @@ func TestRelayAfterAMigration(t *testing.T) {
 	n.wantValue("3", "SELECT count(*) FROM item")
 }
 
+// newcomerAfterRelay returns a device that enters the space of a after that has relayed what lost had written, whose directory is
+// gone. It has what a has.
+func newcomerAfterRelay(a, lost *testDevice, migration string) (clock *testClock, newcomer *testDevice) {
+	a.tb.Helper()
+	clock = newTestClock(a)
+	must(a.tb, os.RemoveAll(lost.directory()))
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	newcomer = newTestDevice(a.tb, itemSchema)
+	newcomer.exec(migration)
+	newcomer.join(a.folder, a.invite())
+	newcomer.waitedLongEnough()
+	settle(a, newcomer)
+	wantSame(a.tb, []*testDevice{a, newcomer})
+	return clock, newcomer
+}
+
 // What a lost device told of one row under the former name of the key, and holds here, and what it told under the new one, are two
 // rows to those who have read them, and one to the format: they go out in two batches.
 func TestALogIsRelayedInWhichTheKeyWasRenamed(t *testing.T) {
@@ -551,17 +569,7 @@ func TestALogIsRelayedInWhichTheKeyWasRenamed(t *testing.T) {
 	b.exec(migration)
 	b.exec("UPDATE item SET name = 'under the new name'")
 	settle(a, b)
-	clock := newTestClock(a)
-	must(t, os.RemoveAll(b.directory()))
-	a.sync()
-	clock.pass(lostTime + relayTurn)
-	a.sync()
-	c := newTestDevice(t, itemSchema)
-	c.exec(migration)
-	c.join(a.folder, a.invite())
-	c.waitedLongEnough()
-	settle(a, c)
-	wantSame(t, []*testDevice{a, c})
+	_, c := newcomerAfterRelay(a, b, migration)
 	c.wantValue("under the new name", "SELECT name FROM item")
 	wantQuiet(t, a, c)
 }
@@ -583,17 +591,7 @@ func TestALogIsRelayedThatHasAColumnWhichIsGone(t *testing.T) {
 	a.exec("UPDATE item SET name = 'of a' WHERE id = '2'")
 	b.exec("DELETE FROM item WHERE id = '3'")
 	settle(a, b)
-	clock := newTestClock(a)
-	must(t, os.RemoveAll(b.directory()))
-	a.sync()
-	clock.pass(lostTime + relayTurn)
-	a.sync()
-	c := newTestDevice(t, itemSchema)
-	c.exec(migration)
-	c.join(a.folder, a.invite())
-	c.waitedLongEnough()
-	settle(a, c)
-	wantSame(t, []*testDevice{a, c})
+	clock, c := newcomerAfterRelay(a, b, migration)
 	c.wantValue("of b,of a", "SELECT group_concat(name) FROM (SELECT * FROM item ORDER BY id)")
 	wantQuiet(t, a, c)
 	// The lost device is found, and has written meanwhile.
@@ -673,4 +671,80 @@ func TestLostDevicesAreRelayedInOrder(t *testing.T) {
 	if len(relayed) != len(lost) || !slices.IsSorted(relayed) {
 		t.Errorf("relayed %q", relayed)
 	}
+}
+
+// A column was renamed since: of the rows that the lost device had before it entered, a part is what its row is, and nobody shows
+// them as they were published. They are relayed like those that show, and those that are held.
+func TestABaselineIsRelayedOfWhichAColumnWasRenamed(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE plan (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT)"
+	const migration = "ALTER TABLE plan RENAME COLUMN note TO remark"
+	for _, migrated := range []bool{true, false} {
+		a := newTestDevice(t, schema)
+		a.exec("INSERT INTO plan VALUES (1, 'x', 'there before'), (2, 'y', 'there before'), (3, 'z', 'there before')")
+		a.create(t.TempDir())
+		b, c := newTestDevice(t, schema), newTestDevice(t, schema)
+		b.join(a.folder, a.invite())
+		c.exec("INSERT INTO plan VALUES (4, 'z', 'there before, and one of the two is held')")
+		c.options.Existing = MergeExisting
+		c.join(a.folder, a.invite())
+		devices := []*testDevice{a, b, c}
+		settle(devices...)
+		clock := newTestClock(devices...)
+		for _, d := range devices {
+			d.exec(migration)
+			settle(devices...)
+		}
+		must(t, os.RemoveAll(a.directory()))
+		settle(b, c)
+		clock.pass(lostTime + 3*relayTurn)
+		settle(b, c)
+		settle(b, c)
+		late := newTestDevice(t, schema)
+		clock.give(late)
+		if migrated {
+			late.exec(migration)
+		}
+		late.join(b.folder, b.invite())
+		late.waitedLongEnough()
+		settle(b, c, late)
+		late.exec(map[bool]string{true: "SELECT 1", false: migration}[migrated])
+		settle(b, c, late)
+		wantSame(t, []*testDevice{b, c, late})
+		late.wantValue("3", "SELECT count(*) FROM plan")
+		b.exec("DELETE FROM plan WHERE code = 'z'") // and what was held shows
+		settle(b, c, late)
+		wantSame(t, []*testDevice{b, c, late})
+		late.wantValue("3", "SELECT count(*) FROM plan")
+		wantQuiet(t, b, c, late)
+	}
+}
+
+// What is held of a lost device's baseline shows before it has gone out once more.
+func TestABaselineIsRelayedOfWhichAHeldRowShowsMeanwhile(t *testing.T) {
+	t.Parallel()
+	const schema = "CREATE TABLE plan (id INTEGER PRIMARY KEY, code TEXT UNIQUE)"
+	a := newTestDevice(t, schema)
+	a.exec("INSERT INTO plan VALUES (1, 'z')")
+	a.create(t.TempDir())
+	b, c := newTestDevice(t, schema), newTestDevice(t, schema)
+	b.join(a.folder, a.invite())
+	c.exec("INSERT INTO plan VALUES (2, 'z')")
+	c.options.Existing = MergeExisting
+	c.join(a.folder, a.invite())
+	settle(a, b, c)
+	must(t, a.syncer.SetRole(t.Context(), b.id(), RoleAdmin))
+	settle(a, b, c)
+	must(t, os.RemoveAll(a.directory()))
+	must(t, os.RemoveAll(c.directory()))
+	must(t, b.syncer.Relay(t.Context(), a.id()))
+	b.exec("DELETE FROM plan")
+	b.sync()
+	b.wantValue("1", "SELECT count(*) FROM plan") // what was held shows
+	late := newTestDevice(t, schema)
+	late.join(b.folder, b.invite())
+	late.waitedLongEnough()
+	settle(b, late)
+	late.wantValue("1", "SELECT count(*) FROM plan")
+	wantSame(t, []*testDevice{b, late})
 }

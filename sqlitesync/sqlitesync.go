@@ -259,7 +259,7 @@ func (s *Syncer) open(ctx context.Context) error {
 	if err := s.loadRoster(ctx); err != nil {
 		return err
 	}
-	if copied == "" {
+	if s.succeeds = copied; copied == "" {
 		if err := s.adoptEpochs(ctx); err != nil { // it may have ended before it did
 			return err
 		}
@@ -271,7 +271,10 @@ func (s *Syncer) open(ctx context.Context) error {
 		return err
 	}
 	if copied != "" {
-		if err := s.succeedAtOnce(ctx, copied); err != nil {
+		err := s.succeedAtOnce(ctx, copied)
+		if errors.Is(err, errMadeWriter) {
+			s.whole = false // the next pass tries again before it does anything
+		} else if err != nil {
 			return err
 		}
 	}

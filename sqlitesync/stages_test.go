@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
 func TestOpenSaysThatADatabaseIsNotSetUp(t *testing.T) {
@@ -49,6 +53,78 @@ func TestCreateRefusesWhatIsSetUpAlready(t *testing.T) {
 
 	_, err = Join(ctx, a.db, a.folder, "whatever", &a.options)
 	wantIs(t, err, ErrCode)
+}
+
+// Two devices found a space in one folder, and neither sees what the other writes until it has: the second is told what is so,
+// and what to do. As it says, it can join the other space, or found its own elsewhere; either way it has its rows.
+func TestTwoDevicesFoundASpaceInOneFolder(t *testing.T) {
+	t.Parallel()
+	found := func(t *testing.T) (a, b *testDevice) {
+		t.Helper()
+		a, b = newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+		a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+		b.exec("INSERT INTO item VALUES ('2', 'of b', 1)")
+		a.folder = t.TempDir()
+		a.environment.Step = func(step string, perform func() error) error {
+			if step == "mkdir devices" && b.syncer == nil { // a has seen an empty folder
+				b.create(a.folder)
+				b.sync()
+			}
+			return perform()
+		}
+		_, err := Create(a.context(), a.db, a.folder, &a.options)
+		wantIs(t, err, ErrFolder)
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		wantText(t, errors.New(e.Hint), "founded its own space", "Uninstall", "MergeExisting", "empty folder")
+		a.open()
+		wantIs(t, a.trySync(), ErrFolder)
+		if hint := a.problem().Hint; hint != e.Hint {
+			t.Errorf("a pass says %q", hint)
+		}
+		b.sync()
+		b.wantHealthy()
+		return a, b
+	}
+	t.Run("join", func(t *testing.T) {
+		t.Parallel()
+		a, b := found(t)
+		_ = a.syncer.Close()
+		a.syncer = nil
+		must(t, Uninstall(t.Context(), a.db))
+		a.options.Existing = MergeExisting
+		a.join(b.folder, b.invite())
+		settle(a, b)
+		wantSame(t, []*testDevice{a, b})
+		b.wantValue("2", "SELECT count(*) FROM item")
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		t.Parallel()
+		a, _ := found(t)
+		_ = a.syncer.Close()
+		a.folder = t.TempDir()
+		a.open()
+		a.sync()
+		a.wantHealthy()
+		c := newTestDevice(t, itemSchema)
+		c.join(a.folder, a.invite())
+		wantSame(t, []*testDevice{a, c})
+	})
+	t.Run("brought together", func(t *testing.T) { // by the courier, who lets one marker stand
+		t.Parallel()
+		a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+		a.create(t.TempDir())
+		b.create(t.TempDir())
+		a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+		a.sync()
+		marker, err := os.ReadFile(filepath.Join(b.folder, "sqlitesync.json"))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(a.folder, "sqlitesync.json"), marker, 0o600))
+		_ = a.trySync()
+		wantText(t, errors.New(a.problem().Hint), "someone has replaced it", "founded its own space", "MergeExisting")
+	})
 }
 
 func TestCreateNeedsItsFolder(t *testing.T) {
@@ -101,6 +177,40 @@ func TestTheSecondSyncerOfADatabaseStandsBy(t *testing.T) {
 	settle(a, b)
 	b.wantValue("2", "SELECT count(*) FROM item")
 	a.wantHealthy()
+}
+
+// Nobody stands by to found or enter a space in which the database is already, or comes to be meanwhile: the call would fail when
+// the other one has ended, weeks later, and nobody would take over from it.
+func TestNobodyStandsByToEnterASpaceThatTheDatabaseIsIn(t *testing.T) {
+	t.Parallel()
+	b := newTestDevice(t, itemSchema)
+	b.create(t.TempDir())
+	a := newTestDevice(t, itemSchema)
+	a.folder = b.folder
+	code := b.invite()
+	other, err := OpenDB(a.path)
+	must(t, err)
+	defer other.Close()
+	options := a.options
+	options.StandBy = true
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	refused := make(chan error, 1)
+	var once sync.Once
+	a.environment.Step = func(_ string, perform func() error) error {
+		once.Do(func() { // a has the lock, and is in no space yet
+			go func() {
+				_, err := Join(ctx, other, a.folder, code, &options)
+				refused <- err
+			}()
+		})
+		return perform()
+	}
+	a.join(a.folder, code)
+	wantIs(t, <-refused, ErrAlreadySetUp)
+	_, err = Create(ctx, other, t.TempDir(), &options)
+	wantIs(t, err, ErrAlreadySetUp)
+	wantText(t, err, "call Open")
 }
 
 func TestTheSecondSyncerOfADatabaseIsRefused(t *testing.T) {
@@ -437,4 +547,30 @@ func TestTheLockIsRemovedWhileSyncRuns(t *testing.T) {
 	wantSame(t, devices)
 	b.wantValue("4", "SELECT count(*) FROM item")
 	wantQuiet(t, devices...)
+}
+
+// While one process sets the database up, another one that stands by can't read it for a moment: it goes on to wait.
+func TestWhoStandsByWaitsForALockedDatabase(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.exec("PRAGMA journal_mode = DELETE")
+	db, err := sql.Open("sqlite", a.path) // without a busy timeout
+	must(t, err)
+	defer db.Close()
+	lock := flock.New(lockPath(a.path))
+	_, err = lock.TryLock()
+	must(t, err)
+	defer lock.Close()
+	conn, err := a.db.Conn(t.Context())
+	must(t, err)
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	must(t, err)
+	s := &Syncer{app: db}
+	ctx, cancel := context.WithCancel(t.Context())
+	err = s.standBy(ctx, a.path, func(s *Syncer, ctx context.Context) error {
+		cancel()
+		return s.checkNewcomer(context.WithoutCancel(ctx))
+	})
+	wantIs(t, err, context.Canceled)
 }

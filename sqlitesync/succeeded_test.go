@@ -48,7 +48,7 @@ func TestASuccessionIsToldIfOpenFails(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(a *testDevice){
 		"it fails": func(a *testDevice) {
-			a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'opened' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+			a.exec("CREATE TRIGGER refuses BEFORE INSERT ON sqlitesync_settings WHEN NEW.name = 'options' BEGIN SELECT RAISE(ABORT, 'refused'); END")
 			a.options.DeviceName = "another name" // to be written down
 			_, err := Open(a.context(), a.db, a.folder, &a.options)
 			wantText(t, err, "refused")
@@ -172,4 +172,89 @@ func TestABackupFromBeforeADecisionIsOpenedBeforeTheFolder(t *testing.T) {
 			a.wantValue("1", "SELECT count(*) FROM item")
 		})
 	}
+}
+
+// A backup from when the device only read is restored after it was made a writer and has written.
+func TestABackupFromWhenADeviceOnlyRead(t *testing.T) {
+	t.Parallel()
+	for name, there := range map[string]bool{"the folder is there": true, "it is not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newTestDevice(t, itemSchema)
+			a.create(t.TempDir())
+			r := newReader(t, a, itemSchema)
+			settle(a, r)
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			r.exec("VACUUM INTO ?", backup)
+			must(t, a.syncer.SetRole(t.Context(), r.id(), RoleWriter))
+			settle(a, r)
+			r.exec("INSERT INTO item VALUES ('1', 'as a writer', 1)")
+			settle(r, a)
+			old, found := r.id(), foundBehind
+			away := a.folder + ".away"
+			if !there {
+				must(t, os.Rename(a.folder, away))
+			}
+			r.restore(backup)
+			r.exec("INSERT INTO item VALUES ('2', 'of the restored', 1)")
+			r.open()
+			r.exec("INSERT INTO item VALUES ('3', 'of the restored', 1)")
+			if !there {
+				wantIs(t, r.trySync(), errMadeWriter)
+				wantIs(t, r.problem(), ErrFolder)
+				wantIs(t, r.syncer.Close(), errMadeWriter)
+				r.open()
+				wantIs(t, r.trySync(), errMadeWriter)
+				r.wantValue("2", "SELECT count(*) FROM item") // nothing was undone
+				if r.id() != old {
+					t.Error("it goes on as another device before it knows its role")
+				}
+				must(t, os.Rename(away, a.folder))
+				found = foundOther // what was edited meanwhile has a number
+			}
+			r.sync()
+			r.wantSucceeded(old, found)
+			settle(a, r)
+			wantSame(t, []*testDevice{a, r})
+			a.wantValue("3", "SELECT count(*) FROM item")
+			if n := r.syncer.Status().Undone; n != 0 {
+				t.Errorf("%d edits were undone", n)
+			}
+			r.wantHealthy()
+			a.wantHealthy()
+			wantQuiet(t, a, r)
+		})
+	}
+}
+
+// The folder is there, but the record that made the device a writer has yet to come.
+func TestABackupFromWhenADeviceOnlyReadIsOpenedBeforeItsRecordHasCome(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	r := newReader(t, a, itemSchema)
+	settle(a, r)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	r.exec("VACUUM INTO ?", backup)
+	roster := filepath.Join(a.folder, "roster")
+	before := filepath.Join(t.TempDir(), "roster")
+	must(t, os.CopyFS(before, os.DirFS(roster)))
+	must(t, a.syncer.SetRole(t.Context(), r.id(), RoleWriter))
+	settle(a, r)
+	r.exec("INSERT INTO item VALUES ('1', 'as a writer', 1)")
+	settle(r, a)
+	later := filepath.Join(t.TempDir(), "roster")
+	must(t, os.Rename(roster, later))
+	must(t, os.Rename(before, roster))
+	r.restore(backup)
+	r.exec("INSERT INTO item VALUES ('2', 'of the restored', 1)")
+	r.open()
+	wantIs(t, r.trySync(), errMadeWriter)
+	must(t, os.RemoveAll(roster))
+	must(t, os.Rename(later, roster))
+	r.sync()
+	settle(a, r)
+	wantSame(t, []*testDevice{a, r})
+	a.wantValue("2", "SELECT count(*) FROM item")
+	r.wantHealthy()
 }

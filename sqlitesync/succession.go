@@ -133,16 +133,24 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) er
 // this device since the copy was made are for its old keys.
 func (s *Syncer) succeedAtOnce(ctx context.Context, found string) error {
 	f, err := s.openFolder()
-	if err != nil {
-		return s.succeed(ctx, nil, found)
+	if err == nil {
+		defer f.Close()
+		var p problems
+		if s.checkFolder(ctx, f, &p) != nil || s.exchangeRecords(ctx, f, &p) != nil {
+			f = nil // the passes tell of it
+		}
 	}
-	defer f.Close()
-	var p problems
-	if s.checkFolder(ctx, f, &p) != nil || s.exchangeRecords(ctx, f, &p) != nil {
-		return s.succeed(ctx, nil, found) // the passes tell of it
+	// The next device would be a reader after one that was made a writer since, whatever records say that come later.
+	if member, ok := s.roster.Member(s.identity.device); ok && member.Role == crypto.Reader && s.madeWriter() {
+		return fault("read records", errMadeWriter, "Connect the folder, or let the file-sync service download all of it: what the app writes until then is kept, "+
+			"and goes out when the record is there. If that is lost, an admin has to make the device a writer once more.")
 	}
 	return s.succeed(ctx, f, found)
 }
+
+// errMadeWriter: a copy of a reader's database has to wait for a record.
+var errMadeWriter = fmt.Errorf("%w: the record is not here that made this device a writer: its database was copied, or restored from a backup, of when it only read, "+
+	"and its keys say that it has written since", ErrFolder)
 
 // common returns the newest batch of this device that the folder and the database
 // have in common, as far as can be seen, the tail after it, and the batches that
@@ -317,7 +325,7 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 		}
 	}
 	if slices.ContainsFunc(unsent, func(own ownSegment) bool { return own.baseline > 0 }) {
-		if err := s.db.Unpublish(ctx); err != nil {
+		if err := s.unpublish(ctx); err != nil {
 			return err
 		}
 	}
@@ -351,8 +359,7 @@ func (s *Syncer) noteFound(ctx context.Context) (altered func(*changelog.Table, 
 func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, batches []ownSegment,
 	altered func(*changelog.Table, changelog.Key) error,
 ) error {
-	baseline := slices.ContainsFunc(batches, func(own ownSegment) bool { return own.baseline > 0 })
-	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, baseline, nil, altered)
+	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, nil, altered)
 	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)

@@ -19,8 +19,8 @@ func orders(devices []*testDevice) (all [][]*testDevice) {
 	return all
 }
 
-// Three devices give one address to three people, in each order, and hear of one another in each order. The newest shows
-// everywhere; when it goes, whoever deletes it, the next one is back everywhere.
+// Three devices give one address to three people, in each order, and hear of one another in each order (in a third of the
+// pairs of both). The newest shows everywhere; when it goes, whoever deletes it, the next one is back everywhere.
 func TestThreeDevicesInsertTheSameMail(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -28,6 +28,9 @@ func TestThreeDevicesInsertTheSameMail(t *testing.T) {
 	devices := newSpace(t, schema, 3)
 	for i, inserted := range orders(devices) {
 		for j, synced := range orders(devices) {
+			if (i+j)%3 != 0 {
+				continue
+			}
 			mail := fmt.Sprintf("%d%d@example.org", i, j)
 			for n, d := range inserted {
 				d.exec("INSERT INTO person VALUES (?, ?)", fmt.Sprint(mail, n), mail)

@@ -121,18 +121,18 @@ type Held struct {
 // Cursor is the place after which a listing of held rows goes on; the zero
 // Cursor is before the first.
 type Cursor struct {
-	table string
-	row   []byte
+	Table string
+	Row   []byte
 }
 
 // HeldRows returns up to limit held rows after the cursor, in the order of
 // tables and keys, and moves the cursor behind them.
 func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) ([]Held, error) {
-	if after.row == nil {
-		after.row = []byte{} // a nil slice would be bound as NULL
+	if after.Row == nil {
+		after.Row = []byte{} // a nil slice would be bound as NULL
 	}
 	rows, err := c.Query(ctx, `SELECT tbl, row, change, reason, shown FROM sqlitesync_kept
-		WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, after.table, after.row, limit)
+		WHERE reason <> '' AND (tbl, row) > (?, ?) ORDER BY tbl, row LIMIT ?`, after.Table, after.Row, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -141,12 +141,12 @@ func HeldRows(ctx context.Context, c *changelog.Conn, after *Cursor, limit int) 
 	for rows.Next() {
 		var held Held
 		var encoded []byte
-		if err := rows.Scan(&after.table, &after.row, &encoded, &held.Reason, &held.Shown); err != nil {
+		if err := rows.Scan(&after.Table, &after.Row, &encoded, &held.Reason, &held.Shown); err != nil {
 			return nil, err
 		}
 		change, err := changelog.ParseChange(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("kept row of table %q: %w", after.table, err)
+			return nil, fmt.Errorf("kept row of table %q: %w", after.Table, err)
 		}
 		held.Change = *change
 		found = append(found, held)
