@@ -8,6 +8,9 @@ import (
 
 var compactRows = flag.Int("compact.rows", 20_000, "rows of the space in BenchmarkCompaction")
 
+// maxRewritten is how many MiB it may take to write a log anew, however long it is.
+const maxRewritten = 300
+
 // BenchmarkCompaction measures how long it takes to write a log anew of which
 // every second row was updated, in the passes that do it, and the memory that it
 // takes. What it took before, to publish those updates, is not counted.
@@ -34,7 +37,11 @@ func BenchmarkCompaction(b *testing.B) {
 		}
 		b.ReportMetric(all.Seconds(), "s")
 		b.ReportMetric(longest.Seconds(), "s-of-a-pass")
-		b.ReportMetric(memory(b, "VmHWM:", false)-before, "MiB")
+		peak := memory(b, "VmHWM:", false) - before
+		b.ReportMetric(peak, "MiB")
+		if peak > maxRewritten {
+			b.Errorf("it took %.0f MiB", peak)
+		}
 		start := time.Now()
 		_, err := d.syncer.db.Weigh(b.Context(), d.syncer.self())
 		must(b, err)

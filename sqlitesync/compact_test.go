@@ -95,6 +95,7 @@ func TestWhatWasReplacedIsBounded(t *testing.T) {
 
 func TestALogIsKeptShort(t *testing.T) {
 	long(t)
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	clock := newTestClock(a, b)
 	a.writeBatches(3*maxLive, func(i int) string {
@@ -128,6 +129,7 @@ func TestALogIsKeptShort(t *testing.T) {
 
 // A reader that has come half through a run finds only the range.
 func TestAReaderInTheMiddleOfARange(t *testing.T) {
+	t.Parallel()
 	a, b := newPair(t, itemSchema)
 	clock := newTestClock(a, b)
 	write := func(i int) string {

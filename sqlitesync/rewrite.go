@@ -14,7 +14,7 @@ import (
 
 // maxDecoded bounds what a range has in memory while it is made. The body of a
 // range of this size is within the format's limits.
-const maxDecoded = 48 << 20
+const maxDecoded = 24 << 20
 
 // A compactedRange is one that is being made of units that follow one another.
 type compactedRange struct {
