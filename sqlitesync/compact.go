@@ -31,9 +31,11 @@ const (
 	// maxLive is how many segments may stand before runs of them are written anew;
 	// a folder of many small files is slow in every sync client.
 	maxLive = 48
-	// maxRuns bounds what one pass rewrites, so that it does not hold up the next:
-	// a range of a hundred thousand rows takes a second or two.
-	maxRuns = 1
+	// maxRuns and maxRunRows bound what one pass rewrites, so that it does not hold up
+	// the next: a hundred thousand rows take a second or two. More of them could not
+	// be one range, whose changes are in memory.
+	maxRuns    = 1
+	maxRunRows = maxDecoded / stampBytes
 	// minRange and maxRange are the sizes, in bytes, below which segments are all
 	// alike, and to which ranges grow.
 	minRange = 4 << 10
@@ -162,13 +164,13 @@ func weigh(segments []ownSegment, weights map[uint64]int) []unit {
 // use it.
 func plan(units []unit) (runs [][]unit) {
 	var run []unit
-	size := 0
+	size, rows := 0, 0
 	end := func() {
 		if len(run) > 1 || len(run) == 1 && run[0].sparse() {
 			slices.Reverse(run)
 			runs = append(runs, run)
 		}
-		run, size = nil, 0
+		run, size, rows = nil, 0, 0
 	}
 	for _, u := range slices.Backward(units) {
 		if !u.found() || u.shares() && u.live > 0 {
@@ -177,11 +179,11 @@ func plan(units []unit) (runs [][]unit) {
 		}
 		gap := len(run) > 0 && run[len(run)-1].first() != u.last()+1
 		large := len(run) > 0 && u.use() > 4*max(size, minRange) && !u.sparse()
-		if gap || large || size+u.use() > maxRange {
+		if gap || large || size+u.use() > maxRange || rows+u.rows > maxRunRows {
 			end()
 		}
 		run = append(run, u)
-		size += u.use()
+		size, rows = size+u.use(), rows+u.rows
 	}
 	end()
 	return runs

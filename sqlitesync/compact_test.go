@@ -268,6 +268,11 @@ func TestPlan(t *testing.T) {
 		{"not found yet", segments(1, 1, 1, 1, 1), func(u []unit) { u[2].segments[0].state = segmentPublished }, "[4-5] [1-2]"},
 		{"pieces that count", segments(1, 1, 1, 1, 1), func(u []unit) { u[2].segments[0].unit = 3 }, "[4-5] [1-2]"},
 		{"pieces that do not", segments(1, 1, 1), func(u []unit) { u[1].segments[0].unit, u[1].live = 2, 0 }, "[1-3]"},
+		{"more rows than a range can have in memory", segments(1, 1, 1, 1), func(u []unit) {
+			for i := range u {
+				u[i].rows, u[i].live = maxRunRows/2, maxRunRows/2
+			}
+		}, "[3-4] [1-2]"},
 		{"nothing", nil, nil, ""},
 	}
 	for _, test := range tests {
