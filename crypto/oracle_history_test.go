@@ -12,6 +12,9 @@ import (
 
 // TestRosterOracle compares random histories with the oracle, in several orders of arrival.
 func TestRosterOracle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	base := newHistory(t)
 	reached := make(map[Reason]int)
 	counting := make(map[Kind]int)

@@ -278,6 +278,9 @@ func TestRecordWriteRules(t *testing.T) {
 }
 
 func TestRecordTamper(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	// Flipped bits of a found record are found at once. In others a flip of the signature shows in ReadRoster.
 	file := testFound(t).File()
 	for i := range file {

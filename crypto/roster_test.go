@@ -258,6 +258,9 @@ func TestRosterPins(t *testing.T) {
 }
 
 func TestRosterLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	h := newHistory(t)
 	parents := hashesOf(h.records)
 	for i := range maxRecords {

@@ -278,6 +278,9 @@ func TestSegmentSteps(t *testing.T) {
 
 // TestSegmentTamper flips every bit of a file of 4 KiB and cuts it at every byte.
 func TestSegmentTamper(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	device, epoch := fixedDevice(t, 1), fixedEpoch(t, 9)
 	const limit = 4 << 10
 	file := sealTestSegment(t, nil)

@@ -141,6 +141,9 @@ func TestDecodeEveryCut(t *testing.T) {
 
 // TestDecodeMemory decodes bodies that claim much, or say much, in few bytes.
 func TestDecodeMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	allocated := func(f func()) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

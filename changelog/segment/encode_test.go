@@ -167,6 +167,9 @@ func TestRowTwice(t *testing.T) {
 
 // TestSumsTooLarge has a segment above each limit on a sum, and below it.
 func TestSumsTooLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	deletes := changelog.NewShape(changelog.Delete, "t", []string{"id"}, nil)
 	wide := make([]string, maxColumns)
 	for i := range wide {

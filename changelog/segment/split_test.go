@@ -153,6 +153,9 @@ func TestSplitSmall(t *testing.T) {
 
 // TestSplitLimits has batches that fit into a body by size, but not by another limit.
 func TestSplitLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much work in one thread")
+	}
 	own := changelog.Stamp{Time: 1, Device: deviceA, Batch: 5}
 	gone := changelog.NewShape(changelog.Delete, "t", []string{"id"}, nil)
 	wide := make([]string, maxColumns)
