@@ -32,10 +32,10 @@ const (
 	// a folder of many small files is slow in every sync client.
 	maxLive = 48
 	// maxRuns and maxRunRows bound what one pass rewrites, so that it does not hold up
-	// the next: a hundred thousand rows take a second or two. More of them could not
-	// be one range, whose changes are in memory.
+	// the next: a hundred thousand rows take a second or two. Many more of them could
+	// not be one range, whose changes are in memory.
 	maxRuns    = 1
-	maxRunRows = maxDecoded / stampBytes
+	maxRunRows = 1 << 17
 	// minRange and maxRange are the sizes, in bytes, below which segments are all
 	// alike, and to which ranges grow.
 	minRange = 4 << 10
