@@ -26,26 +26,63 @@ import (
 // read when it went on inside of a range could be one.
 //
 //	setting "taken <device> <name>"   a range was read; its value is the hash of the file
-//	setting "forked <device>"         two branches of the log were read, or could have been; its value is the first batch of which
+//	setting "forked <device>"         two branches of the log were read, or could have been, or more ranges than are remembered one by one;
+//	                                  its value is the first batch of these
 //	setting "read again"              all logs are to be read again, and what stands in none goes out then
+
+// maxTaken is how many ranges of a log are remembered one by one. At rest a log has no more; and a device that is behind
+// every day reads others each time.
+const maxTaken = 64
 
 // noteTaken notes which ranges were read. It writes.
 func (s *Syncer) noteTaken(ctx context.Context, r *reading, next *group) error {
+	forked, err := loadNumber(ctx, s.handle.conn, forkedSetting(r.device))
+	if err != nil {
+		return err
+	}
 	for _, taken := range next.ranges {
+		if forked != 0 && forked <= taken.name.First {
+			continue // whatever becomes of the device, that says as much
+		}
 		if err := save(ctx, s.handle.conn, takenSetting(r.device)+taken.name.String(), hex.EncodeToString(taken.hash[:])); err != nil {
 			return err
 		}
 	}
 	s.judged = nil
-	return nil
+	return s.limitTaken(ctx, r)
 }
 
-// noteFork notes that a log has forked. It writes.
-func (s *Syncer) noteFork(ctx context.Context, r *reading) error {
-	s.judged = nil
-	_, err := s.handle.conn.Exec(ctx, "INSERT INTO sqlitesync_settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
-		forkedSetting(r.device), strconv.FormatUint(r.position+1, 10))
+// limitTaken forgets the ranges that were read of a log if they are too many: most of them have been written anew since,
+// and no cut will list them. Those that one lists already are no more than it lists. It writes.
+func (s *Syncer) limitTaken(ctx context.Context, r *reading) error {
+	if r.log.Cut && !r.log.Writes {
+		return nil
+	}
+	prefix := takenSetting(r.device)
+	condition := "name GLOB ? AND name >= ?"
+	which := []any{prefix + "*", prefix + fmt.Sprintf("%012x", r.log.From+1)}
+	var count int
+	var oldest string
+	err := s.handle.conn.Get(ctx, "SELECT count(*), coalesce(min(name), '') FROM sqlitesync_settings WHERE "+condition, which, &count, &oldest)
+	if err != nil || count <= maxTaken {
+		return err
+	}
+	name, _ := folder.ParseSegmentName(strings.TrimPrefix(oldest, prefix))
+	if err := s.noteFork(ctx, r.device, name.First); err != nil {
+		return err
+	}
+	_, err = s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE "+condition, which...)
 	return err
+}
+
+// noteFork notes that a log has forked, or may have, at a batch. It writes.
+func (s *Syncer) noteFork(ctx context.Context, device DeviceID, batch uint64) error {
+	s.judged = nil
+	before, err := loadNumber(ctx, s.handle.conn, forkedSetting(device))
+	if err != nil || before != 0 && before <= batch {
+		return err
+	}
+	return saveNumber(ctx, s.handle.conn, forkedSetting(device), batch)
 }
 
 func takenSetting(device DeviceID) string  { return "taken " + device.String() + " " }

@@ -165,12 +165,12 @@ func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *probl
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	note := func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
-			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r), s.noteBranches(ctx, r)); err != nil {
+			if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.noteFork(ctx, r.device, r.position+1), s.noteBranches(ctx, r)); err != nil {
 				return err
 			}
 		}
 		if next.inside { // the batches that were read can be other ones than are in it
-			if err := s.noteFork(ctx, r); err != nil {
+			if err := s.noteFork(ctx, r.device, r.position+1); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -386,4 +387,36 @@ func TestReadingAllLogsAgainIsBrokenOff(t *testing.T) {
 	}
 	a.sync()
 	a.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'read again'")
+}
+
+// A device that comes late to ranges again and again, for years, does not remember each of them for ever.
+func TestTheRangesThatWereReadAreNotAllRemembered(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	const rounds = maxTaken + 8
+	for i := range rounds {
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint(2*i))
+		b.sync()
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint(2*i+1))
+		b.sync()
+		b.sync()
+		b.compactNext()
+		quietDown(clock, b)
+		a.sync()
+	}
+	wantSame(t, []*testDevice{a, b})
+	var n int
+	must(t, a.db.QueryRow("SELECT count(*) FROM sqlitesync_settings WHERE name GLOB 'taken *' OR name GLOB 'forked *'").Scan(&n))
+	if n > maxTaken+1 {
+		t.Errorf("%d ranges are remembered of %d that were read", n, rounds)
+	}
+	// What is not remembered one by one could have been shown to this device only.
+	a.revoke(b)
+	a.sync()
+	if a.syncer.readAgainLast.IsZero() {
+		t.Error("the logs were not read again when the device was revoked")
+	}
+	a.wantValue("0", "SELECT count(*) FROM sqlitesync_settings WHERE name = 'read again' OR name GLOB 'forked *'")
+	a.wantValue(fmt.Sprint(2*rounds), "SELECT count(*) FROM item")
 }
