@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/crypto"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -189,9 +190,12 @@ func (s *Syncer) found(ctx context.Context, f *folder.Folder, own ownSegment, p 
 		if s.forked(f, &own) {
 			return s.madeOtherwise(own.name)
 		}
-		p.add(&Error{Op: "check published segment", Device: s.identity.device, Batch: own.name.Last,
-			Path: "devices/" + s.identity.device.String() + "/" + own.name.String(), Err: err,
-			Hint: "Another program has damaged the file. Remove it: its content is kept, and the next pass writes it again."})
+		e := &Error{Op: "check published segment", Device: s.identity.device, Batch: own.name.Last,
+			Path: "devices/" + s.identity.device.String() + "/" + own.name.String(), Err: err, Hint: hint(err)}
+		if errors.Is(err, crypto.ErrDamaged) || errors.Is(err, folder.ErrTooLarge) || errors.Is(err, folder.ErrNotRegular) {
+			e.Hint = "Another program has damaged the file. Remove it: its content is kept, and the next pass writes it again."
+		}
+		p.add(e)
 		return nil
 	}
 	return s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {

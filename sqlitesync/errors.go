@@ -92,3 +92,11 @@ func hint(err error) string {
 	}
 	return "Local changes are kept; the next pass tries again."
 }
+
+// hintUnread is hint for a file of others that can't be used: what the folder says of it, or else that it is damaged.
+func hintUnread(err error) string {
+	if folder.Reason(err) != "" {
+		return hint(err)
+	}
+	return hintDamaged
+}

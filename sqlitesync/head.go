@@ -255,7 +255,7 @@ var errForkedHead = fmt.Errorf("%w: it is of a copy of the device, which goes on
 
 // headFault names the head of a device as what is wrong.
 func headFault(device DeviceID, err error) *Error {
-	e := &Error{Op: "read head", Device: device, Path: "devices/" + device.String() + "/head", Err: err, Hint: hintDamaged}
+	e := &Error{Op: "read head", Device: device, Path: "devices/" + device.String() + "/head", Err: err, Hint: hintUnread(err)}
 	if errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature) {
 		e.Hint = "The file was replaced by another one, or put back to an older state. What the device itself publishes is merged all the same; it writes a new head when it runs; " +
 			"if there is no such device any more, revoke it."

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -1027,4 +1028,51 @@ func TestADirectoryThatIsNoneIsNamed(t *testing.T) {
 			a.wantValue("1", "SELECT count(*) FROM item")
 		})
 	}
+}
+
+// Only a file that is damaged is called so, and is to be removed: of one that can't be read just now, the device has no other copy in
+// the folder.
+func TestAFileThatCannotBeReadJustNowIsNotCalledDamaged(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	a.sync()
+	var failing error
+	a.environment.Step = func(step string, perform func() error) error {
+		if strings.HasSuffix(step, ".seg") && strings.HasPrefix(step, "open ") && failing != nil {
+			return failing
+		}
+		return perform()
+	}
+	a.reopen()
+	for _, failing = range []error{syscall.EACCES, syscall.EIO, syscall.EBUSY} {
+		_ = a.trySync()
+		wantText(t, a.problem(), failing.Error())
+		if hint := a.problem().Hint; strings.Contains(hint, "damaged") || strings.Contains(hint, "Remove") {
+			t.Errorf("%v: %s", failing, hint)
+		}
+	}
+	failing = nil
+	a.sync()
+	b.environment.Step = func(step string, perform func() error) error {
+		if name, opens := strings.CutPrefix(step, "open "); opens && failing != nil && (name == "head" || strings.HasSuffix(name, ".seg")) {
+			return failing
+		}
+		return perform()
+	}
+	b.reopen()
+	for cause, says := range map[error]string{syscall.EACCES: "not permitted", syscall.EBUSY: "busy", syscall.ENOTCONN: "is not there"} {
+		failing = cause
+		_ = b.trySync()
+		for _, problem := range b.syncer.Status().Problems {
+			if hint := problem.(*Error).Hint; !strings.Contains(hint, says) {
+				t.Errorf("%v: %s", problem, hint)
+			}
+		}
+		wantText(t, b.problem(), cause.Error())
+	}
+	failing = nil
+	settle(a, b)
+	a.wantHealthy()
+	wantSame(t, []*testDevice{a, b})
 }

@@ -209,7 +209,7 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 	if len(names) > 0 {
 		path += "/" + names[0].String()
 	}
-	e := &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hintDamaged}
+	e := &Error{Op: "read segment", Device: r.device, Batch: batch, Path: path, Err: err, Hint: hintUnread(err)}
 	switch {
 	case errors.Is(err, ErrFormat):
 		e.Hint = "Update the app: the file was written by a newer version."
@@ -217,8 +217,6 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 		e.Hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
 	case errors.Is(err, crypto.ErrWrongKey):
 		e.Hint = "An admin's device hands out the key when it syncs next. If none has it, make a device that has merged these changes an admin, even for a moment: it has the key."
-	case errors.Is(err, folder.ErrSlow):
-		e.Hint = hint(err)
 	}
 	return e
 }
