@@ -748,3 +748,38 @@ func TestABaselineIsRelayedOfWhichAHeldRowShowsMeanwhile(t *testing.T) {
 	late.wantValue("1", "SELECT count(*) FROM plan")
 	wantSame(t, []*testDevice{b, late})
 }
+
+// What is relayed once more, by hand or because a part of the log was lost, stands once in a log that was written anew: each mishap
+// would leave another copy of it behind, for good.
+func TestWhatIsRelayedAgainStandsOnceInALog(t *testing.T) {
+	t.Parallel()
+	const rows = 600
+	const fill = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1) INSERT INTO item SELECT ?2 || i, 'x', 1 FROM n"
+	a := newTestDevice(t, itemSchema)
+	a.exec(fill, rows, "baseline ")
+	a.create(t.TempDir())
+	a.sync()
+	b := newTestDevice(t, itemSchema)
+	b.join(a.folder, a.invite())
+	b.exec(fill, rows, "of b ")
+	settle(a, b)
+	clock := newTestClock(a, b)
+	for range 6 {
+		must(t, a.syncer.Relay(t.Context(), b.id()))
+		settle(a, b)
+	}
+	a.compactNext()
+	quietDown(clock, a, b)
+	changes := 0
+	must(t, a.db.QueryRow("SELECT sum(rows) FROM sqlitesync_segments").Scan(&changes))
+	if changes > 2*rows {
+		t.Errorf("the log has %d changes of %d rows", changes, 2*rows)
+	}
+	wantSame(t, []*testDevice{a, b})
+	c := newTestDevice(t, itemSchema)
+	must(t, os.RemoveAll(b.directory()))
+	clock.give(c)
+	c.join(a.folder, a.invite())
+	c.sync()
+	c.wantValue("1200", "SELECT count(*) FROM item")
+}

@@ -33,6 +33,7 @@ type compactedRange struct {
 // as several. What can't be read whole stays as it is.
 func (s *Syncer) rewrite(ctx context.Context, f *folder.Folder, run []unit) error {
 	var made compactedRange
+	met := make(map[changelog.Digest]bool)
 	for i := range run {
 		next, err := s.readUnit(ctx, f, &run[i])
 		if ctx.Err() != nil {
@@ -40,6 +41,8 @@ func (s *Syncer) rewrite(ctx context.Context, f *folder.Folder, run []unit) erro
 		}
 		if err != nil {
 			s.log.Info("a part of the log stays as it is", "segment", run[i].segments[0].name, "err", err)
+		} else {
+			next.dropMet(s.self(), met)
 		}
 		if err != nil || !made.takes(next) {
 			if err := s.addRange(ctx, &made); err != nil {
@@ -112,6 +115,23 @@ func (r *compactedRange) add(decoded *segment.Segment, needed []changelog.Change
 		}
 	}
 	r.changes = append(r.changes, needed...)
+}
+
+// dropMet leaves out what was met in an earlier part of the run: rows of a baseline that have gone out again, and what
+// was relayed again, for a part of the log was lost. They are what the database knows, so Needed keeps each copy.
+func (r *compactedRange) dropMet(author changelog.DeviceID, met map[changelog.Digest]bool) {
+	r.changes = slices.DeleteFunc(r.changes, func(c changelog.Change) bool {
+		if c.Stamp.Device == author {
+			return false // its batch says it once
+		}
+		digest := c.Digest()
+		if !met[digest] {
+			met[digest] = true
+			return false
+		}
+		r.bytes -= c.Size() + stampBytes
+		return true
+	})
 }
 
 // stampBytes is about what a change has in memory, and in a body, besides its values.
