@@ -207,12 +207,8 @@ func (s *Syncer) enqueue(ctx context.Context, segments []*segment.Segment, recor
 		tail = next
 		own := ownSegment{name: original(part.Last), tail: next, rows: len(part.Changes), baseline: baselineRowsIn(part.Changes),
 			continued: part.Batches[0].Continued, unit: unit, sealed: sealed}
-		if own.baseline > 0 {
-			again, err := loadNumber(ctx, s.handle.conn, "baseline_lost")
-			if err != nil {
-				return err
-			}
-			own.lost = int(again)
+		if own.lost, err = s.lostBefore(ctx, part.Changes); err != nil {
+			return err
 		}
 		if err := s.addSegment(ctx, own); err != nil {
 			return err
@@ -248,4 +244,18 @@ func checkStamps(edits []changelog.Edit) error {
 		}
 	}
 	return nil
+}
+
+// lostBefore returns how often a segment with these changes was lost before, if they go out again for that.
+func (s *Syncer) lostBefore(ctx context.Context, changes []changelog.Change) (lost int, err error) {
+	of := func(setting string, is func(changelog.Change) bool) {
+		if err == nil && slices.ContainsFunc(changes, is) {
+			var again uint64
+			again, err = loadNumber(ctx, s.handle.conn, setting)
+			lost = max(lost, int(again))
+		}
+	}
+	of("baseline_lost", func(c changelog.Change) bool { return c.Stamp.Baseline() })
+	of("relay_lost", func(c changelog.Change) bool { return !c.Stamp.Baseline() && c.Stamp.Device != s.self() })
+	return lost, err
 }

@@ -28,6 +28,8 @@ import (
 //	setting "taken <device> <name>"   a range was read; its value is the hash of the file
 //	setting "forked <device>"         two branches of the log were read, or could have been, or more ranges than are remembered one by one;
 //	                                  its value is the first batch of these
+//	setting "unmet"                   something was published that stood in none: if a part of this device's log is lost, all are read
+//	                                  once more for it
 //	setting "read again"              all logs are to be read again, and what stands in none goes out then
 
 // maxTaken is how many ranges of a log are remembered one by one. At rest a log has no more; and a device that is behind
@@ -178,6 +180,17 @@ func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
 		there, err := met.has(ctx, change)
 		return !there, err
 	}
+	before, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	noted, err := load(ctx, s.handle.conn, "unmet")
+	if err == nil {
+		err = save(ctx, s.handle.conn, "unmet", "published") // before it is: the process may end in between
+	}
+	if err != nil {
+		return err
+	}
 	for _, author := range s.db.Devices() {
 		weights, err := s.db.Weigh(ctx, author)
 		if err != nil {
@@ -187,5 +200,10 @@ func (s *Syncer) relayUnmet(ctx context.Context, met *digestSet) error {
 			return err
 		}
 	}
-	return nil
+	after, _, err := s.db.Position(ctx, s.self())
+	if err != nil || after != before || noted != "" {
+		return err
+	}
+	_, err = s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = 'unmet'")
+	return err
 }

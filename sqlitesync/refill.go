@@ -181,7 +181,7 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		if err := s.tellLacking(ctx, lacking); err != nil {
 			return err
 		}
-		if err := s.relayAgain(ctx); err != nil {
+		if err := s.relayAgain(ctx, made.lost); err != nil {
 			return err
 		}
 		if own.baseline > 0 {
@@ -287,7 +287,7 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 				return err
 			}
 		}
-		if err := s.relayAgain(ctx); err != nil {
+		if err := s.relayAgain(ctx, again.lost); err != nil {
 			return err
 		}
 		made, err := s.sealRange(&r, again)

@@ -27,8 +27,18 @@ const (
 )
 
 // relayAgain forgets what was relayed: it stands in this device's own log, of which a
-// part is lost and made again without it. It writes.
-func (s *Syncer) relayAgain(ctx context.Context) error {
+// part is lost and made again without it, for the lost'th time. It writes.
+func (s *Syncer) relayAgain(ctx context.Context, lost int) error {
+	if err := s.countRelayLost(ctx, lost); err != nil {
+		return err
+	}
+	if unmet, err := load(ctx, s.handle.conn, "unmet"); err != nil {
+		return err
+	} else if unmet != "" { // what stood in no log stands in none again
+		if err := s.readAllAgain(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.loadLost(ctx); err != nil {
 		return err
 	}
@@ -40,6 +50,27 @@ func (s *Syncer) relayAgain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// countRelayLost notes how often was lost what is about to be relayed once more: its segments count as made again so many
+// times, or who deletes them again and again would have them made for ever. It writes.
+func (s *Syncer) countRelayLost(ctx context.Context, lost int) error {
+	before, err := loadNumber(ctx, s.handle.conn, "relay_lost")
+	if err != nil || int(before) >= lost {
+		return err
+	}
+	return saveNumber(ctx, s.handle.conn, "relay_lost", uint64(lost))
+}
+
+// endRelayAgain notes that what was lost is relayed: what is relayed later is nothing that was lost.
+func (s *Syncer) endRelayAgain(ctx context.Context) error {
+	lost, err := loadNumber(ctx, s.handle.conn, "relay_lost")
+	if err != nil || lost == 0 {
+		return err
+	}
+	_, err = s.handle.conn.Exec(ctx, `DELETE FROM sqlitesync_settings WHERE name = 'relay_lost'
+		AND NOT EXISTS (SELECT 1 FROM sqlitesync_settings WHERE name = 'read again')`)
+	return err
 }
 
 // relayWait is how long this device leaves a lost log to who has it, and to the admin
@@ -88,7 +119,7 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.endRelayAgain(ctx)
 }
 
 // Relay publishes, in this device's log, what it holds of another one whose files

@@ -123,6 +123,37 @@ func TestWhatWasRelayedIsLostToo(t *testing.T) {
 	c.wantValue("1", "SELECT count(*) FROM item")
 }
 
+// Who deletes what was relayed again and again is given up on like who deletes anything else: it does not go out for ever.
+func TestSomebodyDeletesWhatWasRelayedAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('kept', 'of b', 1)")
+	settle(b, a)
+	clock := newTestClock(a)
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	a.sync()
+	var batches []string
+	for range 16 {
+		files, err := filepath.Glob(filepath.Join(a.directory(), "*.seg"))
+		must(t, err)
+		for _, file := range files {
+			must(t, os.Remove(file))
+		}
+		_ = a.trySync()
+		clock.pass(vanishedTime)
+		_ = a.trySync()
+		_ = a.trySync()
+		batches = append(batches, a.value("SELECT max(substr(name, 14, 12)) FROM sqlitesync_segments"))
+	}
+	if last := batches[len(batches)-1]; last != batches[len(batches)/2] {
+		t.Errorf("it goes out for ever: %v", batches)
+	}
+	wantText(t, a.problem(), "deleted again")
+}
+
 // waitedLongEnough makes a device go on without what it waits for.
 func (d *testDevice) waitedLongEnough() {
 	for id, w := range d.syncer.waiting {

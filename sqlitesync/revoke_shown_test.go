@@ -219,3 +219,32 @@ func TestWhatIsTakenForMisleading(t *testing.T) {
 		}
 	}
 }
+
+// What was published because it stood in no log is lost with the file that it stands in: it goes out once more when that is made again,
+// or who enters then would never have it.
+func TestWhatStoodInNoLogIsLostOnceMore(t *testing.T) {
+	t.Parallel()
+	w := newShownToOne(t)
+	w.show(w.c.falseSegment(1, 3, 1, forgedRow("x")))
+	w.wantSameInTheEnd()
+	w.b.wantValue("1", "SELECT count(*) FROM item WHERE id = 'x'")
+	for _, directory := range []string{w.b.directory(), filepath.Join(w.a.folder, "devices", w.b.id().String())} {
+		files, err := filepath.Glob(filepath.Join(directory, "*.seg"))
+		must(t, err)
+		for _, file := range files {
+			must(t, os.Remove(file))
+		}
+	}
+	for range 3 {
+		w.exchange()
+		w.clock.pass(readAgainInterval)
+	}
+	w.exchange()
+	e := newTestDevice(t, itemSchema)
+	w.clock.give(e)
+	e.join(w.a.folder, w.a.invite())
+	e.sync()
+	e.waitedLongEnough()
+	e.sync()
+	wantSame(t, []*testDevice{w.a, w.b, w.d, e})
+}

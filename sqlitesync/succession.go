@@ -104,7 +104,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) er
 			func() error { return s.remember(ctx, record) },
 			func() error { return s.identity.save(ctx, s.handle.conn) },
 			func() error { return s.forgetOwn(ctx) },
-			func() error { return s.relayAgain(ctx) },
+			func() error { return s.relayAgain(ctx, 0) },
 			func() error { return s.db.SetPositionBack(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
@@ -304,7 +304,7 @@ func (s *Syncer) ownReading() *reading {
 func (s *Syncer) forgetOwn(ctx context.Context) error {
 	for _, statement := range []string{
 		"DELETE FROM sqlitesync_segments",
-		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced', 'baseline_lost')",
+		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced', 'baseline_lost', 'relay_lost', 'unmet')",
 	} {
 		if _, err := s.handle.conn.Exec(ctx, statement); err != nil {
 			return err
