@@ -20,10 +20,11 @@ import (
 type lostLog struct {
 	since   time.Time
 	relayed uint64 // the newest batch that this device has relayed
+	carried bool   // what it had relayed of others is looked for, or was
 }
 
 func (l lostLog) save(ctx context.Context, c *changelog.Conn, device DeviceID) error {
-	return save(ctx, c, lostSetting(device), fmt.Sprint(l.since.UnixMilli(), " ", l.relayed))
+	return save(ctx, c, lostSetting(device), fmt.Sprint(l.since.UnixMilli(), " ", l.relayed, " ", l.carried))
 }
 
 func lostSetting(device DeviceID) string { return "lost " + device.String() }
@@ -48,7 +49,10 @@ func (s *Syncer) loadLost(ctx context.Context) error {
 		var l lostLog
 		device, err := crypto.ParseDeviceID(name)
 		if err == nil {
-			_, err = fmt.Sscan(text, &since, &l.relayed)
+			var read int
+			if read, err = fmt.Sscan(text, &since, &l.relayed, &l.carried); read == 2 {
+				err = nil // it was written by an earlier version
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)

@@ -119,7 +119,35 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 			return err
 		}
 	}
+	if self.Role == crypto.Admin {
+		if err := s.lookForCarried(ctx); err != nil {
+			return err
+		}
+	}
 	return s.endRelayAgain(ctx)
+}
+
+// lookForCarried lets all logs be read again when a log is given up: what it had relayed of others, which may have been lost
+// before this device entered, stands in none then.
+func (s *Syncer) lookForCarried(ctx context.Context) error {
+	for _, device := range inOrder(s.lost) {
+		lost := s.lost[device]
+		if lost.carried || !s.givenUp(device) {
+			continue
+		}
+		lost.carried = true
+		err := s.transact(ctx, func() error {
+			if err := s.readAllAgain(ctx); err != nil {
+				return err
+			}
+			return lost.save(ctx, s.handle.conn, device)
+		})
+		if err != nil {
+			return err
+		}
+		s.lost[device] = lost
+	}
+	return nil
 }
 
 // Relay publishes, in this device's log, what it holds of another one whose files

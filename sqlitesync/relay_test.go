@@ -123,6 +123,52 @@ func TestWhatWasRelayedIsLostToo(t *testing.T) {
 	c.wantValue("1", "SELECT count(*) FROM item")
 }
 
+// Years after a device was lost, and relayed, the one that has relayed it is lost, too. Whose device relays that one has never read the
+// log of the first.
+func TestWhoHasRelayedIsLostToo(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	b.exec("INSERT INTO item VALUES ('kept', 'of b', 1), ('deleted', 'of b', 1)")
+	settle(b, a)
+	b.exec("DELETE FROM item WHERE id = 'deleted'")
+	a.exec("INSERT INTO item VALUES ('own', 'of a', 1)")
+	settle(b, a)
+	clock := newTestClock(a)
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	clock.pass(lostTime + relayTurn)
+	a.sync()
+	a.sync()
+	c := newTestDevice(t, itemSchema)
+	clock.give(c)
+	c.join(a.folder, a.invite())
+	c.sync()
+	c.waitedLongEnough()
+	settle(a, c)
+	wantSame(t, []*testDevice{a, c})
+	code := c.invite()
+	must(t, os.RemoveAll(a.directory()))
+	c.sync()
+	for range 4 { // each of three admins has its turn
+		clock.pass(lostTime)
+		c.sync()
+		c.sync()
+	}
+	d := newTestDevice(t, itemSchema)
+	d.join(c.folder, code) // by its own clock the code has not expired
+	clock.give(d)
+	d.sync()
+	d.waitedLongEnough()
+	d.sync()
+	d.wantValue("1", "SELECT count(*) FROM item WHERE id = 'own'")
+	d.wantValue("1", "SELECT count(*) FROM item WHERE id = 'kept'")
+	wantSame(t, []*testDevice{c, d})
+	batches := c.value("SELECT max(substr(name, 14, 12)) FROM sqlitesync_segments")
+	clock.pass(lostTime)
+	settle(c, d)
+	c.wantValue(batches, "SELECT max(substr(name, 14, 12)) FROM sqlitesync_segments")
+}
+
 // Who deletes what was relayed again and again is given up on like who deletes anything else: it does not go out for ever.
 func TestSomebodyDeletesWhatWasRelayedAgain(t *testing.T) {
 	t.Parallel()
