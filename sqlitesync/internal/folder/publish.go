@@ -43,7 +43,7 @@ func (f *Folder) publish(device, target string, data []byte) error {
 		return err
 	}
 	err = f.place(temporary, target)
-	_ = f.disk.Remove(temporary) // what cannot be removed now is left to RemoveTemporaries
+	f.discard(temporary)
 	if errors.Is(err, fs.ErrExist) {
 		err = f.compare(target, data)
 	}
@@ -102,7 +102,7 @@ func (f *Folder) replace(device, target string, data []byte) error {
 		return err
 	}
 	if err := Patiently(func() error { return f.disk.Rename(temporary, target) }); err != nil {
-		_ = f.disk.Remove(temporary)
+		f.discard(temporary)
 		return err
 	}
 	return f.syncDirectory(path.Dir(target))
@@ -120,10 +120,15 @@ func (f *Folder) writeTemporary(device string, data []byte) (string, error) {
 	}
 	name := path.Join(directory, newTemporaryName())
 	if err := f.writeFile(name, data); err != nil {
-		_ = f.disk.Remove(name)
+		f.discard(name)
 		return "", err
 	}
 	return name, nil
+}
+
+// discard removes a temporary file. What cannot be removed now is left to RemoveTemporaries.
+func (f *Folder) discard(temporary string) {
+	_ = Patiently(func() error { return f.disk.Remove(temporary) })
 }
 
 func (f *Folder) writeFile(name string, data []byte) error {

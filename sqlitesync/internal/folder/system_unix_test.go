@@ -140,3 +140,20 @@ func TestBusy(t *testing.T) {
 		})
 	}
 }
+
+// A scanner that looks at a temporary file for a moment leaves none behind: a process that runs for months removes what crashes left
+// only when it begins.
+func TestABusyTemporaryIsRemoved(t *testing.T) {
+	f := openNew(t, alice)
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		watchSteps(f).fail = func(step string, perform func() error) error {
+			if step == "remove temporary" && time.Since(begin) < 100*time.Millisecond {
+				return &fs.PathError{Op: "unlink", Path: "x", Err: syscall.EBUSY}
+			}
+			return perform()
+		}
+		must(t, f.PublishSegment(alice, batch(1), []byte("data")))
+		noTemporaries(t, f)
+	})
+}
