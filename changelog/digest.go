@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Digest stands for a set of changes, whatever their order: the sum modulo 2^128
@@ -114,16 +115,42 @@ func (db *Database) SetDigest(ctx context.Context, rows string, digest Digest) e
 	return err
 }
 
-// SetApart records that what is known of the rows of tables is not what other
-// devices know, by right. It writes.
-func (db *Database) SetApart(ctx context.Context, tables ...*Table) error {
-	for _, table := range tables {
-		_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, apart) VALUES (?, 1) ON CONFLICT DO UPDATE SET apart = 1", table.Put.Rows())
+// SetApart records that what is known of the rows with these names is not what
+// other devices know, by right. It writes.
+func (db *Database) SetApart(ctx context.Context, names ...string) error {
+	for _, rows := range names {
+		_, err := db.Conn.Exec(ctx, "INSERT INTO sqlitesync_digests (tbl, apart) VALUES (?, 1) ON CONFLICT DO UPDATE SET apart = 1", rows)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// SetAllApart is SetApart for all tables. It writes.
+func (db *Database) SetAllApart(ctx context.Context) error {
+	for _, table := range db.Tables {
+		if err := db.SetApart(ctx, table.Put.Rows()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apart returns the names of rows that SetApart was called with, in ascending
+// order. It reads.
+func (db *Database) Apart(ctx context.Context) (names []string, err error) {
+	stored, err := db.Digests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for rows, one := range stored {
+		if one.Apart {
+			names = append(names, rows)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // StoredDigest is what a database has written down of the digest of rows.

@@ -84,7 +84,7 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 		if err := db.rename(ctx, table.Number, rows); err != nil {
 			return stale, err
 		}
-		if err := db.SetApart(ctx, table); err != nil {
+		if err := db.SetApart(ctx, stale.Was, rows); err != nil { // a table of the former name, too, can come
 			return stale, err
 		}
 	}
@@ -97,7 +97,7 @@ func (db *Database) register(ctx context.Context, table *Table, before map[int64
 			[]any{rows, strings.Join(table.declared, ",")}, &table.Number)
 	case err == nil:
 		if stale.compare(columns); stale.Lost {
-			err = db.SetApart(ctx, table)
+			err = db.SetApart(ctx, rows)
 		}
 		stale.Renamed = stale.Renamed || stale.Was != ""
 	}

@@ -53,7 +53,7 @@ CREATE TABLE sqlitesync_shapes (
 CREATE TABLE sqlitesync_digests (
 	tbl    TEXT PRIMARY KEY,
 	digest BLOB,
-	apart  INTEGER NOT NULL DEFAULT 0  -- others know something else by right: the table or a column had another name, or a log has forked
+	apart  INTEGER NOT NULL DEFAULT 0  -- others know something else by right: the table or a column had another name, here or where a segment was made again, or a log has forked
 ) WITHOUT ROWID;
 
 -- The devices known here, and how far their logs have been merged. Device 0

@@ -16,7 +16,8 @@ import (
 // segments before they were written anew. So a device that has read ranges keeps
 // its digests to itself until it has read all that their authors had. How much that
 // was, says a head of the author that lists the range, or one that this was written
-// into: it is newer than the range.
+// into: it is newer than the range. It says as well of which tables the ranges may lack
+// what nothing overrules (remade.go).
 //
 //	setting "range <device> <name>"   the range was read, and no such head yet
 //	setting "arrears"                 what the authors of all other ranges had read
@@ -77,6 +78,7 @@ func (s *Syncer) lookForArrears(ctx context.Context, heads map[DeviceID]clockRea
 		return err
 	}
 	var told []string // the settings of ranges that a head is newer than
+	var apart []string
 	for device, reading := range heads {
 		if reading.head == nil {
 			continue
@@ -91,6 +93,7 @@ func (s *Syncer) lookForArrears(ctx context.Context, heads map[DeviceID]clockRea
 		for id, batch := range reading.head.Seen {
 			seen[id] = max(seen[id], batch)
 		}
+		apart = append(apart, reading.head.Remade[:min(len(reading.head.Remade), maxDigests)]...)
 	}
 	if len(told) == 0 {
 		return nil
@@ -104,6 +107,9 @@ func (s *Syncer) lookForArrears(ctx context.Context, heads map[DeviceID]clockRea
 			if _, err := s.handle.conn.Exec(ctx, "DELETE FROM sqlitesync_settings WHERE name = ?", name); err != nil {
 				return err
 			}
+		}
+		if err := s.db.SetApart(ctx, apart...); err != nil {
+			return err
 		}
 		return save(ctx, s.handle.conn, "arrears", string(text))
 	})

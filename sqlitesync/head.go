@@ -33,6 +33,7 @@ type head struct {
 	Digests  map[string]string     `json:"digests,omitempty"`
 	Ranges   map[string]headRanges `json:"ranges,omitempty"`
 	Tables   []headTable           `json:"tables,omitempty"`
+	Remade   []string              `json:"remade,omitempty"`
 }
 
 type headSegment struct {
@@ -138,9 +139,13 @@ func (s *Syncer) composeHead(ctx context.Context, known *knowledge) (*head, erro
 	if err != nil {
 		return nil, err
 	}
+	remade, err := s.remade(ctx)
+	if err != nil {
+		return nil, err
+	}
 	content := &head{
 		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests,
-		Ranges: ranges, Tables: s.tables,
+		Ranges: ranges, Tables: s.tables, Remade: remade,
 	}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
 		(SELECT name, hash FROM sqlitesync_segments WHERE state > 0 AND replaced IS NULL ORDER BY name DESC LIMIT ?) ORDER BY name`, maxManifest)

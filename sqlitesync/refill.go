@@ -181,6 +181,9 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		if err := s.tellLacking(ctx, lacking); err != nil {
 			return err
 		}
+		if err := s.noteRemade(ctx); err != nil {
+			return err
+		}
 		if err := s.relayAgain(ctx, made.lost); err != nil {
 			return err
 		}
@@ -286,6 +289,9 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 			if err := s.publishAgain(ctx, again.lost); err != nil {
 				return err
 			}
+		}
+		if err := s.noteRemade(ctx); err != nil {
+			return err
 		}
 		if err := s.relayAgain(ctx, again.lost); err != nil {
 			return err

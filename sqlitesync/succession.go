@@ -304,7 +304,7 @@ func (s *Syncer) ownReading() *reading {
 func (s *Syncer) forgetOwn(ctx context.Context) error {
 	for _, statement := range []string{
 		"DELETE FROM sqlitesync_segments",
-		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced', 'baseline_lost', 'relay_lost', 'unmet')",
+		"DELETE FROM sqlitesync_settings WHERE name IN ('head', 'head_counter', 'run', 'told', 'announced', 'baseline_lost', 'relay_lost', 'unmet', 'remade')",
 	} {
 		if _, err := s.handle.conn.Exec(ctx, statement); err != nil {
 			return err
@@ -320,7 +320,7 @@ func (s *Syncer) sendAgain(ctx context.Context, old changelog.DeviceID, unsent [
 	if len(unsent) > 0 {
 		// Who has read a copy's batches of these numbers knows both. And of edits of one moment devices decide: what
 		// these changes have beaten, and the database has forgotten, can win against this device.
-		if err := errors.Join(s.db.SetApart(ctx, s.db.Tables...), s.readAllAgain(ctx)); err != nil {
+		if err := errors.Join(s.db.SetAllApart(ctx), s.readAllAgain(ctx)); err != nil {
 			return err
 		}
 	}
