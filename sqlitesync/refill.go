@@ -164,12 +164,13 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 	if own.unit > 0 {
 		return s.refillUnit(ctx, own)
 	}
-	r := compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
-	lacking := make(lackingRows)
-	err := s.withoutLock(ctx, func() error {
-		clear(lacking)
-		return s.collect(ctx, &r, lacking.add)
-	})
+	r, lacking, err := s.collectRange(ctx, &own)
+	if through := r.crowded(); err == nil && through > 0 {
+		if err = s.sendStepsAgain(ctx, r.first, through); err != nil {
+			return err
+		}
+		r, lacking, err = s.collectRange(ctx, &own)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		return err
 	}
 	return s.transact(ctx, func() error {
-		if err := s.tellLacking(ctx, lacking); err != nil {
+		if err := s.tellLacking(ctx, r.first, r.last, lacking); err != nil {
 			return err
 		}
 		if err := s.noteRemade(ctx); err != nil {
@@ -197,39 +198,6 @@ func (s *Syncer) refill(ctx context.Context, own ownSegment) error {
 		}
 		return s.addSegment(ctx, *made)
 	})
-}
-
-// lackingRows are the keys of rows that may have lost a column since they were written.
-type lackingRows map[*changelog.Table][]changelog.Key
-
-// add takes a row that is not as it was written.
-func (l lackingRows) add(table *changelog.Table, key changelog.Key) error {
-	if table == nil {
-		return alteredRow(table, key)
-	}
-	l[table] = append(l[table], key)
-	return nil
-}
-
-// tellLacking lets rows that have lost a column since they were written go out as they are, in a new batch: nobody can make them
-// again as they were. What is altered otherwise is an error. It writes.
-func (s *Syncer) tellLacking(ctx context.Context, lacking lackingRows) error {
-	if len(lacking) == 0 {
-		return nil
-	}
-	if err := s.fold(ctx); err != nil { // what the app has written since keeps its time
-		return err
-	}
-	for table, keys := range lacking {
-		noted, err := s.db.NoteLacking(ctx, table, keys, nil)
-		if err == nil && noted < len(keys) {
-			err = alteredRow(table, nil)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // publishAgain lets all rows of a baseline go out once more. Their segments count
@@ -282,7 +250,7 @@ func (s *Syncer) refillUnit(ctx context.Context, gone ownSegment) error {
 		if err != nil {
 			return err
 		}
-		if err := s.tellLacking(ctx, lacking); err != nil {
+		if err := s.tellLacking(ctx, r.first, r.last, lacking); err != nil {
 			return err
 		}
 		if again.baseline > 0 {
@@ -359,9 +327,6 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, altered func(*c
 		return err
 	}
 	seen, err := s.db.Seen(ctx)
-	if len(numbers)*len(seen) > segment.MaxSeen {
-		seen = nil
-	}
 	for number := range numbers {
 		r.batches = append(r.batches, segment.Batch{Number: number, Seen: seen})
 	}
@@ -369,10 +334,32 @@ func (s *Syncer) collect(ctx context.Context, r *compactedRange, altered func(*c
 	return err
 }
 
-// alteredRow is the error about a row whose change can't be made again.
-func alteredRow(table *changelog.Table, _ changelog.Key) error {
-	if table == nil {
-		return fmt.Errorf("a table that does not take part any more: %w", changelog.ErrAltered)
+// sendStepsAgain puts what still counts of these batches of this device into new ones, under their stamps, in steps that let other
+// writers in between.
+func (s *Syncer) sendStepsAgain(ctx context.Context, first, last uint64) error {
+	weights, err := s.db.Weigh(ctx, s.self())
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("table %q: %w", table.Name, changelog.ErrAltered)
+	return s.relaySteps(ctx, s.self(), first, last, weights, nil)
+}
+
+// collectRange collects what takes the place of a segment, and the rows that are to go out as they are now.
+func (s *Syncer) collectRange(ctx context.Context, own *ownSegment) (r compactedRange, lacking lackingRows, err error) {
+	lacking = make(lackingRows)
+	err = s.withoutLock(ctx, func() error {
+		r = compactedRange{first: own.name.First, last: own.name.Last, generation: own.name.Generation, tail: own.tail}
+		clear(lacking)
+		return s.collect(ctx, &r, lacking.add)
+	})
+	return r, lacking, err
+}
+
+// crowded returns up to which batch a range that was collected has too many for all of the rest to say what this device has seen, as when
+// the space has grown since it was written. It returns 0 if there is room.
+func (r *compactedRange) crowded() (through uint64) {
+	if entries(r.batches) <= segment.MaxSeen {
+		return 0
+	}
+	return r.batches[len(r.batches)-1-segment.MaxSeen/len(r.batches[0].Seen)].Number
 }

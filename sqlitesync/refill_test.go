@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/changelog/segment"
 )
 
 // Somebody deletes a device's segments from the folder: they are made again from
@@ -569,6 +570,28 @@ func TestTheAppWritesWhileASegmentIsMadeAgain(t *testing.T) {
 	}
 }
 
+// What the app writes, while it is made again, to rows that have lost a column since they were written, tells of these: they need no telling.
+func TestTheAppWritesToRowsThatLackAColumnWhileTheirSegmentIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('1', 'x', 1), ('2', 'x', 1), ('3', 'x', 1), ('4', 'x', 1)")
+	a.sync()
+	a.sync()
+	a.exec("ALTER TABLE item DROP COLUMN n")
+	a.sync()
+	found, err := a.syncer.ownSegments(t.Context(), "true")
+	must(t, err)
+	r, lacking, err := a.syncer.collectRange(t.Context(), &found[0])
+	must(t, err)
+	a.exec("UPDATE item SET name = 'y' WHERE id = '1'; DELETE FROM item WHERE id = '2'; UPDATE item SET id = '5' WHERE id = '3'")
+	must(t, a.syncer.transact(t.Context(), func() error { return a.syncer.tellLacking(t.Context(), r.first, r.last, lacking) }))
+	settle(a, b)
+	b.exec("ALTER TABLE item DROP COLUMN n")
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("1y 4x 5x", "SELECT group_concat(id || name, ' ') FROM (SELECT * FROM item ORDER BY id)")
+}
+
 // A program that runs now and then, such as sqlitesync sync, makes it again too.
 func TestWhatVanishedIsMadeAgainByALaterRun(t *testing.T) {
 	t.Parallel()
@@ -740,5 +763,55 @@ func TestVanishedPartsOfLargeValuesAreMadeAgainWithoutAColumnThatIsGone(t *testi
 	late.join(a.folder, a.invite())
 	settle(a, late)
 	late.wantValue("1", "SELECT count(*) FROM file WHERE length(content) = 17 << 20")
+	wantSame(t, []*testDevice{a, late})
+}
+
+// A range holds more batches than could all say what this device has seen by now, in a space that has grown since. Who reads what is
+// made again notes no conflict with what its author had seen.
+func TestARangeOfManyBatchesIsMadeAgainForManyDevices(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const batches, strangers = segment.MaxSeen/999 + 20, 998
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	b.exec("INSERT INTO item VALUES ('x', 'of b', 1), ('y', 'of b', 1)")
+	settle(b, a)
+	for i := range batches {
+		a.exec("INSERT INTO item VALUES (?, 'of a', 1)", i)
+		switch i {
+		case 1:
+			a.exec("UPDATE item SET name = 'of a' WHERE id = 'x'")
+		case batches - 2:
+			a.exec("UPDATE item SET name = 'of a' WHERE id = 'y'")
+		}
+		must(t, a.syncer.prepare(t.Context()))
+	}
+	for range 3 {
+		a.sync()
+		a.compactNext()
+	}
+	clock.pass(graceTime)
+	a.sync()
+	a.close()
+	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO sqlitesync_devices (id, batch) SELECT randomblob(16), 1 FROM n", strangers)
+	a.open()
+	if made := a.segments(); len(made) != 1 {
+		t.Fatalf("%d segments, want one range", len(made))
+	}
+	must(t, os.Remove(a.segments()[0]))
+	for range 3 {
+		_ = a.trySync() // it says what is gone
+		clock.pass(vanishedTime)
+	}
+	a.wantHealthy()
+	settle(b, a)
+	wantSame(t, []*testDevice{a, b})
+	b.wantValue("of a,of a", "SELECT group_concat(name) FROM item WHERE id IN ('x', 'y')")
+	for _, conflict := range b.conflicts() {
+		t.Errorf("%v is a conflict, though its author had seen the other", conflict.Key)
+	}
+	late := newTestDevice(t, itemSchema)
+	late.join(a.folder, a.invite())
+	settle(late, a)
 	wantSame(t, []*testDevice{a, late})
 }
