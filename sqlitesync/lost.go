@@ -133,11 +133,17 @@ func (s *Syncer) stands(ctx context.Context, f *folder.Folder, r *reading) (bool
 	if !before.looked.After(now) && now.Sub(before.looked) < relayTurn && (byName || before.looks == s.looks(f, r, before.stands)) {
 		return before.stands, nil
 	}
-	stands := s.readsOn(ctx, f, r, byName)
+	found := openedLog{looked: now}
+	standing, gone := s.looks(f, r, true), s.looks(f, r, false) // now: what changes while it is read is read again
+	if found.stands = s.readsOn(ctx, f, r, byName); found.stands {
+		found.looks = standing
+	} else {
+		found.looks = gone
+	}
 	if err := ctx.Err(); err != nil { // then that says nothing
 		return false, err
 	}
-	return stands, s.saveOpened(ctx, r.device, openedLog{looked: now, stands: stands, looks: s.looks(f, r, stands)})
+	return found.stands, s.saveOpened(ctx, r.device, found)
 }
 
 // looks returns what a log that has ended looks like, and what is accepted of it. What

@@ -936,3 +936,42 @@ func TestAFormerLogIsNotReadAgainAtEachStart(t *testing.T) {
 	}
 	wantSame(t, []*testDevice{moved, b})
 }
+
+// A sync client was not through with a file of a former log, and brings the rest of it just after it was read: it is read again, and
+// not taken for lost for a day.
+func TestAFileOfAFormerLogIsBroughtWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES (%d, 'of a', 1)", i) })
+	before, last := a.id(), a.lastSegment()
+	moved := copyWithKeys(a)
+	clock := newTestClock(b)
+	moved.open()
+	settle(moved, b)
+	content, err := os.ReadFile(last)
+	must(t, err)
+	must(t, os.Truncate(last, 100))
+	clock.pass(relayTurn)
+	whole := filepath.Join(t.TempDir(), "whole")
+	must(t, os.WriteFile(whole, content, 0o600))
+	b.environment.Step = func(step string, perform func() error) error {
+		err := perform()
+		if step == "close "+filepath.Base(last) {
+			_ = os.Rename(whole, last)
+		}
+		return err
+	}
+	b.crowded = true
+	b.sync()
+	b.environment.Step = nil
+	if _, err := os.Stat(whole); err == nil {
+		t.Fatal("the file was not read")
+	}
+	if _, lost := b.syncer.lost[before]; !lost {
+		t.Fatal("the log was not found lost")
+	}
+	b.sync()
+	if _, lost := b.syncer.lost[before]; lost {
+		t.Error("the log counts as lost though it is whole again")
+	}
+}
