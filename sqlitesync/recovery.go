@@ -19,7 +19,9 @@ import (
 //
 // A code that comes with an error is the space's all the same, and must be shown:
 // the record that says so could not be written into the folder yet, or not all that
-// is to follow it. The next pass does that.
+// is to follow it. The next pass does that. If there is an error and no code, or the
+// program ended before it has shown one, make another: what was begun can have been
+// written down, and then the code made before works no longer.
 func (s *Syncer) Recovery(ctx context.Context) (text string, err error) {
 	err = s.decide(ctx, "recovery", func(ctx context.Context, f *folder.Folder) error {
 		code := crypto.NewCode(crypto.RecoveryCode)
