@@ -226,6 +226,28 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 	return db.SetPositionBack(ctx, id, batch, tail)
 }
 
+// Tails calls each with how far each log stands in this database, this device's own
+// too, and with the tail of the log there, by rising ids.
+func (db *Database) Tails(ctx context.Context, each func(id DeviceID, batch uint64, tail []byte)) error {
+	rows, err := db.Conn.Query(ctx, "SELECT id, batch, tail FROM sqlitesync_devices WHERE batch > 0 ORDER BY id")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, tail []byte
+		var batch int64
+		if err := rows.Scan(&id, &batch, &tail); err != nil {
+			return err
+		}
+		if len(id) != len(DeviceID{}) {
+			return fmt.Errorf("a device id of %d bytes", len(id))
+		}
+		each(DeviceID(id), uint64(batch), tail)
+	}
+	return rows.Err()
+}
+
 // SetPositionBack is SetPosition that may also fall: for a log of which this
 // database has more than others will ever see.
 func (db *Database) SetPositionBack(ctx context.Context, id DeviceID, batch uint64, tail [32]byte) error {

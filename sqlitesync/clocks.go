@@ -42,6 +42,8 @@ type clockReading struct {
 	head    *head // nil: none was read yet
 	level   bool  // it had read just what this device has
 	differs bool  // and knew something else
+	// fork is what both have said of the logs that they had read, when they were looked at because of that.
+	fork string
 
 	position uint64    // how far the device's log was merged when its head was looked for
 	looked   time.Time // when
@@ -95,7 +97,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 		if member.ID == s.identity.device || position == before.position && !late && !before.suspect {
 			continue
 		}
-		reading := clockReading{head: before.head, position: position, looked: s.environment.Beat()}
+		reading := clockReading{head: before.head, fork: before.fork, position: position, looked: s.environment.Beat()}
 		content, err := s.readHead(ctx, f, member)
 		switch {
 		case err == nil:

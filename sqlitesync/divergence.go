@@ -2,6 +2,9 @@ package sqlitesync
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -32,6 +35,7 @@ const maxDigests = 4096
 // knows, both as heads carry them.
 type knowledge struct {
 	seen    map[string]uint64
+	logs    string            // stands for what the logs are of which that was read
 	digests map[string]string // nil if they say nothing yet
 }
 
@@ -50,6 +54,9 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 	for id, batch := range vector {
 		known.seen[id.String()] = batch
 	}
+	if known.logs, err = s.logs(ctx); err != nil {
+		return nil, err
+	}
 	if behind, err := s.inArrears(ctx, known.seen); err != nil || behind {
 		return known, err
 	}
@@ -64,6 +71,19 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 		known.digests[rows] = stored[rows].Digest.String()
 	}
 	return known, nil
+}
+
+// logs returns what stands for the logs as far as this device has read and written them. Two copies of a device give the same numbers
+// to different batches until they meet: who has read the one knows other things, by right, than who has read the other.
+func (s *Syncer) logs(ctx context.Context) (string, error) {
+	hash := sha256.New()
+	hash.Write([]byte("sqlitesync/logs/v1"))
+	err := s.db.Tails(ctx, func(id changelog.DeviceID, batch uint64, tail []byte) {
+		hash.Write(id[:])
+		hash.Write(binary.BigEndian.AppendUint64(nil, batch))
+		hash.Write(tail)
+	})
+	return hex.EncodeToString(hash.Sum(nil)[:16]), err
 }
 
 // comparable returns the tables of which this device knows what every device does
@@ -88,6 +108,14 @@ func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) 
 	for _, device := range inOrder(readings) {
 		reading := readings[device]
 		reading.level, reading.differs = reading.head != nil && sameVector(reading.head.Seen, known.seen), false
+		if reading.level && reading.head.Logs != "" && reading.head.Logs != known.logs {
+			reading.level = false
+			if fork := known.logs + reading.head.Logs; reading.fork != fork && !s.forksLooked {
+				s.looked = nil // the next pass looks for it
+			} else {
+				reading.fork = fork
+			}
+		}
 		if reading.level {
 			for _, table := range s.db.Tables {
 				rows := table.Put.Rows()

@@ -232,3 +232,61 @@ func (d *testDevice) compared() []string {
 	must(d.tb, err)
 	return slices.Sorted(maps.Keys(known.digests))
 }
+
+// Two copies of a machine, which have not met yet, have given one number to two batches, and each of two others has read one of them,
+// because each has a copy of the folder of its own. None of the two is wrong, and none is said to be.
+func TestWhoReadsTwoBranchesOfALogHasNotDiverged(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	clock := newTestClock(devices...)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(devices...)
+	settle(devices...)
+	twin := copyOf(a)
+	clock.give(twin)
+	twin.open()
+	before := a.id()
+	branches := make(map[*testDevice]string) // what the directory of both is for each
+	from := func(d *testDevice, branch string) {
+		t.Helper()
+		here := filepath.Join(a.folder, "devices", before.String())
+		must(t, os.RemoveAll(here))
+		copyTree(t, branch, here)
+		d.sync()
+		must(t, os.RemoveAll(branch))
+		copyTree(t, here, branch)
+	}
+	for d, statement := range map[*testDevice]string{a: "INSERT INTO item VALUES ('1', 'of the original', 1)", twin: "UPDATE item SET n = 2"} {
+		branches[d] = filepath.Join(t.TempDir(), "branch")
+		copyTree(t, a.directory(), branches[d])
+		d.exec(statement)
+	}
+	keys, err := a.options.Keys.Load(t.Context(), before.String())
+	must(t, err)
+	from(a, branches[a])
+	must(t, a.options.Keys.Save(t.Context(), before.String(), keys)) // the twin has its own
+	from(twin, branches[twin])
+	if twin.id() != before {
+		t.Fatal("it was noticed too early for the test")
+	}
+	for range 4 {
+		from(b, branches[a]) // which complain if they differ
+		from(c, branches[twin])
+		clock.pass(2 * headInterval)
+	}
+	b.wantValue("2", "SELECT count(*) FROM item")
+	c.wantValue("1", "SELECT count(*) FROM item")
+
+	from(a, branches[twin]) // they meet
+	all := append(devices, twin)
+	for range 4 {
+		settle(all...)
+		clock.pass(2 * headInterval)
+	}
+	wantSame(t, all)
+	c.wantValue("2", "SELECT count(*) FROM item")
+	for _, d := range all {
+		d.wantHealthy()
+	}
+}

@@ -29,6 +29,7 @@ type head struct {
 	Time     int64                 `json:"time"`
 	Segments []headSegment         `json:"segments"`
 	Seen     map[string]uint64     `json:"seen"`
+	Logs     string                `json:"logs,omitempty"`
 	Roster   string                `json:"roster"`
 	Digests  map[string]string     `json:"digests,omitempty"`
 	Ranges   map[string]headRanges `json:"ranges,omitempty"`
@@ -144,7 +145,7 @@ func (s *Syncer) composeHead(ctx context.Context, known *knowledge) (*head, erro
 		return nil, err
 	}
 	content := &head{
-		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests,
+		Name: s.options.DeviceName, Segments: []headSegment{}, Seen: known.seen, Logs: known.logs, Roster: hex.EncodeToString(rosterHash[:]), Digests: known.digests,
 		Ranges: ranges, Tables: s.tables, Remade: remade,
 	}
 	rows, err := s.handle.conn.Query(ctx, `SELECT name, lower(hex(hash)) FROM
