@@ -134,7 +134,17 @@ func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) 
 // that has read something else since, what was found before stands.
 func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error {
 	diverged := s.diverged(known, s.clocks)
-	var err error
+	astray, err := false, error(nil)
+	if len(diverged) > 0 {
+		astray, err = s.wentAstray(ctx)
+	}
+	if astray {
+		if err := s.transact(ctx, func() error { return s.db.SetAllApart(ctx) }); err != nil {
+			return err
+		}
+		known.digests = nil
+		diverged = s.diverged(known, s.clocks)
+	}
 	for i := range diverged {
 		d := &diverged[i]
 		table := s.db.Table(changelog.CanonicalName(d.Table))
@@ -150,6 +160,17 @@ func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error 
 	}
 	s.tellDivergence(before, diverged)
 	return err
+}
+
+// wentAstray reports whether this device went on inside of a range of a log of which there were copies. What it had read before can be of
+// another branch than the range: tails are not known inside of one, so that unequal digests are the first to tell.
+func (s *Syncer) wentAstray(ctx context.Context) (bool, error) {
+	for device := range s.succeeded {
+		if text, err := load(ctx, s.handle.conn, forkedSetting(device)); err != nil || text != "" {
+			return text != "", err
+		}
+	}
+	return false, nil
 }
 
 // sameVector reports whether two devices have read the same. That nothing was read

@@ -290,3 +290,51 @@ func TestWhoReadsTwoBranchesOfALogHasNotDiverged(t *testing.T) {
 		d.wantHealthy()
 	}
 }
+
+// One of two copies of a machine writes anew what both gave numbers to, so that who has read the other one goes on inside of a range.
+func TestWhoGoesOnInsideARangeOfAnotherBranchHasNotDiverged(t *testing.T) {
+	t.Parallel()
+	for range 4 { // of edits of one moment the ids of devices decide
+		devices := newSpace(t, itemSchema, 3)
+		a, b, c := devices[0], devices[1], devices[2]
+		clock := newTestClock(devices...)
+		a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+		settle(a, b)
+		twin := copyOf(a)
+		clock.give(twin)
+		twin.open()
+		before := a.id()
+		keys, err := a.options.Keys.Load(t.Context(), before.String())
+		must(t, err)
+		a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+		settle(a, b)
+		must(t, os.Remove(a.lastSegment()))
+		must(t, a.options.Keys.Save(t.Context(), before.String(), keys)) // the twin has its own
+		twin.writeBatches(2, func(i int) string { return "UPDATE item SET n = n + 1" })
+		twin.compactNext()
+		twin.sync()
+		twin.sync()
+		clock.pass(graceTime)
+		twin.sync()
+		if twin.id() != before || len(twin.segments()) != 1 {
+			t.Fatal("it was noticed too early for the test")
+		}
+		b.differs, c.differs, twin.differs = true, true, true // nothing tells until it is known that there is a copy
+		for range 3 {
+			settle(b, c, twin)
+		}
+		all := append(devices, twin)
+		settle(all...)
+		settle(all...)
+		b.differs, c.differs, twin.differs = false, false, false
+		for range 3 {
+			settle(all...)
+			clock.pass(2 * headInterval)
+		}
+		wantSame(t, all)
+		c.wantValue("2", "SELECT count(*) FROM item")
+		for _, d := range all {
+			d.wantHealthy()
+		}
+	}
+}
