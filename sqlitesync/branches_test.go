@@ -122,3 +122,48 @@ func TestTheFolderIsRestoredFarBackWithTheDatabase(t *testing.T) {
 	b.wantValue("5", "SELECT count(*) FROM item")
 	b.wantValue("1", "SELECT count(*) FROM item WHERE id = '1'")
 }
+
+// The device has written its log anew before those who had read the other branch read on: they go on inside of the range, which tells
+// them of no fork. What they know comes to all the same.
+func TestTheFolderIsRestoredWithTheDatabaseAndTheLogIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	clock := newTestClock(devices...)
+	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+	settle(devices...)
+	restore := a.backupOfAll()
+	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
+	settle(a, b)
+	restore()
+	a.open()
+	a.writeBatches(2, func(i int) string {
+		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'under the same number', 1)", i+2)
+	})
+	a.compactNext()
+	a.sync()
+	a.sync()
+	clock.pass(graceTime)
+	a.sync()
+	if n := len(a.segments()); n != 1 {
+		t.Fatalf("%d segments, want one range", n)
+	}
+	for _, d := range devices {
+		d.differs = true // they do: nobody but b has the row
+	}
+	settle(devices...)
+	settle(devices...)
+	clock.pass(lostTime + 3*relayTurn)
+	for range 3 {
+		settle(devices...)
+		clock.pass(2 * headInterval)
+	}
+	wantSame(t, devices)
+	c.wantValue("4", "SELECT count(*) FROM item")
+	for _, d := range devices {
+		d.wantHealthy()
+		if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
+			t.Errorf("diverged %v", diverged)
+		}
+	}
+}

@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
+	"github.com/sqlitesync/go/crypto"
 )
 
 // Devices that have read the same logs know the same, or one of them, or this
@@ -134,16 +136,13 @@ func (s *Syncer) diverged(known *knowledge, readings map[DeviceID]clockReading) 
 // that has read something else since, what was found before stands.
 func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error {
 	diverged := s.diverged(known, s.clocks)
-	astray, err := false, error(nil)
+	var err error
 	if len(diverged) > 0 {
-		astray, err = s.wentAstray(ctx)
-	}
-	if astray {
-		if err := s.transact(ctx, func() error { return s.db.SetAllApart(ctx) }); err != nil {
-			return err
+		var apart bool
+		if apart, err = s.wentAstray(ctx); apart {
+			known.digests = nil
+			diverged = s.diverged(known, s.clocks)
 		}
-		known.digests = nil
-		diverged = s.diverged(known, s.clocks)
 	}
 	for i := range diverged {
 		d := &diverged[i]
@@ -162,15 +161,32 @@ func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error 
 	return err
 }
 
-// wentAstray reports whether this device went on inside of a range of a log of which there were copies. What it had read before can be of
-// another branch than the range: tails are not known inside of one, so that unequal digests are the first to tell.
-func (s *Syncer) wentAstray(ctx context.Context) (bool, error) {
-	for device := range s.succeeded {
-		if text, err := load(ctx, s.handle.conn, forkedSetting(device)); err != nil || text != "" {
-			return text != "", err
-		}
+// wentAstray looks for logs of which this device can have read two branches: it went on inside of a range, where tails are not known, so
+// that unequal digests are the first to tell. If such a device goes on as another one, that says what stood in the other branch, and
+// the digests are not to be compared. If none does, this device can be the only one to know that, and publishes it in time.
+func (s *Syncer) wentAstray(ctx context.Context) (apart bool, err error) {
+	var names string
+	err = s.handle.conn.Get(ctx, "SELECT coalesce(group_concat(substr(name, 8), ' '), '') FROM sqlitesync_settings WHERE name GLOB 'forked *'", nil, &names)
+	if err != nil || names == "" {
+		return false, err
 	}
-	return false, nil
+	err = s.transact(ctx, func() error {
+		for _, name := range strings.Fields(names) {
+			device, err := crypto.ParseDeviceID(name)
+			switch {
+			case err != nil:
+			case s.hasSuccessor(device):
+				apart, err = true, s.db.SetAllApart(ctx)
+			default:
+				err = s.noteBranches(ctx, &reading{device: device, known: s.seen[changelog.DeviceID(device)]})
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return apart && err == nil, err
 }
 
 // sameVector reports whether two devices have read the same. That nothing was read
