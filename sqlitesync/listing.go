@@ -113,7 +113,7 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			if len(listing.Segments) > 0 {
 				p.add(&Error{Op: "read segments", Device: id, Path: "devices/" + text, Err: errStranger,
 					Hint: "Its files are left alone. If the device has just joined, its record is still on its way; " +
-						"if Status().Refused lists its record, that has no effect, and the device has to be invited once more; if nobody knows it, someone wrote into the folder."})
+						"if Status().Refused lists its record, that has no effect: invite the device once more, and remove this directory; if nobody knows it, someone wrote into the folder."})
 			}
 			continue
 		}

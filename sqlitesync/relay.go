@@ -93,7 +93,9 @@ func (s *Syncer) relaySoon(ctx context.Context, device DeviceID) error {
 
 // relayLost relays what has been lost for long enough. An admin's device relays all
 // that it holds of a lost log. Of one that has ended, what comes after the cut stood
-// in it for those only who had merged it: each of them relays that.
+// in it for those only who had merged it: each of them relays that. The log of a
+// device whose admission does not count any more stands for nobody, whatever files
+// there are: who has merged it relays it at once.
 func (s *Syncer) relayLost(ctx context.Context) error {
 	self, member := s.roster.Member(s.identity.device)
 	if !member || self.Role == crypto.Reader {
@@ -105,12 +107,12 @@ func (s *Syncer) relayLost(ctx context.Context) error {
 	}
 	for _, device := range inOrder(s.lost) {
 		lost, seen := s.lost[device], s.seen[changelog.DeviceID(device)]
-		if lost.relayed >= seen || s.environment.Now().Sub(lost.since) < wait {
+		log, counts := s.roster.Log(device)
+		if lost.relayed >= seen || counts && s.environment.Now().Sub(lost.since) < wait {
 			continue
 		}
 		first := uint64(0)
-		if self.Role != crypto.Admin {
-			log, _ := s.roster.Log(device)
+		if counts && self.Role != crypto.Admin {
 			if first = log.Last + 1; log.Writes || !log.Cut || first > seen {
 				continue
 			}

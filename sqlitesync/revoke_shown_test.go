@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -247,4 +248,78 @@ func TestWhatStoodInNoLogIsLostOnceMore(t *testing.T) {
 	e.waitedLongEnough()
 	e.sync()
 	wantSame(t, []*testDevice{w.a, w.b, w.d, e})
+}
+
+// A device has entered by a record that turns out not to count, and others have merged what it wrote by then: nobody else will ever read
+// its log. So they tell all of it in theirs.
+func TestWhatWasMergedOfADeviceWhoseAdmissionDoesNotCount(t *testing.T) {
+	t.Parallel()
+	const toAll = "devices/*/*"
+	for _, test := range []struct {
+		name   string
+		invite func(a, b *testDevice) string // before a and b know what the other one does
+		decide func(a, b *testDevice, code string)
+	}{
+		{"invited by a revoked admin", func(_, b *testDevice) string { return b.invite() }, func(a, b *testDevice, _ string) { a.revoke(b) }},
+		{"a code used twice", func(a, b *testDevice) string {
+			code := a.invite()
+			deliver(a.tb, a.folder, b.folder, everyRecord, "invites/*")
+			return code
+		}, func(a, _ *testDevice, code string) {
+			other := newTestDevice(a.tb, itemSchema)
+			other.join(a.folder, code)
+			a.sync()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 3)
+			a, b, c := devices[0], devices[1], devices[2]
+			must(t, a.syncer.SetRole(t.Context(), b.id(), RoleAdmin))
+			settle(devices...)
+			a.own()
+			code := test.invite(a, b)
+			x := newTestDevice(t, itemSchema)
+			x.exec("INSERT INTO item VALUES ('1', 'of x, there before', 1)")
+			x.options.Existing = MergeExisting
+			x.join(b.folder, code)
+			x.exec("INSERT INTO item VALUES ('2', 'of x', 1)")
+			x.sync()
+			c.sync()
+			c.wantValue("2", "SELECT count(*) FROM item")
+			test.decide(a, b, code)
+			deliver(t, a.folder, b.folder, everyRecord, toAll)
+			a.close()
+			a.folder = b.folder
+			a.open()
+			for _, d := range []*testDevice{c, a, c, a} { // baselines go out a pass later
+				d.tolerates = errStranger
+				d.sync()
+			}
+			wantSame(t, []*testDevice{a, c})
+			a.wantValue("2", "SELECT count(*) FROM item")
+			for _, d := range []*testDevice{a, c} {
+				wantIs(t, d.syncer.Status().Err, errStranger)
+			}
+			// It does as it is told.
+			hint := a.problem().Hint
+			wantText(t, errors.New(hint), "Status().Refused", "once more", "directory")
+			if len(a.syncer.Status().Refused) == 0 {
+				t.Error("no record is listed that does not count")
+			}
+			directory := x.directory()
+			wantIs(t, x.trySync(), ErrNotMember)
+			must(t, x.syncer.Close())
+			x.syncer = nil
+			must(t, Uninstall(t.Context(), x.db))
+			must(t, os.RemoveAll(directory))
+			x.join(a.folder, a.invite())
+			settle(a, c, x)
+			wantSame(t, []*testDevice{a, c, x})
+			x.wantValue("2", "SELECT count(*) FROM item")
+			a.wantHealthy()
+			c.wantHealthy()
+			wantQuiet(t, a, c, x)
+		})
+	}
 }
