@@ -216,7 +216,7 @@ func segmentFault(r *reading, batch uint64, names []folder.SegmentName, err erro
 	case errors.Is(err, errCut):
 		e.Hint = "Its content is not used, on no device. Nothing needs to be done; the file can be removed."
 	case errors.Is(err, crypto.ErrWrongKey):
-		e.Hint = "An admin's device hands out the key when it syncs next. If none has it, make a device that has merged these changes an admin, even for a moment: it has the key."
+		e.Hint = "An admin's device hands out the key when it syncs next. If none has it, make a device that has merged these changes an admin, even for a moment: it has the key. " + hintRecovery
 	}
 	return e
 }

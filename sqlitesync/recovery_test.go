@@ -204,3 +204,50 @@ func TestARecoveryCodeThatDoesNotReachTheFolderAtOnce(t *testing.T) {
 	wantSame(t, []*testDevice{a, b, n})
 	wantQuiet(t, a, b, n)
 }
+
+// Who enters with the recovery code when the newest records are missing has an older epoch. The records come, and no other admin is left
+// to hand out the key: the code opens it, once more.
+func TestARecoveryWithoutTheNewestRecordsIsRepeated(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 3)
+	a, b, c := devices[0], devices[1], devices[2]
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	code := a.recovery()
+	settle(devices...)
+	a.own()
+	deliver(t, a.folder, b.folder, everyHead)
+	a.revoke(c)
+	a.exec("INSERT INTO item VALUES ('2', 'of the new epoch', 1)")
+	a.sync()
+	deliver(t, a.folder, b.folder, everySeg)
+
+	n, m := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	clock := newTestClock(n, m)
+	n.join(b.folder, code)
+	n.exec("INSERT INTO item VALUES ('3', 'of the recovered', 1)")
+	_ = n.trySync()
+	deliver(t, a.folder, n.folder, everyRecord)
+	n.exec("UPDATE item SET n = 2")
+	_ = n.trySync()
+	problems := n.syncer.Status().Problems
+	if len(problems) == 0 {
+		t.Fatal("nothing is wrong")
+	}
+	for _, problem := range problems {
+		var e *Error
+		if errors.As(problem, &e); !strings.Contains(e.Hint, "recovery code") {
+			t.Errorf("%v: hint %q", problem, e.Hint)
+		}
+	}
+	m.join(n.folder, code)
+	_ = m.trySync()
+	clock.pass(3 * dutyWait) // after a, and after n, which has not got the key
+	m.reopen()
+	settle(m, n)
+	m.wantHealthy()
+	n.wantHealthy()
+	wantSame(t, []*testDevice{m, n})
+	m.wantValue("1,2,3", "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)")
+	m.wantValue("2", "SELECT count(*) FROM item WHERE n = 2")
+	wantQuiet(t, m, n)
+}

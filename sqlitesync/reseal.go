@@ -13,6 +13,10 @@ import (
 // have who are no members any more.
 var errNoEpoch = errors.New("this device was not given the current epoch's key yet")
 
+// hintRecovery is for who lacks a key that nobody is left to hand out: it may be an admin's device itself, which has entered with
+// the recovery code when records were missing.
+const hintRecovery = "If all who have it are lost, let another database Join with the recovery code: it has the key, and hands it out a few minutes later."
+
 // errExposed: of admins that revoked at the same time each gave its epoch to whom the other revoked.
 var errExposed = errors.New("a revoked device has the current epoch's key")
 
@@ -21,7 +25,7 @@ func (s *Syncer) currentEpoch() (*crypto.Epoch, error) {
 	epoch := s.keys.entry().Epoch(s.roster.CurrentEpoch())
 	if epoch == nil {
 		return nil, &Error{Op: "publish", Device: s.identity.device, Err: errNoEpoch,
-			Hint: "A device of an admin hands it out when it syncs next. Local changes are kept until then."}
+			Hint: "A device of an admin hands it out when it syncs next. Local changes are kept until then. " + hintRecovery}
 	}
 	if s.roster.Exposed() {
 		return nil, &Error{Op: "publish", Device: s.identity.device, Err: errExposed,
