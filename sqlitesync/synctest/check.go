@@ -42,7 +42,7 @@ func (w *World) Settle() {
 				w.courier.bringBack()
 			}
 			after := w.round(time.Duration(1+n*n) * time.Hour) // some things wait for a week
-			if maps.Equal(before, after) && w.healthy() == nil && (n > maxRounds/2 || !w.courier.lacksAny()) {
+			if maps.Equal(before, after) && w.healthy() == nil && (n > maxRounds/2 || !w.courier.lacksAny()) && !w.branched() {
 				w.check()
 				return
 			}
@@ -70,6 +70,16 @@ func (w *World) round(pass time.Duration) map[string][32]byte {
 		}
 	}
 	return standing
+}
+
+// branched reports whether a device waits, or has begun, to publish what it knows of a branch of a log that may stand nowhere any more.
+func (w *World) branched() bool {
+	for _, d := range w.devices {
+		if waits := d.column("SELECT name FROM sqlitesync_settings WHERE name GLOB 'branches *' AND value NOT GLOB '0 *' OR name = 'read again'"); len(waits) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // healthy returns what a device says is not well. Two things no device can mend: what a revoked device has published late stays
