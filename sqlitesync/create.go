@@ -171,11 +171,10 @@ func (s *Syncer) founded(ctx context.Context) error {
 // openFolder opens the folder as it is now. It is opened anew at each pass,
 // because a folder can be unmounted, emptied or replaced in between.
 func (s *Syncer) openFolder() (*folder.Folder, error) {
-	f, err := folder.Open(s.path)
+	f, err := s.slow.Open(s.path)
 	if err != nil {
 		return nil, &Error{Op: "open folder", Hint: hint(err), Err: fmt.Errorf("%w: %w", ErrFolder, err)}
 	}
-	f.Remember(&s.slow)
 	if s.environment.Step != nil {
 		f.Interpose(s.environment.Step)
 	}

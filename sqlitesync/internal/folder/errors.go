@@ -20,7 +20,8 @@ var (
 	// ErrNotRegular says that a link, a FIFO, a device or the like stands where a plain file or directory belongs.
 	ErrNotRegular = errors.New("not a plain file or directory")
 
-	// ErrSlow says that a file or directory is there, and what it holds does not come: a sync service keeps it elsewhere.
+	// ErrSlow says that a file or directory is there, and what it holds does not come: a sync service keeps it elsewhere, or
+	// the drive does not answer.
 	ErrSlow = errors.New("its content is elsewhere and does not come")
 
 	// ErrMarker says that sqlitesync.json is there but is no marker.
@@ -36,7 +37,7 @@ func Reason(err error) string {
 	case errors.Is(err, ErrMissing):
 		return "The folder is not there. Check that the drive is connected and that the file-sync service is set up on this machine."
 	case errors.Is(err, ErrSlow):
-		return "The file-sync service keeps the content elsewhere and has not fetched it yet. Check the network, and let the service keep the folder on this device (\"available offline\")."
+		return "The file-sync service keeps the content elsewhere and has not fetched it yet, or the drive does not answer. Check the network, and let the service keep the folder on this device (\"available offline\")."
 	case full(err):
 		return "There is no space left where the folder is kept."
 	case readOnly(err):

@@ -29,25 +29,45 @@ type Folder struct {
 	patience time.Duration // with reads that stand still
 }
 
-// Open opens the folder at path. The error is ErrMissing if there is no directory.
-func Open(path string) (*Folder, error) {
+// Open opens the folder at path. The error is ErrMissing if there is no directory, and ErrSlow if the drive that it is on
+// does not answer.
+func Open(path string) (*Folder, error) { return new(SlowReads).Open(path) }
+
+// Open is [Open] of a folder that knows of reads that earlier ones left to themselves, and lets these know of its own.
+func (s *SlowReads) Open(path string) (*Folder, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("open folder: %w", err)
 	}
-	if _, err := statFolder(absolute); err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
+	f := &Folder{path: absolute}
+	f.remember(s)
+	if err := f.open(openRoot); err != nil {
+		return nil, err
 	}
-	root, err := os.OpenRoot(absolute)
+	return f, nil
+}
+
+// open opens the disk. What an opening that was left to itself opens in the end, the garbage collector closes.
+func (f *Folder) open(opener func(path string) (disk, error)) (err error) {
+	f.disk, err = inTime(f, f.path, func(func()) (disk, error) { return opener(f.path) })
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	return nil
+}
+
+func openRoot(path string) (disk, error) {
+	if _, err := statFolder(path); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || unreachable(err) { // it went since it was looked at
 			err = fmt.Errorf("%w: %v", ErrMissing, err)
 		}
-		return nil, fmt.Errorf("open folder: %w", err)
+		return nil, err
 	}
-	f := &Folder{path: absolute, disk: rootDisk{Root: root, path: absolute}}
-	f.Remember(new(SlowReads))
-	return f, nil
+	return rootDisk{Root: root, path: path}, nil
 }
 
 // statFolder looks at a shared folder. The error is ErrMissing, and never fs.ErrNotExist, if there is no directory.

@@ -17,7 +17,7 @@ const (
 // SlowReads remembers reads that stand still. A sync service may keep the content of a file elsewhere and fetch it while
 // somebody reads, which takes as long as it takes, and for ever without a network: no system can call such a read back. So it
 // is left to end by itself, and nobody reads that file until it has; by then its content is mostly here. The memory must
-// outlive a [Folder], because such reads do: see [Folder.Remember]. The zero value is ready to be used, by several
+// outlive a [Folder], because such reads do: see [SlowReads.Open]. The zero value is ready to be used, by several
 // goroutines at once.
 type SlowReads struct {
 	// Patience is how long a read may stand still before it is left to itself. 0 means 5 seconds.
@@ -29,8 +29,8 @@ type SlowReads struct {
 
 type slowRead struct{ ended bool }
 
-// Remember lets the Folder know of reads that earlier ones left to themselves, and these of its own.
-func (f *Folder) Remember(slow *SlowReads) {
+// remember lets the Folder know of reads that earlier ones left to themselves, and these of its own.
+func (f *Folder) remember(slow *SlowReads) {
 	f.slow = slow
 	f.patience = slow.Patience
 	if f.patience == 0 {

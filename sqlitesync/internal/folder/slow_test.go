@@ -2,6 +2,7 @@ package folder
 
 import (
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -27,7 +28,7 @@ func TestSlowReads(t *testing.T) {
 	must(t, f.PublishSegment(alice, batch(1), []byte("first")))
 	must(t, f.PublishSegment(alice, batch(2), []byte("second")))
 	must(t, f.ReplaceHead(alice, []byte("head")))
-	f.Remember(slow)
+	f.remember(slow)
 	release := stall(f, batch(1).String(), bob)
 
 	_, err := f.ReadSegment(alice, batch(1), 100)
@@ -50,7 +51,7 @@ func TestSlowReads(t *testing.T) {
 	}
 
 	next := open(t, f.Path()) // the next pass
-	next.Remember(slow)
+	next.remember(slow)
 	opened := 0
 	next.Interpose(func(_ string, perform func() error) error {
 		opened++
@@ -87,7 +88,7 @@ func TestAReadThatGetsOnIsWaitedFor(t *testing.T) {
 	f := openNew(t, alice)
 	content := make([]byte, 8*maxPiece)
 	must(t, f.PublishSegment(alice, batch(1), content))
-	f.Remember(&SlowReads{Patience: time.Second})
+	f.remember(&SlowReads{Patience: time.Second})
 	f.disk = drippingDisk{f.disk}
 	data, err := f.ReadSegment(alice, batch(1), int64(len(content)))
 	must(t, err)
@@ -108,4 +109,32 @@ func (d drippingDisk) OpenFile(name string, flag int, perm os.FileMode) (file, e
 func (f drippingFile) Read(data []byte) (int, error) {
 	time.Sleep(150 * time.Millisecond) // eight times, and once for the end: more than the patience
 	return f.file.Read(data)
+}
+
+// A drive that does not answer keeps nobody for longer than a read that stands still.
+func TestADriveThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	slow := &SlowReads{Patience: leastPatience}
+	path, released := t.TempDir(), make(chan struct{})
+	try := func() error {
+		f := &Folder{path: path}
+		f.remember(slow)
+		return f.open(func(path string) (disk, error) {
+			<-released
+			return openRoot(path)
+		})
+	}
+	wantError(t, try(), ErrSlow)
+	_, err := slow.Open(path)
+	wantError(t, err, ErrSlow)
+	close(released)
+	for err != nil {
+		var f *Folder
+		if f, err = slow.Open(path); err == nil {
+			must(t, f.Close())
+		} else {
+			wantError(t, err, ErrSlow)
+			runtime.Gosched()
+		}
+	}
 }

@@ -18,6 +18,9 @@ import (
 // bounds how often events give hints while a sync client is busy.
 const settle = 10 * time.Millisecond
 
+// patience is how long Close waits for a drive to answer.
+const patience = 5 * time.Second
+
 // A Watcher gives hints to look again. Its methods may be called from several goroutines at once.
 type Watcher struct {
 	poll time.Duration
@@ -94,10 +97,19 @@ func (w *Watcher) Scanned(found uint64) {
 	w.assess()
 }
 
-// Close stops the Watcher and waits until its goroutines have ended. The error is always nil.
+// Close stops the Watcher and waits until its goroutines have ended, but not for a drive that does not answer: no system
+// can call back who asks it, and he ends when it does. The error is always nil.
 func (w *Watcher) Close() error {
 	w.close.Do(func() { close(w.closing) })
-	w.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		w.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+	}
 	return nil
 }
 

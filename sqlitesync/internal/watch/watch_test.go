@@ -517,3 +517,23 @@ func TestTry(t *testing.T) {
 		t.Errorf("without watchers: %v", err)
 	}
 }
+
+// A drive that does not answer, as one on a network that is gone, keeps nobody from closing.
+func TestADriveThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		answers := make(chan struct{})
+		w := start(time.Minute, slog.New(slog.DiscardHandler), func() (notifier, error) {
+			<-answers
+			return newFake(), nil
+		})
+		w.SetDirectories([]string{dir})
+		synctest.Wait()
+		began := time.Now()
+		must(t, w.Close())
+		if waited := time.Since(began); waited != patience {
+			t.Errorf("waited for %s", waited)
+		}
+		close(answers) // and nothing is left running
+	})
+}
