@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // such as "devices 2" or "roster (1)", where two devices have made it at the same time. What stands there is read; only
 // files of this device are written, and under their right names.
 
-// maxCopies bounds how many copies of one directory are looked through.
+// maxCopies bounds how many copies of one directory are looked through, of a device's where they stand.
 const maxCopies = 16
 
 // copiesOf returns the names of directories at the top of the folder that look like conflict copies of one of ours.
@@ -44,9 +45,71 @@ func (f *Folder) PassedOver() (passed []string, err error) {
 	}
 	for _, directory := range []string{devicesDirectory, rosterDirectory, invitesDirectory} {
 		copies := f.copiesAmong(names, directory)
-		passed = append(passed, copies[min(len(copies), maxCopies):]...)
+		looked := min(len(copies), maxCopies)
+		passed = append(passed, copies[looked:]...)
+		if directory == devicesDirectory {
+			for _, top := range append(copies[:looked:looked], devicesDirectory) {
+				passed = append(passed, f.passedOverIn(top)...)
+			}
+		}
 	}
 	return passed, nil
+}
+
+// passedOverIn returns the paths of directories that look like copies of a device's, in that of all devices or a copy of it,
+// and are not looked through. One that can't be listed has none.
+func (f *Folder) passedOverIn(top string) (passed []string) {
+	names, err := f.names(top)
+	if err != nil {
+		return nil
+	}
+	of := make(map[string][]string)
+	for _, name := range names {
+		if id := idIn(name); id != "" {
+			of[id] = append(of[id], name)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		if len(of[id]) > maxCopies {
+			_, over := f.mayBe(id, top, of[id])
+			passed = append(passed, over...)
+		}
+	}
+	return passed
+}
+
+// mayBe returns the paths of the directories among these names that may be a device's, its own first, and those of them
+// that are not looked through.
+func (f *Folder) mayBe(device, top string, names []string) (directories, passed []string) {
+	for _, name := range names {
+		if directory := path.Join(top, name); strings.HasPrefix(strings.ToLower(name), device) && f.checkDirectory(directory) == nil {
+			directories = append(directories, directory)
+		}
+	}
+	own := path.Join(top, device)
+	slices.SortFunc(directories, func(a, b string) int {
+		if (a == own) != (b == own) {
+			if a == own {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	looked := min(len(directories), maxCopies+1)
+	return directories[:looked], directories[looked:]
+}
+
+// idIn returns the id of the device whose directory, or a copy of it, may have the name, or "".
+func idIn(name string) string {
+	if len(name) < deviceLength {
+		return ""
+	}
+	id := strings.ToLower(name[:deviceLength])
+	if !isHex(id, deviceLength) {
+		return ""
+	}
+	return id
 }
 
 // anywhere reads a file below one of our directories, or below a copy of that, or of a device's directory, if it is not there.
@@ -88,11 +151,8 @@ func (f *Folder) directoriesOf(device string) (directories []string, err error) 
 		if err != nil && top == devicesDirectory && !(len(tops) > 0 && errors.Is(err, fs.ErrNotExist) && f.disk.Here()) {
 			return nil, err
 		}
-		for _, name := range names {
-			if directory := path.Join(top, name); strings.HasPrefix(strings.ToLower(name), device) && f.checkDirectory(directory) == nil {
-				directories = append(directories, directory)
-			}
-		}
+		some, _ := f.mayBe(device, top, names)
+		directories = append(directories, some...)
 	}
 	slices.Sort(directories)
 	return directories, nil
@@ -130,10 +190,7 @@ func (f *Folder) Lookalikes() (map[string]bool, error) {
 	}
 	found := make(map[string]bool)
 	note := func(name string, copied bool) {
-		if len(name) < deviceLength {
-			return
-		}
-		if id := strings.ToLower(name[:deviceLength]); (copied || name != id) && isHex(id, deviceLength) {
+		if id := idIn(name); id != "" && (copied || name != id) {
 			found[id] = true
 		}
 	}

@@ -109,6 +109,30 @@ func TestWhichCopiesArePassedOver(t *testing.T) {
 	}
 }
 
+// Of more copies of a device's directory than are looked through, the rest is told, and its own is looked through.
+func TestWhichCopiesOfADeviceArePassedOver(t *testing.T) {
+	f := openNew(t, alice, bob)
+	put(t, f, "devices/"+bob+"/mine", "of bob")
+	for i := range maxCopies {
+		put(t, f, fmt.Sprintf("devices/%s %02d/head", strings.ToUpper(bob), i), "copy")
+		put(t, f, fmt.Sprintf("devices 2/%s %02d/head", alice, i), "copy")
+	}
+	if passed, err := f.PassedOver(); err != nil || len(passed) != 0 {
+		t.Errorf("passed over: %q, %v", passed, err)
+	}
+	for _, directory := range []string{"devices/" + strings.ToUpper(bob) + " 16", "devices 2/" + alice + " 16", "devices 2/" + alice + " 17"} {
+		put(t, f, directory+"/head", "copy")
+	}
+	want := []string{"devices 2/" + alice + " 17", "devices/" + strings.ToUpper(bob) + " 16"}
+	if passed, err := f.PassedOver(); err != nil || !slices.Equal(passed, want) {
+		t.Errorf("passed over: %q, %v", passed, err)
+	}
+	strays, err := f.Strays(bob)
+	if err != nil || len(strays) != maxCopies+1 || !slices.Contains(strays, "devices/"+bob+"/mine") {
+		t.Errorf("strays %q, %v", strays, err)
+	}
+}
+
 // A link is no copy: it can lead to another device's files.
 func TestALinkIsNoCopy(t *testing.T) {
 	f := openNew(t)
