@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/sqlitesync/go/changelog"
@@ -66,4 +67,45 @@ func (s *stage) writeLarge(d *testDevice) {
 	s.t.Helper()
 	d.exec("INSERT INTO item VALUES (?, 'dear', hex(randomblob(50000)))", fmt.Sprint("large ", s.written))
 	s.written++
+}
+
+// A database that has to become another device, and for which the disk has no room, makes keys of that device once.
+func TestADatabaseThatSucceedsOnAFullDiskMakesKeysOnce(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	a.exec("VACUUM INTO ?", backup)
+	a.exec("INSERT INTO item VALUES ('1', 'since', 1)")
+	settle(a, b)
+	a.restoreInPlace(backup)
+	before := len(a.keyFiles())
+	limit := func(pages int) {
+		t.Helper()
+		must(t, a.syncer.handle.conn.Script(t.Context(), fmt.Sprint("PRAGMA max_page_count = ", pages)))
+	}
+	limit(1)
+	for range 3 {
+		if err := a.trySync(); changelog.ErrorCode(err) != codeFull {
+			t.Fatalf("a pass on a full disk says %v", err)
+		}
+	}
+	if made := len(a.keyFiles()) - before; made != 1 {
+		t.Errorf("keys of %d devices were made, want one", made)
+	}
+	limit(1_000_000)
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantValue("1", "SELECT count(*) FROM item")
+	a.wantHealthy()
+	if made := len(a.keyFiles()) - before; made != 1 {
+		t.Errorf("keys of %d devices were made, want one", made)
+	}
+}
+
+// keyFiles returns the names of the device's entries in the KeyStore.
+func (d *testDevice) keyFiles() []string {
+	d.tb.Helper()
+	names, err := filepath.Glob(filepath.Join(string(d.options.Keys.(fileKeys)), "*.key"))
+	must(d.tb, err)
+	return names
 }

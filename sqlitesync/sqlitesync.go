@@ -60,12 +60,13 @@ type Syncer struct {
 	broken        error // why this Syncer has stopped, see ErrBroken
 	whole         bool  // capture is what the schema asks for, and was followed up
 	seen          changelog.Vector
-	pulling       time.Time // when the pass began to merge
-	out           uint64    // the batch up to which the outbox stands in the folder although publishing it has failed
-	copied        int64     // PRAGMA data_version when Join copied the database
-	succeeds      string    // what says that the database is a copy, which has yet to become another device
-	untold        bool      // the database remembers which device it has been, for want of a pass since
-	waiting       waits     // what the last pass waited for; nil before the first
+	pulling       time.Time          // when the pass began to merge
+	out           uint64             // the batch up to which the outbox stands in the folder although publishing it has failed
+	copied        int64              // PRAGMA data_version when Join copied the database
+	succeeds      string             // what says that the database is a copy, which has yet to become another device
+	heir          *crypto.DeviceKeys // of that device, while it could not be written down who it is
+	untold        bool               // the database remembers which device it has been, for want of a pass since
+	waiting       waits              // what the last pass waited for; nil before the first
 	remembered    rememberedWaits
 	outcomes      []outcome // of the transaction under way
 	undone        int       // how many edits of the app it takes back

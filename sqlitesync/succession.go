@@ -65,7 +65,7 @@ func (s *Syncer) isCopy(ctx context.Context) (found string, err error) {
 // succeed makes this database the next device of the space after the one that it
 // has been. f is the folder, nil if it is not there, found what says that it has to. The caller
 // loads all anew that depends on who this is.
-func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) error {
+func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) (err error) {
 	if err := s.checkMembership(); errors.Is(err, ErrNotMember) {
 		return err // it was revoked since the copy was made
 	}
@@ -73,10 +73,12 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) er
 		return err
 	}
 	old := s.identity.device
-	device, err := crypto.NewDeviceKeys()
-	if err != nil {
-		return err
+	if s.heir == nil { // else it could not be written down who that is, and its keys stand in the KeyStore
+		if s.heir, err = crypto.NewDeviceKeys(); err != nil {
+			return err
+		}
 	}
+	device := s.heir
 	record, err := s.roster.NewSucceed(s.keys.entry().Device, device, s.now())
 	if err != nil {
 		return err
@@ -122,7 +124,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) er
 		return err
 	}
 	s.know(record)
-	s.succeeds = ""
+	s.succeeds, s.heir = "", nil
 	s.told, s.headOwn, s.vanished, s.spoilt, s.altered, s.compaction, s.tidied = told{}, 0, false, nil, nil, compaction{}, false
 	s.tellSucceeded(old, found)
 	return s.takeRoster(ctx)
