@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 )
@@ -112,4 +113,65 @@ func TestADatabaseThatWasDeletedAndMadeAnew(t *testing.T) {
 	a.wantHealthy()
 	b.wantHealthy()
 	wantQuiet(t, a, b)
+}
+
+// The power goes after a pass, and takes a delete but not the insert before it. If others had got the row its delete stands in the
+// folder, and holds. If the row was made since the last pass nobody was told of either: what is on the disk is what SQLite leaves of
+// such commits, with sync or without, and goes on like any edit.
+func TestADeleteThatAPowerCutTakes(t *testing.T) {
+	t.Parallel()
+	for _, told := range []bool{false, true} {
+		t.Run(fmt.Sprintf("others have the row: %t", told), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t, itemSchema)
+			settle(a, b)
+			settle(a, b)
+			standing := make(history)
+			standing.look(t, a.folder)
+			before := tree(t, a.folder)
+			a.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+			a.exec("INSERT INTO item VALUES ('1', 'made', 1)")
+			if told {
+				settle(a, b)
+			}
+			info, err := os.Stat(a.path + "-wal")
+			must(t, err)
+			a.exec("DELETE FROM item WHERE id = '1'")
+			settle(a, b)
+			standing.look(t, a.folder)
+			if unchanged := maps.Equal(before, tree(t, a.folder)); unchanged == told {
+				t.Fatalf("the folder is as before: %t", unchanged)
+			}
+			main, err := os.ReadFile(a.path)
+			must(t, err)
+			wal, err := os.ReadFile(a.path + "-wal")
+			must(t, err)
+			old := a.id()
+			a.close()
+			must(t, a.db.Close())
+			if err := os.Remove(a.path + "-shm"); !errors.Is(err, os.ErrNotExist) {
+				must(t, err)
+			}
+			must(t, os.WriteFile(a.path, main, 0o600))
+			must(t, os.WriteFile(a.path+"-wal", wal[:info.Size()], 0o600))
+			a.db, err = OpenDB(a.path)
+			must(t, err)
+			a.wantValue("1", "SELECT count(*) FROM item") // no Syncer has looked at it
+			a.open()
+			if told {
+				a.wantSucceeded(old, foundBehind)
+			} else if a.id() != old {
+				t.Error("it goes on as another device, though it has forgotten nothing that others know")
+			}
+			settle(a, b)
+			settle(a, b)
+			standing.look(t, a.folder)
+			wantSame(t, []*testDevice{a, b})
+			b.wantValue(map[bool]string{false: "1", true: "0"}[told], "SELECT count(*) FROM item")
+			for _, d := range []*testDevice{a, b} {
+				d.wantHealthy()
+			}
+			wantQuiet(t, a, b)
+		})
+	}
 }

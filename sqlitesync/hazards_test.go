@@ -56,7 +56,7 @@ var hazards = []struct {
 	{31, "savepoints undo a part, OR FAIL keeps a part", []string{"TestCapture", "TestSavepointsAndRollbacksAtEveryDepth"}},
 	{32, "a full disk in a trigger fails the app's statement", []string{"TestAFullDisk", limit}},
 	{33, "a read transaction that writes fails at once; a long merge blocks writers", []string{"TestOpenDBHasTheSettingsThatItPromises", "TestNoWriteOfTheAppFailsDuringALargeMerge", limit}},
-	{34, "a power cut takes the last commits of WAL with synchronous=NORMAL", []string{"TestDurability", "TestNothingIsLostWhenTheProcessIsKilled", "TestAWALThatIsCutOffAfterPublishing", limit}},
+	{34, "a power cut takes the last commits of WAL with synchronous=NORMAL", []string{"TestDurability", "TestNothingIsLostWhenTheProcessIsKilled", "TestAWALThatIsCutOffAfterPublishing", "TestADeleteThatAPowerCutTakes", limit}},
 	{35, "copies, backups, clones", []string{"TestADatabaseThatWasRestoredFromABackup", "TestADatabaseWithoutItsKeysIsNoMember", "TestBackupWhileSyncRuns", limit}},
 	{36, "BOOLEAN, DECIMAL and JSON are affinities", []string{"TestStoredValuesAreTheSameEverywhere", "TestAffinity", limit}},
 	{37, "a schema refuses a row, or a trigger drops it silently", []string{"TestARowThatOnlyThisSchemaRefusesIsHeld", "TestConflictClausesOfConstraints", "TestTriggerThatRollsBack"}},

@@ -16,8 +16,9 @@
 //
 // That no edit of the app got lost only the app can say, since only it knows what it wrote: compare after Settle, as the tests
 // of this package do. Edits that a merge overruled stand among [sqlitesync.Syncer.Conflicts], and two things take edits from an
-// honest device: a power cut those that no pass followed, and a backup those that were in no folder yet. Test with the faults
-// first that your app can be asked to survive; [World.Hits] tells which of them happened.
+// honest device, a power cut and a backup: those that were in no folder yet, whether a pass followed or not. The delete of a row
+// that was made since the last pass gets into none. Test with the faults first that your app can be asked to survive;
+// [World.Hits] tells which of them happened.
 //
 // # On your own app
 //

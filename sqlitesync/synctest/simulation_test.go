@@ -146,6 +146,7 @@ type write struct {
 	pass   int  // of its device, before which, or in which, it was written
 	synced bool // it stood in a folder, and a client had carried it
 	weak   bool // it may be lost: with the power, or with a backup that was put back
+	untold bool // it deletes what no pass has read yet, so that perhaps no folder is told of either
 }
 
 func newSimulation(w *World) *simulation {
@@ -155,10 +156,12 @@ func newSimulation(w *World) *simulation {
 	}
 }
 
+const ledgerSchema = "CREATE TABLE ledger (id TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL); CREATE TABLE pair (id TEXT PRIMARY KEY NOT NULL, n INTEGER);"
+
 // app returns what the devices run: the ledger and the pairs, beside tables that are small and strict, or those of package
 // workload, whose schema changes all the time.
 func (s *simulation) app() App {
-	schema := "CREATE TABLE ledger (id TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL); CREATE TABLE pair (id TEXT PRIMARY KEY NOT NULL, n INTEGER);"
+	schema := ledgerSchema
 	var options *sqlitesync.Options
 	if s.IntN(5) == 0 {
 		s.work = workload.New(s.Rand)
@@ -301,13 +304,19 @@ func (s *simulation) write(d *Device) {
 
 // keepLedger writes a value, or deletes one.
 func (s *simulation) keepLedger(d *Device) {
-	w := &write{by: d, pass: d.disk.pass, row: fmt.Sprint("row ", s.IntN(5)), value: fmt.Sprintf("value %06d of the ledger", len(s.writes))}
+	row := fmt.Sprint("row ", s.IntN(5))
+	s.keep(d, row, s.has(d, "SELECT EXISTS (SELECT 1 FROM ledger WHERE id = ?)", row) && s.IntN(4) == 0)
+}
+
+// keep writes a value into a row of the ledger, or deletes it.
+func (s *simulation) keep(d *Device, row string, remove bool) {
+	w := &write{by: d, pass: d.disk.pass, row: row, value: fmt.Sprintf("value %06d of the ledger", len(s.writes))}
 	err := d.db.QueryRowContext(d.carrier, "SELECT value FROM ledger WHERE id = ?", w.row).Scan(&w.over)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		s.must(err)
 	}
-	if w.over != "" && s.IntN(4) == 0 {
-		w.value = ""
+	if remove {
+		w.value, w.untold = "", s.has(d, "SELECT EXISTS (SELECT 1 FROM sqlitesync_log WHERE k0 = ?)", w.row)
 		d.Exec("DELETE FROM ledger WHERE id = ?", w.row)
 	} else {
 		d.Exec("INSERT INTO ledger VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", w.row, w.value)
@@ -379,7 +388,7 @@ func (s *simulation) look() {
 		}
 		if d.passed && d.syncer.Status().Pending == 0 && d.carried() {
 			for _, w := range s.writes {
-				w.synced = w.synced || w.by == d && w.pass < d.disk.pass
+				w.synced = w.synced || w.by == d && w.pass < d.disk.pass && !w.untold
 			}
 		}
 		for _, query := range []string{
