@@ -110,7 +110,6 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) (e
 			func() error { return s.db.SetPositionBack(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
 			func() error { return s.sendAgain(ctx, changelog.DeviceID(old), unsent) },
-			func() error { return s.fold(ctx) }, // what could not be sent as it was
 			func() error { return save(ctx, s.handle.conn, formerSetting, old.String()+" "+found) },
 		} {
 			if err := step(); err != nil {
@@ -362,6 +361,9 @@ func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, b
 	altered func(*changelog.Table, changelog.Key) error,
 ) error {
 	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, nil, altered)
+	if err == nil {
+		err = s.fold(ctx) // what can't be sent as it was must be known as it is before others are decided anew
+	}
 	for _, changes := range layers {
 		if err == nil {
 			err = s.sendChangesAgain(ctx, changes)
@@ -389,7 +391,11 @@ func (s *Syncer) sendChangesAgain(ctx context.Context, changes []changelog.Chang
 	if err != nil {
 		return err
 	}
-	return s.enqueue(ctx, segments, func() error { return merge.Restamp(ctx, s.db, changes, was) })
+	return s.enqueue(ctx, segments, func() error {
+		result, err := merge.Restamp(ctx, s.db, changes, was)
+		s.merged(s.identity.device, result)
+		return err
+	})
 }
 
 // errSucceeded: this database goes on as another device, and the pass begins again.

@@ -839,6 +839,61 @@ func TestAnEditOfTheSameMomentGoesOutAgain(t *testing.T) {
 	}
 }
 
+// As another device's an edit can also win that has lost, or lose against one that is still known here: what the row is, or which of two
+// rows has a unique value, is decided anew.
+func TestEditsOfTheSameMomentAreDecidedAnew(t *testing.T) {
+	t.Parallel()
+	const claims = "CREATE TABLE item (id TEXT PRIMARY KEY NOT NULL, name TEXT UNIQUE, n INTEGER)"
+	for _, test := range []struct {
+		title, schema, a, b string
+		wins                bool   // the edit of a, as another device's
+		loser               string // what its author finds among the conflicts, or ""
+	}{
+		{"a delete wins", itemSchema, "DELETE FROM item", "UPDATE item SET name = 'of b'", true, "of b"},
+		{"a delete is what wins", itemSchema, "UPDATE item SET name = 'of a'", "DELETE FROM item", false, "of a"},
+		{"a held row wins", claims, "INSERT INTO item VALUES ('a', 'claimed', 2)", "INSERT INTO item VALUES ('b', 'claimed', 3)", true, ""},
+		{"a held row is what wins", claims, "INSERT INTO item VALUES ('a', 'claimed', 2)", "INSERT INTO item VALUES ('b', 'claimed', 3)", false, ""},
+	} {
+		t.Run(test.title, func(t *testing.T) {
+			t.Parallel()
+			moment := time.Now().Add(-time.Minute)
+			beats := func(d, other *testDevice) bool { return d.id().String() > other.id().String() }
+			for try, decided := 0, false; !decided; try++ {
+				if try == 200 { // one in three is: the ids decide
+					t.Fatal("no edit was decided anew")
+				}
+				a, b := newPair(t, test.schema)
+				if beats(a, b) == test.wins {
+					a, b = b, a
+				}
+				b.tolerates = folder.ErrNotRegular // what keeps a from publishing
+				a.execAt(moment.Add(-time.Hour), "INSERT INTO item VALUES ('x', 'before', 1)")
+				settle(a, b)
+				a.execAt(moment, test.a)
+				b.execAt(moment, test.b)
+				away := a.directory() + ".away"
+				must(t, os.Rename(a.directory(), away))
+				must(t, os.WriteFile(a.directory(), nil, 0o600))
+				b.sync()
+				_ = a.trySync() // reads, and publishes nothing
+				moved := copyWithKeys(a)
+				must(t, os.Remove(a.directory())) // and its device is lost
+				must(t, os.Rename(away, a.directory()))
+				moved.open()
+				decided = beats(moved, b) == test.wins
+				settle(moved, b)
+				wantSame(t, []*testDevice{moved, b})
+				moved.wantHealthy()
+				b.wantHealthy()
+				if decided && test.loser != "" {
+					author := map[bool]*testDevice{false: moved, true: b}[test.wins]
+					author.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values GLOB ?", "*"+test.loser+"*")
+				}
+			}
+		})
+	}
+}
+
 // What a restored database numbers before it has become another device hides that it knows less than was published, also from
 // the next process, if this one did not get so far.
 func TestARestoredDatabaseThatCouldNotBecomeAnotherDevice(t *testing.T) {
