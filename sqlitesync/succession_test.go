@@ -847,7 +847,7 @@ func TestEditsOfTheSameMomentAreDecidedAnew(t *testing.T) {
 	for _, test := range []struct {
 		title, schema, a, b string
 		wins                bool   // the edit of a, as another device's
-		loser               string // what its author finds among the conflicts, or ""
+		loser               string // what the device that goes on as another one finds among the conflicts, or ""
 	}{
 		{"a delete wins", itemSchema, "DELETE FROM item", "UPDATE item SET name = 'of b'", true, "of b"},
 		{"a delete is what wins", itemSchema, "UPDATE item SET name = 'of a'", "DELETE FROM item", false, "of a"},
@@ -886,8 +886,7 @@ func TestEditsOfTheSameMomentAreDecidedAnew(t *testing.T) {
 				moved.wantHealthy()
 				b.wantHealthy()
 				if decided && test.loser != "" {
-					author := map[bool]*testDevice{false: moved, true: b}[test.wins]
-					author.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values GLOB ?", "*"+test.loser+"*")
+					moved.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values GLOB ?", "*"+test.loser+"*")
 				}
 			}
 		})

@@ -133,10 +133,8 @@ func (m *merger) saw(change *changelog.Change) (seen changelog.Vector, witness b
 func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, before *changelog.Clock) bool {
 	seen, witness := m.saw(change)
 	switch {
-	case stamp.Device == m.db.Self && change.Stamp.Time == stamp.Time && change.Stamp.Compare(stamp) > 0 && (!m.fresh || change.Shape.Kind == changelog.Delete):
-		// Of edits of one moment devices decide, and a delete is always later than what it has seen: this one won as another device,
-		// whatever that has seen by then, see [Restamp].
-		return true
+	case !m.fresh && stamp.Device == m.db.Self && change.Stamp.Time == stamp.Time && change.Stamp.Compare(stamp) > 0:
+		return true // of edits of one moment devices decide: this one won as another device, see [Restamp]
 	case !witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
 	case before.State == changelog.Unsent:
