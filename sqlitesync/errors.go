@@ -85,6 +85,32 @@ func (e *Error) Unwrap() error { return e.Err }
 // fault makes an *Error for something that concerns no single file.
 func fault(op string, err error, hint string) *Error { return &Error{Op: op, Err: err, Hint: hint} }
 
+// SQLite's codes for a database that can't be written now.
+const (
+	codeReadOnly = 8
+	codeFull     = 13
+)
+
+// hintRefused returns what to do if the database can't be written, up to when that is tried again, "" if err comes from something else.
+func hintRefused(err error) string {
+	switch changelog.ErrorCode(err) {
+	case codeFull:
+		return "There is no space left where the database is kept: what the app writes fails as well. Make room. Nothing is lost; "
+	case codeReadOnly:
+		return "This program can't write to the database: the file, its directory or the disk is read-only. Nothing is lost; "
+	}
+	return ""
+}
+
+// called is the error of a call: with a hint, if the database can't be written and nothing in it has one.
+func called(op string, err error) error {
+	var known *Error
+	if refused := hintRefused(err); refused != "" && !errors.As(err, &known) {
+		err = fault("write to the database", err, refused+"call it again then.")
+	}
+	return fmt.Errorf("sqlitesync: %s: %w", op, err)
+}
+
 // hint returns a sentence for the person about an error of the folder.
 func hint(err error) string {
 	if reason := folder.Reason(err); reason != "" {

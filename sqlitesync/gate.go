@@ -46,7 +46,7 @@ func (s *Syncer) turn(ctx context.Context, op string, fn func(context.Context) e
 	if s.isClosed() { // whatever it failed of
 		err = ErrClosed
 	}
-	return fmt.Errorf("sqlitesync: %s: %w", op, err)
+	return called(op, err)
 }
 
 // insideMigrate is the key of the context value that says whose Migrate runs.

@@ -12,12 +12,6 @@ import (
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
-// codeFull is SQLITE_FULL, and hintFull what to do about it.
-const (
-	codeFull = 13
-	hintFull = "There is no space left where the database is kept: what the app writes fails as well. Make room. Nothing is lost; the next pass tries again."
-)
-
 // problems collects what went wrong in a pass without stopping it, one by one up
 // to maxListed: a folder full of junk must not fill the memory, or the log.
 type problems struct {
@@ -29,16 +23,16 @@ type problems struct {
 // true of all.
 func (p *problems) add(err error) {
 	var known *Error
-	full := changelog.ErrorCode(err) == codeFull
+	refused := hintRefused(err)
 	switch {
 	case err == nil:
 	case len(p.list) >= maxListed && !errors.Is(err, ErrBroken):
 		p.beyond++
-	case full && errors.As(err, &known): // whatever it kept from being done
-		known.Hint = hintFull
+	case refused != "" && errors.As(err, &known): // whatever it kept from being done
+		known.Hint = refused + "the next pass tries again."
 		p.list = append(p.list, err)
-	case full:
-		p.list = append(p.list, fault("write to the database", err, hintFull))
+	case refused != "":
+		p.list = append(p.list, fault("write to the database", err, refused+"the next pass tries again."))
 	case errors.As(err, &known):
 		p.list = append(p.list, err)
 	default:

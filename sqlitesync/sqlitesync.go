@@ -150,7 +150,7 @@ func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.start(ctx, opts, check, enter); err != nil {
 		s.end()
-		return nil, errors.Join(fmt.Errorf("sqlitesync: %s: %w", op, err), s.release())
+		return nil, errors.Join(called(op, err), s.release())
 	}
 	return s, nil
 }
@@ -326,7 +326,7 @@ func (s *Syncer) Close() error {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 			defer cancel()
 			if err = s.export(ctx); err != nil {
-				err = fmt.Errorf("sqlitesync: close: %w", err)
+				err = called("close", err)
 			}
 		}
 		err = errors.Join(err, s.release())
@@ -359,21 +359,21 @@ func Uninstall(ctx context.Context, db *sql.DB) error {
 	}
 	path, err := locate(ctx, db)
 	if err != nil {
-		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+		return called("uninstall", err)
 	}
 	s := &Syncer{}
 	defer func() { _ = s.release() }()
 	if err := s.acquire(ctx, path); err != nil {
-		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+		return called("uninstall", err)
 	}
 	if s.handle, err = openHandle(ctx, path); err != nil {
-		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+		return called("uninstall", err)
 	}
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		return changelog.Uninstall(ctx, s.handle.conn)
 	})
 	if err != nil {
-		return fmt.Errorf("sqlitesync: uninstall: %w", err)
+		return called("uninstall", err)
 	}
 	return nil
 }
