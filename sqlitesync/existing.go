@@ -58,6 +58,7 @@ func (s *Syncer) copyDatabase(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
 	}
+	s.copy = path
 	if err := file.Close(); err != nil {
 		return err
 	}
@@ -66,6 +67,20 @@ func (s *Syncer) copyDatabase(ctx context.Context) error {
 	}
 	s.log.Info("copied the database before its rows are replaced", "copy", path)
 	return nil
+}
+
+// removeCopy removes the copy of a database that has entered no space, and so has its rows: each attempt writes one, perhaps
+// on a disk that is full.
+func (s *Syncer) removeCopy(ctx context.Context) {
+	if s.copy == "" {
+		return
+	}
+	if set, err := installed(ctx, s.handle.conn); err != nil || set {
+		return
+	}
+	if err := os.Remove(s.copy); err != nil {
+		s.log.Warn("copy of the database not removed", "copy", s.copy, "err", err)
+	}
 }
 
 // dataVersion changes with every commit of another connection.

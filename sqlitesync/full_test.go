@@ -160,6 +160,9 @@ func TestCallsOnADiskThatIsFull(t *testing.T) {
 				if err != nil {
 					wantFullDisk(t, err)
 					a.wantValue("of a", "SELECT group_concat(name) FROM item")
+					if copies, err := filepath.Glob(a.path + ".before-join-*"); err != nil || len(copies) > 0 {
+						t.Errorf("with %d pages, it has left copies of rows that were not replaced: %v %v", more, copies, err)
+					}
 					if a.syncer, err = Open(a.context(), a.db, a.folder, &a.options); errors.Is(err, ErrNotSetUp) {
 						a.join(b.folder, code)
 					} else {

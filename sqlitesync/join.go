@@ -23,7 +23,7 @@ type admission struct {
 }
 
 // join enters a space with a code: of an invite, or the recovery code.
-func (s *Syncer) join(ctx context.Context, text string) error {
+func (s *Syncer) join(ctx context.Context, text string) (err error) {
 	code, err := crypto.ParseCode(crypto.AnyCode, text)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCode, err) // says which group is wrong
@@ -51,6 +51,11 @@ func (s *Syncer) join(ctx context.Context, text string) error {
 			return err
 		}
 	}
+	defer func() {
+		if err != nil {
+			s.removeCopy(context.WithoutCancel(ctx))
+		}
+	}()
 	replaced, err := s.existing(ctx, a.role)
 	if err != nil {
 		return err

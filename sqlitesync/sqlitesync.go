@@ -63,6 +63,7 @@ type Syncer struct {
 	pulling       time.Time          // when the pass began to merge
 	out           uint64             // the batch up to which the outbox stands in the folder although publishing it has failed
 	copied        int64              // PRAGMA data_version when Join copied the database
+	copy          string             // the path of that copy
 	succeeds      string             // what says that the database is a copy, which has yet to become another device
 	heir          *crypto.DeviceKeys // of that device, while it could not be written down who it is
 	untold        bool               // the database remembers which device it has been, for want of a pass since
