@@ -38,8 +38,8 @@ func newKeyring(ctx context.Context, store KeyStore, entry *crypto.KeyEntry) (*k
 func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error) {
 	secret, err := store.Load(ctx, id.device.String())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the keys of device %s are not on this machine; the database was copied here: Uninstall, then Join with a new code",
-			ErrNotMember, id.device.Short())
+		return nil, fmt.Errorf("%w: the keys of device %s are not in the KeyStore of Options.Keys; give the one that the database was set up with, or, "+
+			"if the database was copied here: Uninstall, then Join with a new code", ErrNotMember, id.device.Short())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load keys: %w", err)
@@ -52,6 +52,30 @@ func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error
 		return nil, fmt.Errorf("%w: the key entry of device %s is that of another device or space", ErrNotMember, id.device.Short())
 	}
 	return keyringWith(store, entry), nil
+}
+
+// checkKeys makes sure, with the app's own handle, that the KeyStore has the keys of the device that the database is: who stands by
+// without them must not wait until the other one ends, to hear then that it can't go on. What else is wrong may be over by then.
+func (s *Syncer) checkKeys(ctx context.Context) error {
+	var device, space string
+	err := s.app.QueryRowContext(ctx, `SELECT d.value, s.value FROM sqlitesync_settings d, sqlitesync_settings s
+		WHERE d.name = 'device' AND s.name = 'space'`).Scan(&device, &space)
+	if err != nil || device == s.identity.device.String() { // looked at before
+		return nil //nolint:nilerr // see above
+	}
+	var id identity
+	id.device, err = crypto.ParseDeviceID(device)
+	if err == nil {
+		id.space, err = crypto.ParseSpaceID(space)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // for Open to say, when it reads all of it
+	}
+	s.identity = id
+	if _, err = loadKeys(ctx, s.options.Keys, id); errors.Is(err, ErrNotMember) {
+		return err
+	}
+	return nil
 }
 
 // elsewhere reports whether the keys were made on another machine: they, and the

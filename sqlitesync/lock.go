@@ -44,10 +44,8 @@ func (s *Syncer) standBy(ctx context.Context, path string, check func(*Syncer, c
 		} else if err != nil {
 			return fmt.Errorf("lock: %w", err)
 		}
-		if check != nil {
-			if err := check(s, ctx); err != nil {
-				return err
-			}
+		if err := check(s, ctx); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():

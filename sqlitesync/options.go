@@ -48,7 +48,8 @@ type Options struct {
 	// and then take over, instead of failing with [ErrInUse]. What counts then are
 	// these Options and this folder, whatever the other one had. Create and Join
 	// wait no longer than until the other one has set the database up: then the
-	// error is [ErrAlreadySetUp], and Open stands by. Writes of this process are
+	// error is [ErrAlreadySetUp], and Open stands by. Without the keys of the
+	// database's device Open does not wait either: [ErrNotMember]. Writes of this process are
 	// captured meanwhile. Default: false.
 	StandBy bool
 	// FlushDelay is how long after the last local commit changes are

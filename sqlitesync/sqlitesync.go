@@ -141,11 +141,11 @@ func Open(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (*S
 	if err := checkSetUp(ctx, db); err != nil {
 		return nil, fmt.Errorf("sqlitesync: open: %w", err)
 	}
-	return start(ctx, "open", db, folderPath, opts, nil, (*Syncer).open)
+	return start(ctx, "open", db, folderPath, opts, (*Syncer).checkKeys, (*Syncer).open)
 }
 
 // start does what Create, Join and Open have in common around enter, for which
-// nobody stands by any longer when check, which may be nil, finds an error.
+// nobody stands by any longer when check finds an error.
 func start(ctx context.Context, op string, db *sql.DB, folderPath string, opts *Options, check, enter func(*Syncer, context.Context) error) (*Syncer, error) {
 	s := &Syncer{app: db, environment: environment.From(ctx), path: folderPath, pass: newGate(), foldSize: maxFold}
 	s.life, s.end = context.WithCancel(context.Background())

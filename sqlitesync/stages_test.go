@@ -213,6 +213,26 @@ func TestNobodyStandsByToEnterASpaceThatTheDatabaseIsIn(t *testing.T) {
 	wantText(t, err, "call Open")
 }
 
+// Nobody stands by with a KeyStore that lacks the device's keys: the call would fail when the other one has ended, weeks later, and
+// nobody would take over from it. Nothing says that the database was copied here: the keys can be in another place.
+func TestNobodyStandsByWithoutKeys(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	other, err := OpenDB(a.path)
+	must(t, err)
+	defer other.Close()
+	options := a.options
+	options.StandBy, options.Keys = true, FileKeys(filepath.Join(t.TempDir(), "keys"))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = Open(ctx, other, a.folder, &options)
+	wantIs(t, err, ErrNotMember)
+	wantText(t, err, "Options.Keys", "if the database was copied here")
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+}
+
 func TestTheSecondSyncerOfADatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	a, _ := newPair(t, itemSchema)
