@@ -2,7 +2,6 @@ package sqlitesync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,14 +15,6 @@ import (
 // name and that goes later, or loses its key, must not stop all others.
 func (s *Syncer) selection() changelog.Selection {
 	return changelog.Selection{Tables: s.options.Tables, Exclude: s.options.Exclude, Strict: !s.begun && !s.looking}
-}
-
-// schemaError turns the capture's refusal of a table into ours.
-func schemaError(err error) error {
-	if errors.Is(err, changelog.ErrSchema) {
-		return fmt.Errorf("%w: %w", ErrSchema, err)
-	}
-	return err
 }
 
 // capture makes the triggers and clock tables what the app's schema asks for.
@@ -66,7 +57,7 @@ func (s *Syncer) captureNow(ctx context.Context) error {
 		return err
 	}
 	if err := s.db.Capture(ctx, s.selection()); err != nil {
-		return schemaError(err)
+		return err
 	}
 	if err := s.judgeLocalTriggers(ctx); err != nil {
 		return err

@@ -30,7 +30,7 @@ var (
 	// ErrFormat: a newer version of sqlitesync wrote this. Update the app.
 	ErrFormat = errors.New("format is newer than this version can read")
 	// ErrSchema: a table named in Options can't be synced; the text says why.
-	ErrSchema = errors.New("table can't be synced")
+	ErrSchema = changelog.ErrSchema
 	// ErrCode: the code is mistyped, expired, spent, withdrawn, replaced, or of
 	// another folder.
 	ErrCode = errors.New("code does not work")

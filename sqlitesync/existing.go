@@ -17,7 +17,7 @@ import (
 func (s *Syncer) existing(ctx context.Context, role crypto.Role) (replaced []*changelog.Table, err error) {
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {
-		return nil, schemaError(err)
+		return nil, err
 	}
 	var filled []string
 	for _, table := range tables {

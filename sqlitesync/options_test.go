@@ -45,6 +45,9 @@ func TestOptionsAreValidated(t *testing.T) {
 			wantText(t, err, test.says)
 			if test.is != nil {
 				wantIs(t, err, test.is)
+				if n := strings.Count(err.Error(), test.is.Error()); n != 1 {
+					t.Errorf("error %q says %d times: %v", err, n, test.is)
+				}
 			}
 			d.wantValue("0", "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlitesync%'")
 			if entries, _ := os.ReadDir(dir); len(entries) != 0 {

@@ -98,7 +98,7 @@ func (s *Syncer) once(ctx context.Context, p *problems) {
 		return
 	}
 	for _, err := range s.db.RefusedErrors() {
-		p.add(fault("capture a table that Options.Tables names", schemaError(err), "All other tables are synced."))
+		p.add(fault("capture a table that Options.Tables names", err, "All other tables are synced."))
 	}
 	f, err := s.openFolder()
 	if err != nil {

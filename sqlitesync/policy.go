@@ -129,7 +129,7 @@ func (s *Syncer) judgeTriggers(ctx context.Context) error {
 	s.handle.policy.set(nil, nil) // what is compiled to try it out must see all that triggers do
 	tables, err := changelog.Preview(ctx, s.handle.conn, s.selection())
 	if err != nil {
-		return schemaError(err)
+		return err
 	}
 	keys := make(map[string][]string)
 	for _, table := range tables {
