@@ -715,6 +715,61 @@ func TestALargeBaselineIsMadeAgainOfWhichAColumnWasRenamed(t *testing.T) {
 	late.wantValue(fmt.Sprint(rows), "SELECT count(*) FROM file WHERE title = 'x'")
 }
 
+// A baseline goes out again in pages. It is broken off again and again, while the app edits and deletes rows: no row is lost, none comes
+// back, and nothing is a conflict.
+func TestABaselineThatGoesOutAgainIsBrokenOff(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const rows = 2*baselineRows + 100
+	const schema, migration = "CREATE TABLE file (id INTEGER PRIMARY KEY, name TEXT)", "ALTER TABLE file RENAME COLUMN name TO title"
+	a := newTestDevice(t, schema)
+	a.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO file SELECT i, 'x' FROM n", rows)
+	a.create(t.TempDir())
+	b := newTestDevice(t, schema)
+	b.join(a.folder, a.invite())
+	clock := newTestClock(a, b)
+	a.sync()
+	a.exec(migration)
+	settle(a)
+	a.sync() // and the range that takes the place of all of the baseline is found
+	for _, path := range a.segments()[:2] {
+		must(t, os.Remove(path))
+	}
+	_ = a.trySync() // it says what is gone
+	clock.pass(vanishedTime)
+	changed := 0
+	for statement := 60; a.passUntil(statement); statement += max(8, statement/8) {
+		if changed < 6 && (a.value("SELECT count(*) FROM sqlitesync_settings WHERE name = 'baseline_kept'") == "1" || a.syncer.db.Tables[0].Phase == changelog.PhaseUnsent) {
+			changed++
+			a.exec("UPDATE file SET title = 'edited' WHERE id = ?", 1000*changed)
+			a.exec("DELETE FROM file WHERE id = ?", 1000*changed+1)
+		}
+	}
+	if changed < 3 {
+		t.Fatalf("broken off %d times while it went out", changed)
+	}
+	for range 3 {
+		a.sync()
+		clock.pass(vanishedTime)
+	}
+	b.exec(migration)
+	late := newTestDevice(t, schema+"; "+migration)
+	late.join(a.folder, a.invite())
+	settle(a, b, late)
+	wantSame(t, []*testDevice{a, b, late})
+	for i := 1; i <= changed; i++ {
+		late.wantValue("edited", "SELECT group_concat(title) FROM file WHERE id IN (?, ?)", 1000*i, 1000*i+1)
+	}
+	late.wantValue(fmt.Sprint(rows-changed), "SELECT count(*) FROM file")
+	for _, d := range []*testDevice{a, late} {
+		d.wantHealthy()
+		d.wantVerified()
+		if n := len(d.conflicts()); n > 0 {
+			t.Errorf("%d conflicts", n)
+		}
+	}
+}
+
 // Rows that have lost a column since they were written can't be made again as they were. They go out as they are.
 func TestWhatVanishedIsMadeAgainWithoutAColumnThatIsGone(t *testing.T) {
 	t.Parallel()
