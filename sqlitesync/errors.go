@@ -97,7 +97,7 @@ func hintRefused(err error) string {
 	case codeFull:
 		return "There is no space left where the database is kept: what the app writes fails as well. Make room. Nothing is lost; "
 	case codeReadOnly:
-		return "This program can't write to the database: the file, its directory or the disk is read-only. Nothing is lost; "
+		return "This program can't write to the database. Allow writing to its file, to its files with -wal and -shm, and in their directory. Nothing is lost; "
 	}
 	return ""
 }

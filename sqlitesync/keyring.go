@@ -38,8 +38,8 @@ func newKeyring(ctx context.Context, store KeyStore, entry *crypto.KeyEntry) (*k
 func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error) {
 	secret, err := store.Load(ctx, id.device.String())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the keys of device %s are not in the KeyStore of Options.Keys; give the one that the database was set up with, or, "+
-			"if the database was copied here: Uninstall, then Join with a new code", ErrNotMember, id.device.Short())
+		return nil, fmt.Errorf("%w: the keys of device %s are not here: give the Options.Keys that the database was set up with, or, "+
+			"if it was copied to this machine: Uninstall, then Join with a new code", ErrNotMember, id.device.Short())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load keys: %w", err)

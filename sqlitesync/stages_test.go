@@ -227,7 +227,7 @@ func TestNobodyStandsByWithoutKeys(t *testing.T) {
 	defer cancel()
 	_, err = Open(ctx, other, a.folder, &options)
 	wantIs(t, err, ErrNotMember)
-	wantText(t, err, "Options.Keys", "if the database was copied here")
+	wantText(t, err, "Options.Keys", "if it was copied to this machine")
 	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
