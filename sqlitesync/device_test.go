@@ -2,16 +2,9 @@ package sqlitesync
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,33 +51,36 @@ func newTestDevice(tb testing.TB, schema string) *testDevice {
 
 func (d *testDevice) create(folder string) {
 	d.tb.Helper()
-	var err error
 	d.folder = folder
-	d.syncer, err = Create(d.context(), d.db, folder, &d.options)
-	must(d.tb, err)
+	must(d.tb, d.alone(func() (err error) {
+		d.syncer, err = Create(d.context(), d.db, folder, &d.options)
+		return err
+	}))
 }
 
 func (d *testDevice) join(folder, code string) {
 	d.tb.Helper()
-	var err error
 	d.folder = folder
-	d.syncer, err = Join(d.context(), d.db, folder, code, &d.options)
-	must(d.tb, err)
+	must(d.tb, d.alone(func() (err error) {
+		d.syncer, err = Join(d.context(), d.db, folder, code, &d.options)
+		return err
+	}))
 }
 
 // reopen closes the Syncer and opens it again.
 func (d *testDevice) reopen() {
 	d.tb.Helper()
-	must(d.tb, d.syncer.Close())
-	var err error
-	d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
-	must(d.tb, err)
+	d.close()
+	d.open()
 }
 
 func (d *testDevice) invite() string {
 	d.tb.Helper()
-	invite, err := d.syncer.Invite(context.Background(), nil)
-	must(d.tb, err)
+	var invite Invite
+	must(d.tb, d.alone(func() (err error) {
+		invite, err = d.syncer.Invite(context.Background(), nil)
+		return err
+	}))
 	return invite.Code
 }
 
@@ -92,82 +88,6 @@ func (d *testDevice) sync() {
 	d.tb.Helper()
 	if err := d.trySync(); d.tolerates == nil || !errors.Is(err, d.tolerates) {
 		must(d.tb, err)
-	}
-}
-
-// trySync syncs and returns the error. Whatever comes of it, the device has not touched what is not its own.
-func (d *testDevice) trySync() error {
-	d.tb.Helper()
-	if d.crowded {
-		return d.syncer.Sync(context.Background())
-	}
-	own := []string{d.directory()}
-	before := d.others(own)
-	err := d.syncer.Sync(context.Background())
-	if diverged := d.syncer.Status().Diverged; len(diverged) > 0 && !d.differs {
-		d.tb.Errorf("device %s, having read the same as device %s, knows something else of table %q", d.id().Short(), diverged[0].Device.Short(), diverged[0].Table)
-	}
-	after := d.others(append(own, d.directory())) // it may have become another device
-	for path, is := range before {
-		if now, stands := after[path]; !stands {
-			d.tb.Errorf("device %s has removed %s", d.id().Short(), path)
-		} else if now != is {
-			d.tb.Errorf("device %s has changed %s", d.id().Short(), path)
-		}
-	}
-	for path := range after {
-		if _, stood := before[path]; !stood && !ours.MatchString(filepath.ToSlash(path)) {
-			d.tb.Errorf("device %s has made %s", d.id().Short(), path)
-		}
-	}
-	return err
-}
-
-// ours matches what a device adds to the folder outside its own directory.
-var ours = regexp.MustCompile(`^(README\.txt|sqlitesync\.json|devices|roster|invites|roster/[0-9a-f]{64}|invites/[0-9a-f]{32}\.age)$`)
-
-// others tells, for each name in the folder outside the device's own directories, what stands there: kind, size, time of the
-// last change, and what it says, if it is not made to be too large to read.
-func (d *testDevice) others(own []string) map[string]string {
-	d.tb.Helper()
-	found := make(map[string]string)
-	root := d.folder
-	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case path == root:
-			return nil
-		case slices.Contains(own, path):
-			return fs.SkipDir
-		case err != nil:
-			return nil //nolint:nilerr // what can't be looked at is not there, both times
-		}
-		is := entry.Type().String()
-		if info, err := entry.Info(); err == nil && !entry.IsDir() {
-			is += fmt.Sprint(" ", info.Size(), " ", info.ModTime().UnixNano())
-			if info.Mode().IsRegular() && info.Size() < 1<<20 {
-				content, err := os.ReadFile(path)
-				is += fmt.Sprintf(" %x %v", sha256.Sum256(content), err)
-			}
-		}
-		found[strings.TrimPrefix(path, root+string(os.PathSeparator))] = is
-		return nil
-	})
-	return found
-}
-
-// A write that leaves name, size and time of a file alone is noticed too.
-func TestOthersTellsFilesByTheirContent(t *testing.T) {
-	t.Parallel()
-	d := &testDevice{tb: t, folder: t.TempDir()}
-	path, when := filepath.Join(d.folder, "file"), time.Unix(1e9, 0)
-	var told []string
-	for _, content := range []string{"one", "two"} {
-		must(t, os.WriteFile(path, []byte(content), 0o600))
-		must(t, os.Chtimes(path, when, when))
-		told = append(told, d.others(nil)["file"])
-	}
-	if told[0] == told[1] {
-		t.Errorf("both times the file is %q", told[0])
 	}
 }
 

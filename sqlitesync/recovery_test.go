@@ -13,8 +13,11 @@ import (
 
 func (d *testDevice) recovery() string {
 	d.tb.Helper()
-	code, err := d.syncer.Recovery(context.Background())
-	must(d.tb, err)
+	var code string
+	must(d.tb, d.alone(func() (err error) {
+		code, err = d.syncer.Recovery(context.Background())
+		return err
+	}))
 	return code
 }
 

@@ -18,7 +18,7 @@ import (
 
 func (d *testDevice) revoke(other *testDevice) {
 	d.tb.Helper()
-	must(d.tb, d.syncer.Revoke(context.Background(), other.id()))
+	must(d.tb, d.alone(func() error { return d.syncer.Revoke(context.Background(), other.id()) }))
 }
 
 // own returns a folder of the device's own, in which everything of the common one

@@ -62,15 +62,16 @@ func settle(devices ...*testDevice) {
 
 func (d *testDevice) close() {
 	d.tb.Helper()
-	must(d.tb, d.syncer.Close())
+	must(d.tb, d.alone(d.syncer.Close))
 	d.syncer = nil
 }
 
 func (d *testDevice) open() {
 	d.tb.Helper()
-	var err error
-	d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
-	must(d.tb, err)
+	must(d.tb, d.alone(func() (err error) {
+		d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
+		return err
+	}))
 }
 
 // value returns the only value of a query as text.
