@@ -12,7 +12,7 @@ import (
 // delivery says of every hazard of a folder that others carry which tests show that it is none here, or that it is a limit
 // which people are told of (a line of LIMITS.md with the number); some are both.
 var delivery = []trap{
-	{1, "a file is visible under its name while it is empty, a part, growing, sparse", []string{"TestASegmentThatGrowsIsReadWhenItIsWhole", "TestATruncatedSegmentCostsOnlyItself", "TestFileThatGrows", "TestFilesOfATerabyteAreNotRead", "TestFilesArriveInAnyOrderInPartsAndTwice", "TestSpoiltSegmentsAreMadeAgain"}},
+	{1, "a file is visible under its name while it is empty, a part, growing, sparse", []string{"TestASegmentThatGrowsIsReadWhenItIsWhole", "TestATruncatedSegmentCostsOnlyItself", "TestFileThatGrows", "TestFilesOfATerabyteAreNotRead", "TestFilesArriveInAnyOrderInPartsAndTwice", "TestSpoiltSegmentsAreMadeAgain", limit}},
 	{2, "files come in no order, the roster after what it is for", []string{"TestFilesArriveInAnyOrderInPartsAndTwice", "TestSegmentsArriveBeforeTheRecordOfTheirAuthor", "TestAGapIsWaitedForVisibly", "TestAChangeWaitsForWhatItsAuthorHadSeen"}},
 	{3, "duplicates and conflict copies, of files and of directories, that may be the only good ones", []string{"TestEveryPatternOfConflictCopiesIsRead", "TestConflictCopiesOfSyncClientsAreRead", "TestDirectoriesThatTwoDevicesHaveMade", "TestFloodsOfPlantedFilesAreBorneWithinBounds"}},
 	{4, "an old version comes back", []string{"TestSyncthingWithThreeDaemons", "TestAnOldSegmentUnderANewNumberIsNotReadAgain", "TestFalseHeadsAreNamedAndCostNothing", "TestADeleteOutlivesCompactionsRewindsAndSittings"}},
@@ -21,10 +21,10 @@ var delivery = []trap{
 	{7, "a client is paused, its quota full, a directory ignored", []string{"TestSyncthingCarriesASpace", "TestHeads", limit}},
 	{8, "a file is a placeholder, and reading it waits", []string{"TestSlowReads", "TestAReadThatGetsOnIsWaitedFor", "TestAPlaceholderThatDoesNotComeHoldsUpNothingElse", "TestADriveThatDoesNotAnswer", limit}},
 	{9, "the watcher loses events, has none, or reaches a limit", []string{"TestOverflow", "TestPolling", "TestDegraded", "TestNoNotifier", "TestWhatCannotBeWatchedIsSaid", "TestBackgroundWork"}},
-	{10, "events storm", []string{"TestEventsAreOneHint", "TestEvents"}},
+	{10, "events storm", []string{"TestEventsAreOneHint", "TestEvents", limit}},
 	{11, "times of files are anything", []string{"TestTimesOfFilesDecideNothing"}},
 	{12, "names fold case, are composed otherwise, reserved, too long", []string{"TestPublishedNames", "TestSegmentName", "TestEveryPatternOfConflictCopiesIsRead"}},
-	{13, "a rename fails because somebody holds the file", []string{"TestBusy", "TestFailureAtEveryStep"}},
+	{13, "a rename fails because somebody holds the file", []string{"TestBusy", "TestFailureAtEveryStep", limit}},
 	{14, "a rename replaces a file that stands", []string{"TestTwin", "TestTwinWithoutHardLinks", "TestTwins"}},
 	{15, "what was written is not durable", []string{"TestSteps", "TestSyncErrors", "TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack"}},
 	{16, "links, FIFOs and devices are planted", []string{"TestWhatIsNoPlainFileIsNotRead", "TestHostileFiles", "TestLinkedDirectories", "TestFIFOAfterTheLook"}},
@@ -32,7 +32,7 @@ var delivery = []trap{
 	{18, "files grow in number", []string{"TestALogIsKeptShort", "TestDeadWeightIsWrittenAnewThoughSegmentsAreFew", "TestALogThatOthersOverruleIsWrittenAnew", "TestLogsAtRandom", "TestCrowdedDirectory", limit}},
 	{19, "one database in two processes, one device in two places", []string{"TestTheSecondSyncerOfADatabaseIsRefused", "TestTheLockIsRemovedWhileSyncRuns", "TestTwins"}},
 	{20, "junk of systems and services", []string{"TestForeignFilesAreNeverTouched", "TestForeignFiles", "TestJunkUnderNamesOfSegmentsCostsNothing"}},
-	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestContains"}},
+	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestContains", limit}},
 	{22, "the medium goes while it is written to", []string{"TestAFailureAtAnyStepLosesNothing", "TestAbsence", "TestReason"}},
 	{23, "trash and versions bring own segments back after a compaction", []string{"TestSegmentsThatComeBackAfterACompactionAreHarmless"}},
 	{24, "a directory changes while it is read", []string{"TestADirectoryChangesWhileItIsRead", "TestAReaderInTheMiddleOfARange"}},

@@ -22,7 +22,7 @@ import (
 // maxRounds bounds how long Settle waits for rest.
 const maxRounds = 15
 
-// maxFiles is how many files a device may have in the folder at rest.
+// maxFiles is how many files a device may have in the folder at rest: 64 segments, its head, and what is about to be replaced.
 const maxFiles = 70
 
 // Settle ends all faults, lets files travel and devices make passes until nothing moves any more, and checks what must hold; see
