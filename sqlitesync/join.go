@@ -22,6 +22,10 @@ type admission struct {
 	records []*crypto.Record // the roster's, and those that admit the device
 }
 
+// joinReads is how long Join reads before it leaves the rest to the background: an app that has its Syncer can show how far
+// that has come.
+const joinReads = 2 * time.Second
+
 // join enters a space with a code: of an invite, or the recovery code.
 func (s *Syncer) join(ctx context.Context, text string) (err error) {
 	code, err := crypto.ParseCode(crypto.AnyCode, text)
@@ -67,7 +71,12 @@ func (s *Syncer) join(ctx context.Context, text string) (err error) {
 	if code.Kind() == crypto.InviteCode {
 		s.removeInvite(f, code)
 	}
-	if err := s.run(ctx); err != nil {
+	reads, cancel := ctx, func() {}
+	if !s.options.Manual {
+		reads, cancel = context.WithTimeout(ctx, joinReads)
+	}
+	defer cancel()
+	if err := s.run(reads); err != nil {
 		// We are a member; what could not be read yet is read later.
 		s.log.Info("joined, reading goes on", "err", err)
 	}

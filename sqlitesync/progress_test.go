@@ -150,3 +150,44 @@ func TestChildrenThatWaitWhileLogsAreReadAreNotReported(t *testing.T) {
 		t.Errorf("%d rows are held at the end", n)
 	}
 }
+
+// A newcomer to a large space has its Syncer before all is read: it sees how far that has come, and what its app writes goes out.
+func TestANewcomerSeesWhatIsStillToBeRead(t *testing.T) {
+	t.Parallel()
+	const all = 40 // more would be written anew, into few files
+	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.writeBatches(all, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	b.options.Manual, a.crowded = false, true
+	b.environment.Step = func(step string, perform func() error) error {
+		if strings.HasPrefix(step, "open ") && strings.HasSuffix(step, ".seg") {
+			time.Sleep(120 * time.Millisecond) // a slow disk
+		}
+		return perform()
+	}
+	b.join(a.folder, a.invite())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var p Progress
+	for event := range b.syncer.Events(ctx) {
+		if event.Kind == EventProgress {
+			p = event.Progress
+			break
+		}
+	}
+	if p.Phase != PhaseMerging || p.Files == 0 || p.Files >= p.Of || p.Bytes == 0 || p.Rows == 0 {
+		t.Errorf("progress %+v", p)
+	}
+	b.exec("INSERT INTO item VALUES ('of b', 'y', 1)")
+	read := ""
+	for len(b.segments()) == 0 && ctx.Err() == nil {
+		read = b.value("SELECT count(*) < 40 FROM item WHERE name = 'x'")
+		time.Sleep(time.Millisecond)
+	}
+	if read != "1" {
+		t.Error("the edit waited for all that there was to read")
+	}
+	b.waitFor("SELECT count(*) = 40 FROM item WHERE name = 'x'")
+	a.sync()
+	a.wantValue("1", "SELECT count(*) FROM item WHERE id = 'of b'")
+}

@@ -123,7 +123,9 @@ func Create(ctx context.Context, db *sql.DB, folderPath string, opts *Options) (
 
 // Join enters the space that folder holds, with a code from [Syncer.Invite] of
 // one of its devices, or with the code from [Syncer.Recovery], and reads what the
-// space has. The tables must exist:
+// space has. What it can't read in two seconds is read in the background, and
+// [Status].Progress tells how far that has come; with [Options].Manual Join returns
+// when all is read. The tables must exist:
 // the app makes them, as on every device; changes to tables that are not here
 // yet are kept until they are. Where there is no app, see [Options.MakeTables]. The database is switched to WAL mode for good.
 // ctx bounds the call only; what was read until then stays, and [Open] goes on.
