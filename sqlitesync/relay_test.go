@@ -18,7 +18,9 @@ import (
 )
 
 // A device is lost with its directory. An admin device relays what it holds of it:
-// everybody who enters later has its rows, and those that it deleted stay so.
+// everybody who enters later has its rows, and those that it deleted stay so. So it is
+// with a row of which the admin device's own log has nothing any more, because the lost
+// one had edited it.
 func TestALostDirectoryIsRelayed(t *testing.T) {
 	t.Parallel()
 	const schema = itemSchema + `; CREATE TABLE note (id INTEGER PRIMARY KEY, code TEXT UNIQUE, text TEXT)`
@@ -41,16 +43,26 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 			b.exec("INSERT INTO item VALUES ('kept', 'of b', 1), ('edited', 'of b', 1), ('deleted', 'of b', 1)")
 			settle(a, b)
 			a.exec("UPDATE item SET name = 'of a' WHERE id = 'edited'")
+			a.exec("INSERT INTO item VALUES ('overruled', 'of a', 1)")
 			a.exec("UPDATE note SET text = 'of a' WHERE id = 3")
 			settle(a, b)
 			b.exec("DELETE FROM item WHERE id = 'deleted'")
+			b.exec("UPDATE item SET name = 'of b' WHERE id = 'overruled'")
 			b.exec("UPDATE note SET text = 'of b' WHERE id = 1")
 			a.exec("INSERT INTO note VALUES (4, 'w', 'the newer of two claims')")
 			tick()
 			b.exec("INSERT INTO note VALUES (5, 'w', 'held')")
 			settle(a, b)
 			settle(a, b)
-			clock := newTestClock(a)
+			clock := newTestClock(a, b)
+			if n := a.logged("item", "overruled"); n != 1 {
+				t.Fatalf("the log of a has %d changes of the row that b has edited", n)
+			}
+			a.compactNext()
+			quietDown(clock, a, b)
+			if n := a.logged("item", "overruled"); n != 0 { // so what b wrote stands in the log of b alone
+				t.Fatalf("the log of a still has %d changes of the row that b has edited", n)
+			}
 			code := a.invite()
 			must(t, os.RemoveAll(b.directory()))
 			order(a, b, clock)
@@ -69,7 +81,8 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 			c.waitedLongEnough() // for batches of b, which a had seen
 			settle(a, c)
 			wantSame(t, []*testDevice{a, c})
-			c.wantValue("2", "SELECT count(*) FROM item")
+			c.wantValue("3", "SELECT count(*) FROM item")
+			wantEverywhere("of b", "SELECT name FROM item WHERE id = 'overruled'", a, c)
 			c.wantValue("of b", "SELECT text FROM note WHERE id = 1")
 			c.wantValue("of the baseline", "SELECT text FROM note WHERE id = 2")
 			if len(a.conflicts()) != len(c.conflicts()) && len(c.conflicts()) != 0 {
@@ -89,6 +102,7 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 			b.sync()
 			settle(a, b, c)
 			wantSame(t, []*testDevice{a, b, c})
+			wantEverywhere("of b", "SELECT name FROM item WHERE id = 'overruled'", a, b, c)
 		})
 	}
 }

@@ -117,6 +117,27 @@ func (d *testDevice) lastSegment() string {
 	return paths[len(paths)-1]
 }
 
+// logged counts the changes of a row in the device's segment files.
+func (d *testDevice) logged(table string, key changelog.Value) (n int) {
+	d.tb.Helper()
+	for _, path := range d.segments() {
+		name, ok := folder.ParseSegmentName(filepath.Base(path))
+		if !ok {
+			d.tb.Fatalf("%s is no segment", path)
+		}
+		data, err := os.ReadFile(path)
+		must(d.tb, err)
+		part, err := d.syncer.decodeSealed(name, data)
+		must(d.tb, err)
+		for _, change := range part.Changes {
+			if change.Shape.Table == table && change.Key[0] == key {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func (d *testDevice) conflicts() []Conflict {
 	d.tb.Helper()
 	var list []Conflict
