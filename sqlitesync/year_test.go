@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -49,6 +50,60 @@ func (d *testDevice) zstdSize() int {
 	return len(encoder.EncodeAll([]byte(d.dump("diary")), nil))
 }
 
+// headAtRest is how many bytes a head may have at rest, in a space of three devices.
+const headAtRest = 12 << 10
+
+// wantFewFiles makes sure that the device's directory has few files at rest, and none that is left over. It returns how many bytes
+// they have without the head and the tail of the log, and how many segments that tail has: those that are newer than all that was
+// compacted, of which there are not more than may stand before they are, too.
+func (d *testDevice) wantFewFiles() (size, tail int) {
+	d.tb.Helper()
+	compacted, live := uint64(0), make(map[string]bool)
+	own, err := d.syncer.ownSegments(context.Background(), "replaced IS NULL")
+	must(d.tb, err)
+	for _, segment := range own {
+		live[segment.name.String()] = true
+		if segment.name.Generation > 0 {
+			compacted = max(compacted, segment.name.Last)
+		}
+	}
+	if compacted == 0 {
+		d.tb.Error("nothing was compacted")
+	}
+	segments, tailSize, headSize := 0, 0, 0
+	must(d.tb, filepath.WalkDir(d.directory(), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == d.directory() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, isSegment := folder.ParseSegmentName(entry.Name())
+		switch {
+		case !isSegment && entry.Name() == "head":
+			headSize = int(info.Size())
+			return nil
+		case !isSegment:
+			d.tb.Errorf("%s stands at rest", path)
+		case !live[entry.Name()]:
+			d.tb.Errorf("%s stands at rest, and was replaced", path)
+		}
+		if segments++; isSegment && name.Generation == 0 && name.First > compacted {
+			tail++
+			tailSize += int(info.Size())
+			return nil
+		}
+		size += int(info.Size())
+		return nil
+	}))
+	if segments > 64 || tail > maxLive || headSize == 0 || headSize > headAtRest {
+		d.tb.Errorf("at rest stand %d segments, %d of them in the tail, and a head of %d bytes", segments, tail, headSize)
+	}
+	d.tb.Logf("%d segments have %d bytes, %d in the tail %d, the head %d", segments-tail, size, tail, tailSize, headSize)
+	return size, tail
+}
+
 // A year of small edits on three devices leaves few files, which are not much
 // larger than the rows.
 func TestAYearOfEdits(t *testing.T) {
@@ -68,21 +123,27 @@ func TestAYearOfEdits(t *testing.T) {
 	}
 	quietDown(clock, devices...)
 	wantSame(t, devices)
-	compacted := 0
-	for _, d := range devices {
-		if n := len(d.segments()); n > 64 {
-			t.Errorf("%d segments stand at rest", n)
-		}
-		for _, path := range d.segments() {
-			name, _ := folder.ParseSegmentName(filepath.Base(path))
-			if info, err := os.Stat(path); err == nil && name.Generation > 0 {
-				compacted += int(info.Size())
+	for _, rest := range []string{"as it is", "without tails"} {
+		if rest == "without tails" { // as if they had grown until they are compacted
+			for _, d := range devices {
+				d.compactNext()
 			}
+			quietDown(clock, devices...)
 		}
-		d.wantHealthy()
-	}
-	if limit := 2 * devices[0].zstdSize(); compacted == 0 || compacted > limit {
-		t.Errorf("ranges have %d bytes, want at most %d", compacted, limit)
+		total := 0
+		for _, d := range devices {
+			size, tail := d.wantFewFiles()
+			if total += size; tail > 0 && rest == "without tails" {
+				t.Errorf("%d segments of the tail were not compacted", tail)
+			}
+			d.wantHealthy()
+		}
+		if entries, err := os.ReadDir(filepath.Join(devices[0].folder, "devices")); err != nil || len(entries) != len(devices) {
+			t.Errorf("devices/ has %v: %v", entries, err)
+		}
+		if limit := 2 * devices[0].zstdSize(); total > limit {
+			t.Errorf("%s, devices/ has %d bytes beside heads and tails, want at most %d", rest, total, limit)
+		}
 	}
 	wantQuiet(t, devices...)
 }
