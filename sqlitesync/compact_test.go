@@ -228,6 +228,47 @@ func TestManySegmentsAtOnce(t *testing.T) {
 	}
 }
 
+// The loop in the background keeps the log short, with nobody who calls Sync.
+func TestTheBackgroundCompacts(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a)
+	background(a)
+	const batches = 3*maxLive + 1
+	for i := range batches {
+		a.exec("INSERT INTO item VALUES (?, 'x', 1) ON CONFLICT DO UPDATE SET n = n + 1", fmt.Sprint(i%20))
+		a.waitFor("SELECT NOT EXISTS (SELECT 1 FROM sqlitesync_log)") // the next one is another batch
+	}
+	a.waitFor("SELECT count(*) > 0 FROM sqlitesync_segments WHERE replaced IS NOT NULL")
+	clock.pass(graceTime)
+	a.waitFor("SELECT count(*) <= 64 FROM sqlitesync_segments")
+	a.waitForState(StateIdle)
+	must(t, a.syncer.Close())
+	segments := a.segments()
+	if n := len(segments); n > 64 {
+		t.Errorf("%d segments stand at rest", n)
+	}
+	last, _ := folder.ParseSegmentName(filepath.Base(segments[len(segments)-1]))
+	if last.Last < batches {
+		t.Fatalf("only %d batches were written: the test shows nothing", last.Last)
+	}
+	if !slices.ContainsFunc(segments, compacted) {
+		t.Error("nothing was compacted")
+	}
+	a.options.Manual = true
+	a.open()
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantHealthy()
+	b.wantHealthy()
+}
+
+// compacted reports whether a segment file is a range that was written anew.
+func compacted(path string) bool {
+	name, ok := folder.ParseSegmentName(filepath.Base(path))
+	return ok && name.Generation > 0
+}
+
 // What can't be read is not looked at again at every pass.
 func TestALogThatCannotBeWrittenAnew(t *testing.T) {
 	a := newTestDevice(t, itemSchema)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,16 +59,16 @@ const headAtRest = 12 << 10
 // compacted, of which there are not more than may stand before they are, too.
 func (d *testDevice) wantFewFiles() (size, tail int) {
 	d.tb.Helper()
-	compacted, live := uint64(0), make(map[string]bool)
+	end, live := uint64(0), make(map[string]bool)
 	own, err := d.syncer.ownSegments(context.Background(), "replaced IS NULL")
 	must(d.tb, err)
 	for _, segment := range own {
 		live[segment.name.String()] = true
 		if segment.name.Generation > 0 {
-			compacted = max(compacted, segment.name.Last)
+			end = max(end, segment.name.Last)
 		}
 	}
-	if compacted == 0 {
+	if end == 0 {
 		d.tb.Error("nothing was compacted")
 	}
 	segments, tailSize, headSize := 0, 0, 0
@@ -89,7 +90,7 @@ func (d *testDevice) wantFewFiles() (size, tail int) {
 		case !live[entry.Name()]:
 			d.tb.Errorf("%s stands at rest, and was replaced", path)
 		}
-		if segments++; isSegment && name.Generation == 0 && name.First > compacted {
+		if segments++; isSegment && name.Generation == 0 && name.First > end {
 			tail++
 			tailSize += int(info.Size())
 			return nil
@@ -301,6 +302,11 @@ func TestANewcomerInSeveralSittings(t *testing.T) {
 		}
 		write(60+60*sitting, 120+60*sitting)
 		quietDown(clock, a, b)
+		for _, d := range []*testDevice{a, b} {
+			if sitting > 0 && !slices.ContainsFunc(d.segments(), compacted) {
+				t.Errorf("after sitting %d, nothing of %s is compacted", sitting, d.id().Short())
+			}
+		}
 	}
 	deliverAll(t, own, a.folder)
 	newcomer.close()
@@ -310,6 +316,10 @@ func TestANewcomerInSeveralSittings(t *testing.T) {
 	settle(newcomer, a, b)
 	newcomer.waitedLongEnough()
 	settle(newcomer, a, b)
-	wantSame(t, []*testDevice{a, b, newcomer})
+	devices := []*testDevice{a, b, newcomer}
+	wantSame(t, devices)
 	newcomer.wantValue("0", "SELECT count(*) FROM diary WHERE id = 'deleted'")
+	for _, d := range devices {
+		d.wantHealthy()
+	}
 }
