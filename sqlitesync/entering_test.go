@@ -81,15 +81,12 @@ func enterWithFailure(t *testing.T, verb string, at int, persisted bool) (step s
 	return step, failure
 }
 
-// The context of Join ends at some step while it reads. Join says so, the device is a member, and Open goes on: what was read stays, and
+// The context of Join ends at one of many steps while it reads. Join says so, the device is a member, and Open goes on: what was read stays, and
 // is not read again.
 func TestAJoinWhoseContextEndsWhileItReads(t *testing.T) {
 	t.Parallel()
 	ended, midway := 0, 0
-	for at := 0; ; at++ {
-		if !sampled(at) {
-			continue
-		}
+	for at := 1; ; at += 7 { // there are about 90: each takes a while, and many are alike
 		step, kept := joinThatIsEnded(t, at)
 		if step == "" {
 			break
