@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -30,28 +31,46 @@ func (c *child) kill() []string {
 	return rest
 }
 
-// record follows what a child says that it has committed. The last statement
-// before a kill may or may not have been committed without being said.
+// record follows what children say that they have committed. The one statement that comes next when a child is killed
+// may or may not have been committed without being said.
 type record struct {
-	tb   testing.TB
-	rows map[string]string // id -> name
+	tb    testing.TB
+	rows  map[string]string // id -> name
+	next  func() (statement, bool)
+	stop  func()
+	begun statement   // of the child that runs, or about to be
+	cut   []statement // those of the children that were killed
 }
 
-func (r *record) note(line string, prefix string) {
+// follow begins with a child that does this job.
+func (r *record) follow(j job) {
+	r.next, r.stop = iter.Pull(j.statements())
+	r.begun, _ = r.next()
+}
+
+// killed ends with the child.
+func (r *record) killed() {
+	r.stop()
+	r.cut = append(r.cut, r.begun)
+}
+
+func (r *record) note(line string) {
 	r.tb.Helper()
-	verb, id, found := strings.Cut(line, " ")
-	if !found { // "ready", "done"
-		return
-	}
-	switch verb {
-	case "put":
-		r.rows[id] = prefix
-	case "edit":
-		r.rows[id] = "edited"
-	case "delete":
-		delete(r.rows, id)
+	switch line {
+	case "ready", "done":
+	case r.begun.verb + " " + r.begun.id:
+		r.begun.perform(r.rows)
+		r.begun, _ = r.next()
 	default:
-		r.tb.Fatalf("the child said %q", line)
+		r.tb.Fatalf("the child said %q, and was to %s %s", line, r.begun.verb, r.begun.id)
+	}
+}
+
+func (s statement) perform(rows map[string]string) {
+	if s.name == "" {
+		delete(rows, s.id)
+	} else {
+		rows[s.id] = s.name
 	}
 }
 
@@ -68,20 +87,20 @@ func (r *record) check(d *testDevice) {
 		shown[id] = name
 	}
 	must(r.tb, rows.Err())
-	unsaid := make(map[string]int) // per round
-	for id, name := range r.rows {
+	want := maps.Clone(r.rows)
+	for _, unsaid := range r.cut {
+		if shown[unsaid.id] == unsaid.name {
+			unsaid.perform(want)
+		}
+	}
+	for id, name := range want {
 		if shown[id] != name {
-			unsaid[strings.SplitN(id, "-", 2)[0]]++
+			r.tb.Errorf("row %q shows %q, and %q was acknowledged", id, shown[id], name)
 		}
 	}
-	for id := range shown {
-		if _, known := r.rows[id]; !known {
-			unsaid[strings.SplitN(id, "-", 2)[0]]++
-		}
-	}
-	for round, n := range unsaid {
-		if n > 1 {
-			r.tb.Errorf("%s: %d rows differ from what was acknowledged; at most the last statement may", round, n)
+	for id, name := range shown {
+		if _, known := want[id]; !known {
+			r.tb.Errorf("row %q shows %q, which was never said to be put, or its delete was acknowledged", id, name)
 		}
 	}
 }
@@ -146,6 +165,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 		prefix := fmt.Sprintf("child%d-", round)
 		j := a.job("open", prefix, -1)
 		j.Change = true
+		said.follow(j)
 		c := startChild(t, j)
 		lines := random.IntN(120)
 		if round%5 == 4 { // while it opens
@@ -157,7 +177,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 				c.cmd.Wait()
 				t.Fatalf("the child ended: %s", c.stderr.String())
 			}
-			said.note(c.lines.Text(), prefix)
+			said.note(c.lines.Text())
 			if random.IntN(10) == 0 { // something for the child to merge
 				b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", written))
 				written++
@@ -165,8 +185,9 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 			}
 		}
 		for _, line := range c.kill() {
-			said.note(line, prefix)
+			said.note(line)
 		}
+		said.killed()
 		segments.look(t, a.folder)
 		b.sync()
 	}

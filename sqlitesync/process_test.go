@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -89,28 +90,19 @@ func (j *job) run() error {
 		return err
 	}
 	fmt.Println("ready")
-	write := func(verb, id, statement string, args ...any) error {
-		if _, err := db.Exec(statement, args...); err != nil {
-			return err
-		}
-		_, err := fmt.Println(verb, id) // acknowledged
-		return err
-	}
-	for i := 0; i != j.Count; i++ {
-		id := fmt.Sprint(j.Prefix, i)
-		if err := write("put", id, "INSERT INTO item VALUES (?, ?, ?)", id, j.Prefix, i); err != nil {
-			return err
-		}
-		if !j.Change || i < 3 {
-			continue
-		}
-		if i%3 == 0 {
-			err = write("edit", fmt.Sprint(j.Prefix, i-1), "UPDATE item SET name = 'edited' WHERE id = ?", fmt.Sprint(j.Prefix, i-1))
-		}
-		if i%7 == 0 {
-			err = write("delete", fmt.Sprint(j.Prefix, i-2), "DELETE FROM item WHERE id = ?", fmt.Sprint(j.Prefix, i-2))
+	for next := range j.statements() {
+		switch next.verb {
+		case "put":
+			_, err = db.Exec("INSERT INTO item VALUES (?, ?, ?)", next.id, next.name, next.n)
+		case "edit":
+			_, err = db.Exec("UPDATE item SET name = ? WHERE id = ?", next.name, next.id)
+		case "delete":
+			_, err = db.Exec("DELETE FROM item WHERE id = ?", next.id)
 		}
 		if err != nil {
+			return err
+		}
+		if _, err := fmt.Println(next.verb, next.id); err != nil { // acknowledged
 			return err
 		}
 	}
@@ -122,6 +114,30 @@ func (j *job) run() error {
 		return s.Close()
 	}
 	return nil
+}
+
+// statement is what a child does to one row.
+type statement struct {
+	verb, id string
+	name     string // that the row has afterwards; "": the row is gone
+	n        int
+}
+
+// statements are what a child does when it has no act, in this order, each in a transaction of its own.
+func (j *job) statements() iter.Seq[statement] {
+	return func(yield func(statement) bool) {
+		does := func(verb string, n int, name string) bool {
+			return yield(statement{verb, fmt.Sprint(j.Prefix, n), name, n})
+		}
+		for i := 0; i != j.Count; i++ {
+			changes := j.Change && i >= 3
+			if !does("put", i, j.Prefix) ||
+				changes && i%3 == 0 && !does("edit", i-1, "edited") ||
+				changes && i%7 == 0 && !does("delete", i-2, "") {
+				return
+			}
+		}
+	}
 }
 
 // child is a process that does a job.
