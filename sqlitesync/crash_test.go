@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,21 @@ func (h history) replaces(gone string) bool {
 	return false
 }
 
+// wantTemporaries makes sure which temporary files stand in a folder.
+func wantTemporaries(tb testing.TB, dir string, want ...string) {
+	tb.Helper()
+	var left []string
+	must(tb, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(entry.Name(), ".~sqs-") {
+			left = append(left, path)
+		}
+		return err
+	}))
+	if !slices.Equal(left, want) {
+		tb.Errorf("temporary files %v, want %v", left, want)
+	}
+}
+
 func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	const seed = 20240601
@@ -156,8 +172,11 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	a, b := newPair(t, itemSchema)
+	own := filepath.Join(a.directory(), ".~sqs-fedcba9876543210.tmp")
 	a.close()
 	b.crowded = true
+	theirs := filepath.Join(b.directory(), ".~sqs-0123456789abcdef.tmp") // as if b were at it
+	must(t, os.WriteFile(theirs, []byte("half a file"), 0o600))
 	said := &record{tb: t, rows: make(map[string]string)}
 	segments := make(history)
 	written := 0 // rows of b
@@ -191,9 +210,11 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 		segments.look(t, a.folder)
 		b.sync()
 	}
+	must(t, os.WriteFile(own, []byte("half a file"), 0o600)) // what kills leave they leave by chance
 	a.open()
 	settle(a, b)
 	segments.look(t, a.folder)
+	wantTemporaries(t, a.folder, theirs)
 	wantSame(t, []*testDevice{a, b})
 	said.check(a)
 	b.wantValue(fmt.Sprint(written), "SELECT count(*) FROM item WHERE name = 'of b'")
