@@ -143,7 +143,21 @@ const (
 	// later ones, as with any app in WAL mode and synchronous=NORMAL.
 	Ordinary Durability = false
 	// Durable transactions are not, and neither is anything committed before
-	// them, by whatever connection: the commit syncs the whole WAL.
+	// them, by whatever connection: the commit syncs the whole WAL. From BEGIN
+	// to COMMIT it is these system calls of SQLite's (locks, and a checkpoint
+	// that comes due, left out):
+	//
+	//	pwrite(wal, header)     if the WAL begins anew, with
+	//	fsync(wal)
+	//	pwrite(wal, frame)      header and content of each page that changed; the last says that it commits
+	//	fsync(wal)              on macOS fcntl(wal, F_FULLFSYNC), as asked by the one who opens
+	//	fd = open(directory)    the first time of a connection, with
+	//	fsync(fd)
+	//	close(fd)
+	//
+	// An ordinary one ends with the frames. If an fsync fails SQLite rolls back;
+	// a crash before the next commit, which writes over the frames, may find the
+	// transaction there all the same.
 	Durable Durability = true
 )
 

@@ -152,6 +152,13 @@ func (f *Folder) writeFile(name string, data []byte) error {
 
 // makeDirectory makes a directory durable, its parent being there. It is no error if it stands already, and durable is
 // made all the same: an attempt before this one may have failed in between.
+//
+//	mkdir(directory)
+//	fd = open(parent of directory, O_RDONLY)
+//	fsync(fd)
+//	close(fd)
+//
+// After an error the caller does not know whether it stands: it makes it again until that succeeds.
 func (f *Folder) makeDirectory(directory string) error {
 	parent := path.Dir(directory)
 	if err := f.checkDirectory(parent); err != nil {

@@ -86,7 +86,14 @@ func (f *Folder) RemoveInvite(id string) error {
 	return f.failure("remove an invite", err)
 }
 
-// removeFile removes a plain file if it is there.
+// removeFile removes a plain file durably, if it is there.
+//
+//	unlink(name)
+//	fd = open(directory of name, O_RDONLY)
+//	fsync(fd)
+//	close(fd)
+//
+// After an error the caller does not know whether the file stands: it removes it again until that succeeds.
 func (f *Folder) removeFile(name string) error {
 	err := f.checkDirectory(path.Dir(name))
 	if err == nil {
