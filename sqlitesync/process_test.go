@@ -64,6 +64,7 @@ type job struct {
 	Device string // of a relay
 	Now    int64  // what its clock shows when it begins, in milliseconds since 1970
 	Stop   int    // at which of its steps it stops until it is killed; below 0: it does not
+	Where  string // the name of a step at which it stops too; "": none
 }
 
 func (j *job) run() error {

@@ -1,12 +1,14 @@
 package sqlitesync
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +27,7 @@ type stopping struct {
 	mu              sync.Mutex
 	armed           bool
 	steps, at       int
+	where           string // the first step of this name is one to stop at too; "": none is
 }
 
 // stops is that of this process, nil in the one that runs the tests.
@@ -36,7 +39,7 @@ func (s *stopping) step(where string) {
 	if !s.armed {
 		return
 	}
-	if s.steps == s.at {
+	if s.steps == s.at || where == s.where {
 		fmt.Println("stopped", where)
 		select {} // and with the mutex all else
 	}
@@ -74,7 +77,7 @@ func (j *job) act(db *sql.DB) error {
 			return err
 		},
 	}
-	stops = &stopping{Context: environment.With(context.Background(), e), at: j.Stop}
+	stops = &stopping{Context: environment.With(context.Background(), e), at: j.Stop, where: j.Where}
 	options := &Options{Manual: true, Keys: FileKeys(j.Keys)}
 	if j.Act == "join" || j.Act == "open" {
 		stops.arm()
@@ -361,34 +364,39 @@ func TestAProcessTakesOverFromOneThatDiesAtAnyStep(t *testing.T) {
 	for _, act := range dyingActs {
 		t.Run(act.name, func(t *testing.T) {
 			t.Parallel()
+			dieAndTakeOver(t, act.name, act.prepare, -1, "after sync temporary")
 			if !*crashThorough { // each has more steps
-				dieAndTakeOver(t, act.name, act.prepare, 90)
-				dieAndTakeOver(t, act.name, act.prepare, 260)
+				dieAndTakeOver(t, act.name, act.prepare, 90, "")
+				dieAndTakeOver(t, act.name, act.prepare, 260, "")
 				return
 			}
 			const tries = 30
-			through := dieAndTakeOver(t, act.name, act.prepare, -1)
+			through := dieAndTakeOver(t, act.name, act.prepare, -1, "")
 			for i := range tries {
-				dieAndTakeOver(t, act.name, act.prepare, i*through/tries)
+				dieAndTakeOver(t, act.name, act.prepare, i*through/tries, "")
 			}
 		})
 	}
 }
 
-// dieAndTakeOver lets a process die at a step, or when it has taken all and there is no such step. Then it returns how many there are.
-func dieAndTakeOver(t *testing.T, act string, prepare func(*testing.T) *dying, stop int) (through int) {
+// dieAndTakeOver lets a process die at a step, given by its number or name, or when it has taken all and there is no such step. Then
+// it returns how many there are.
+func dieAndTakeOver(t *testing.T, act string, prepare func(*testing.T) *dying, stop int, where string) (through int) {
 	t.Helper()
-	t.Run(fmt.Sprint(stop), func(t *testing.T) {
+	t.Run(cmp.Or(where, fmt.Sprint(stop)), func(t *testing.T) {
 		y := prepare(t)
 		a := y.a
-		y.job.Act, y.job.Stop, y.job.Now = act, stop, y.clock.read().UnixMilli()
+		y.job.Act, y.job.Stop, y.job.Where, y.job.Now = act, stop, where, y.clock.read().UnixMilli()
+		theirs := filepath.Join(y.others[0].directory(), ".~sqs-0123456789abcdef.tmp") // as if it were at it
+		must(t, os.WriteFile(theirs, []byte("half a file"), 0o600))
+		y.others[0].syncer.tidied = true
 		c := startChild(t, y.job)
 		if !c.lines.Scan() {
 			c.cmd.Wait()
 			t.Fatalf("the child ended: %s", c.stderr.String())
 		}
-		if n, _ := fmt.Sscanf(c.lines.Text(), "through %d", &through); (n > 0) != (stop < 0) {
-			t.Fatalf("the child is %q, and was to stop at step %d", c.lines.Text(), stop)
+		if n, _ := fmt.Sscanf(c.lines.Text(), "through %d", &through); (n > 0) != (stop < 0 && where == "") {
+			t.Fatalf("the child is %q, and was to stop at step %d %s", c.lines.Text(), stop, where)
 		}
 		t.Log(c.lines.Text())
 		entered := a.value("SELECT count(*) FROM sqlite_schema WHERE name = 'sqlitesync_settings'") == "1"
@@ -400,6 +408,9 @@ func dieAndTakeOver(t *testing.T, act string, prepare func(*testing.T) *dying, s
 			takeOver = a.standBy()
 		}
 		c.kill()
+		if left := temporaries(t, y.job.Folder); where != "" && len(left) != 2 {
+			t.Errorf("temporary files %v, want one of each device", left)
+		}
 		a.exec("INSERT INTO item (id, name, n) VALUES ('meanwhile', 'of the one that stands by', 0)")
 		if y.died != nil {
 			y.died()
@@ -425,6 +436,9 @@ func dieAndTakeOver(t *testing.T, act string, prepare func(*testing.T) *dying, s
 			}
 		}
 		a.wantHealthy()
+		if left := temporaries(t, a.folder); !slices.Equal(left, []string{theirs}) {
+			t.Errorf("temporary files %v, want the one of another device", left)
+		}
 		if y.check != nil {
 			y.check()
 		}
