@@ -1,0 +1,152 @@
+package sqlitesync
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+	"testing"
+
+	"modernc.org/sqlite"
+
+	"github.com/sqlitesync/go/changelog"
+)
+
+// committing is a connector whose connections ask before they commit: a transaction, or a statement that is one of its own.
+type committing struct {
+	driver.Connector
+	step func(step string, perform func() error) error
+}
+
+func (c committing) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &committingConn{sqliteConn: conn.(sqliteConn), step: c.step}, nil
+}
+
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+type committingConn struct {
+	sqliteConn
+	step  func(step string, perform func() error) error
+	begun bool // a transaction
+}
+
+func (c *committingConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	statement, err := c.sqliteConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	verb, _, _ := strings.Cut(query, " ")
+	return &committingStatement{statement.(sqliteStatement), c, verb}, nil
+}
+
+type sqliteStatement interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type committingStatement struct {
+	sqliteStatement
+	conn *committingConn
+	verb string
+}
+
+func (s *committingStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+	perform := func() error {
+		result, err = s.sqliteStatement.ExecContext(ctx, args)
+		return err
+	}
+	switch s.verb {
+	case "BEGIN":
+		err = perform()
+		s.conn.begun = s.conn.begun || err == nil
+	case "ROLLBACK":
+		err = perform()
+		s.conn.begun = false
+	case "COMMIT":
+		err = s.conn.step("commit", func() error {
+			s.conn.begun = false
+			return perform()
+		})
+	case "INSERT", "REPLACE", "UPDATE", "DELETE":
+		if !s.conn.begun {
+			err = s.conn.step("commit of "+s.verb, perform)
+			break
+		}
+		err = perform()
+	default:
+		err = perform()
+	}
+	return result, err
+}
+
+// giveCommits puts the faults under what the engine of a device commits, until the device is closed.
+func (f *faults) giveCommits(d *testDevice) {
+	d.tb.Helper()
+	f.disarm()
+	h := d.syncer.handle
+	connector, err := sqlite.NewConnector(dataSource(h.path, "busy_timeout(10000)"))
+	must(d.tb, err)
+	pool := sql.OpenDB(committing{&pinned{connector, "PRAGMA busy_timeout(10000); PRAGMA recursive_triggers(0)", true}, f.step})
+	d.tb.Cleanup(func() { must(d.tb, pool.Close()) })
+	conn, err := pool.Conn(d.tb.Context())
+	must(d.tb, err)
+	must(d.tb, conn.Raw(func(driverConn any) error {
+		return driverConn.(*committingConn).sqliteConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(h.policy.authorize)
+	}))
+	must(d.tb, h.conn.Close())
+	h.conn = changelog.NewConn(conn)
+	h.conn.Quiet = h.policy.silence
+	d.syncer.db, err = changelog.Open(d.tb.Context(), h.conn, d.syncer.self())
+	must(d.tb, err)
+}
+
+// Each time that a device commits fails once, in both forms: nothing was committed, and it was although it failed. The next pass
+// sees to it.
+func TestAFailureAtAnyCommitLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, act := range acts {
+		for _, persisted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s persisted=%v", act.name, persisted), func(t *testing.T) {
+				t.Parallel()
+				s := newStage(t)
+				commits := new(faults)
+				commits.giveCommits(s.a)
+				steps := 0
+				for failed := true; failed; steps++ {
+					act.prepare(s)
+					commits.arm(steps, persisted)
+					err := s.a.trySync()
+					step := commits.failed
+					failed = step != ""
+					commits.disarm()
+					// A head that was read and could not be remembered is read again.
+					if step == "commit" && err == nil || step == "" && err != nil {
+						t.Errorf("at commit %d %q fails, and the pass says %v", steps, step, err)
+					}
+					s.check(fmt.Sprint("commit ", steps))
+				}
+				if steps < 2 {
+					t.Error("no commit could fail")
+				}
+				s.a.reopen()
+				s.check("at the end")
+				s.checkTidy("at the end")
+				late := newTestDevice(t, itemSchema)
+				late.join(s.a.folder, s.a.invite())
+				late.sync()
+				wantSame(t, []*testDevice{s.a, s.b, late})
+			})
+		}
+	}
+}
