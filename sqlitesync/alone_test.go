@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -29,7 +30,7 @@ func (d *testDevice) trySync() error {
 // alone makes a call while no other device does anything. Whatever comes of it, the device has not touched what is not its own.
 func (d *testDevice) alone(call func() error) error {
 	d.tb.Helper()
-	if d.crowded {
+	if d.crowded || working.in(d.folder) {
 		return call()
 	}
 	own := d.directories()
@@ -51,6 +52,42 @@ func (d *testDevice) alone(call func() error) error {
 		}
 	}
 	return err
+}
+
+// working knows in which folders devices work in the background: they write while another one makes a call.
+var working folders
+
+type folders struct {
+	mu      sync.Mutex
+	devices map[string]int
+}
+
+func (f *folders) in(folder string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.devices[folder] > 0
+}
+
+// add notes that so many devices more work there, or less.
+func (f *folders) add(folder string, devices int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.devices == nil {
+		f.devices = make(map[string]int)
+	}
+	f.devices[folder] += devices
+}
+
+// begin lets the device begin as call says.
+func (d *testDevice) begin(call func() (*Syncer, error)) {
+	d.tb.Helper()
+	if !d.options.Manual {
+		working.add(d.folder, 1)
+	}
+	must(d.tb, d.alone(func() (err error) {
+		d.syncer, err = call()
+		return err
+	}))
 }
 
 // directories returns the device's own directory in the folder, if it is a device.

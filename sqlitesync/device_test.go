@@ -52,19 +52,13 @@ func newTestDevice(tb testing.TB, schema string) *testDevice {
 func (d *testDevice) create(folder string) {
 	d.tb.Helper()
 	d.folder = folder
-	must(d.tb, d.alone(func() (err error) {
-		d.syncer, err = Create(d.context(), d.db, folder, &d.options)
-		return err
-	}))
+	d.begin(func() (*Syncer, error) { return Create(d.context(), d.db, folder, &d.options) })
 }
 
 func (d *testDevice) join(folder, code string) {
 	d.tb.Helper()
 	d.folder = folder
-	must(d.tb, d.alone(func() (err error) {
-		d.syncer, err = Join(d.context(), d.db, folder, code, &d.options)
-		return err
-	}))
+	d.begin(func() (*Syncer, error) { return Join(d.context(), d.db, folder, code, &d.options) })
 }
 
 // reopen closes the Syncer and opens it again.

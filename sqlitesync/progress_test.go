@@ -158,7 +158,7 @@ func TestANewcomerSeesWhatIsStillToBeRead(t *testing.T) {
 	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
 	a.create(t.TempDir())
 	a.writeBatches(all, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
-	b.options.Manual, a.crowded = false, true
+	b.options.Manual = false
 	b.environment.Step = func(step string, perform func() error) error {
 		if strings.HasPrefix(step, "open ") && strings.HasSuffix(step, ".seg") {
 			time.Sleep(120 * time.Millisecond) // a slow disk

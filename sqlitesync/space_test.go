@@ -63,15 +63,15 @@ func settle(devices ...*testDevice) {
 func (d *testDevice) close() {
 	d.tb.Helper()
 	must(d.tb, d.alone(d.syncer.Close))
+	if !d.syncer.options.Manual {
+		working.add(d.folder, -1)
+	}
 	d.syncer = nil
 }
 
 func (d *testDevice) open() {
 	d.tb.Helper()
-	must(d.tb, d.alone(func() (err error) {
-		d.syncer, err = Open(d.context(), d.db, d.folder, &d.options)
-		return err
-	}))
+	d.begin(func() (*Syncer, error) { return Open(d.context(), d.db, d.folder, &d.options) })
 }
 
 // value returns the only value of a query as text.
