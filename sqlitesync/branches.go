@@ -3,7 +3,6 @@ package sqlitesync
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -53,12 +52,11 @@ func (s *Syncer) noteBranches(ctx context.Context, r *reading) error {
 
 // lookForBranches lets all logs be read again if branches were read so long ago, or by a clock that was put back since.
 func (s *Syncer) lookForBranches(ctx context.Context, wait time.Duration) error {
-	var names string
-	err := s.handle.conn.Get(ctx, "SELECT coalesce(group_concat(substr(name, 10), ' '), '') FROM sqlitesync_settings WHERE name GLOB 'branches *'", nil, &names)
+	devices, err := devicesOf(ctx, s.handle.conn, "branches")
 	if err != nil {
 		return err
 	}
-	for _, device := range strings.Fields(names) {
+	for _, device := range devices {
 		b, _, err := loadBranches(ctx, s.handle.conn, device)
 		if err != nil {
 			return err

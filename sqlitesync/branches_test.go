@@ -63,9 +63,7 @@ func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	a.wantValue("4", "SELECT count(*) FROM item")
 	for _, d := range devices {
 		d.wantHealthy()
-		if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
-			t.Errorf("diverged %v", diverged)
-		}
+		d.wantNotDiverged()
 	}
 	late := newTestDevice(t, itemSchema)
 	clock.give(late)
@@ -162,8 +160,6 @@ func TestTheFolderIsRestoredWithTheDatabaseAndTheLogIsWrittenAnew(t *testing.T) 
 	c.wantValue("4", "SELECT count(*) FROM item")
 	for _, d := range devices {
 		d.wantHealthy()
-		if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
-			t.Errorf("diverged %v", diverged)
-		}
+		d.wantNotDiverged()
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sqlitesync/go/changelog"
@@ -165,13 +164,12 @@ func (s *Syncer) lookForDivergence(ctx context.Context, known *knowledge) error 
 // that unequal digests are the first to tell. If such a device goes on as another one, that says what stood in the other branch, and
 // the digests are not to be compared. If none does, this device can be the only one to know that, and publishes it in time.
 func (s *Syncer) wentAstray(ctx context.Context) (apart bool, err error) {
-	var names string
-	err = s.handle.conn.Get(ctx, "SELECT coalesce(group_concat(substr(name, 8), ' '), '') FROM sqlitesync_settings WHERE name GLOB 'forked *'", nil, &names)
-	if err != nil || names == "" {
+	devices, err := devicesOf(ctx, s.handle.conn, "forked")
+	if err != nil || len(devices) == 0 {
 		return false, err
 	}
 	err = s.transact(ctx, func() error {
-		for _, name := range strings.Fields(names) {
+		for _, name := range devices {
 			device, err := crypto.ParseDeviceID(name)
 			switch {
 			case err != nil:

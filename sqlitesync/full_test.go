@@ -43,18 +43,14 @@ func TestADiskThatIsFullForTheDatabase(t *testing.T) {
 			s := newStage(t)
 			prepare(s)
 			s.a.exec("VACUUM") // what was in the outbox has left pages
-			limit := func(pages int) {
-				t.Helper()
-				must(t, s.a.syncer.handle.conn.Script(t.Context(), fmt.Sprint("PRAGMA max_page_count = ", pages)))
-			}
-			limit(1) // SQLite makes it what there is
+			s.a.allowPages(1)  // SQLite makes it what there is
 			for range 2 {
 				if err := s.a.trySync(); changelog.ErrorCode(err) != codeFull {
 					t.Fatalf("a pass on a full disk says %v", err)
 				}
 				wantText(t, errors.New(s.a.problem().Hint), "no space left where the database is kept", "Nothing is lost")
 			}
-			limit(1_000_000)
+			s.a.allowPages(1_000_000)
 			s.check("with room")
 			s.a.reopen()
 			s.check("at the end")
@@ -83,11 +79,7 @@ func TestADatabaseThatSucceedsOnAFullDiskMakesKeysOnce(t *testing.T) {
 	settle(a, b)
 	a.restoreInPlace(backup)
 	before := len(a.keyFiles())
-	limit := func(pages int) {
-		t.Helper()
-		must(t, a.syncer.handle.conn.Script(t.Context(), fmt.Sprint("PRAGMA max_page_count = ", pages)))
-	}
-	limit(1)
+	a.allowPages(1)
 	for range 3 {
 		if err := a.trySync(); changelog.ErrorCode(err) != codeFull {
 			t.Fatalf("a pass on a full disk says %v", err)
@@ -96,7 +88,7 @@ func TestADatabaseThatSucceedsOnAFullDiskMakesKeysOnce(t *testing.T) {
 	if made := len(a.keyFiles()) - before; made != 1 {
 		t.Errorf("keys of %d devices were made, want one", made)
 	}
-	limit(1_000_000)
+	a.allowPages(1_000_000)
 	settle(a, b)
 	wantSame(t, []*testDevice{a, b})
 	a.wantValue("1", "SELECT count(*) FROM item")
@@ -104,6 +96,12 @@ func TestADatabaseThatSucceedsOnAFullDiskMakesKeysOnce(t *testing.T) {
 	if made := len(a.keyFiles()) - before; made != 1 {
 		t.Errorf("keys of %d devices were made, want one", made)
 	}
+}
+
+// allowPages bounds how large the engine can make the database, as a disk that is full does.
+func (d *testDevice) allowPages(pages int) {
+	d.tb.Helper()
+	must(d.tb, d.syncer.handle.conn.Script(d.tb.Context(), fmt.Sprint("PRAGMA max_page_count = ", pages)))
 }
 
 // keyFiles returns the names of the device's entries in the KeyStore.
@@ -126,12 +124,12 @@ func (d *testDevice) limitPages(more int) (lift func()) {
 		return err
 	})
 	if d.syncer != nil {
-		must(d.tb, d.syncer.handle.conn.Script(d.tb.Context(), limit))
+		d.allowPages(pages + more)
 	}
 	return func() {
 		d.onEachConnection(func(sqlite.ExecQuerierContext) error { return nil })
 		if d.syncer != nil {
-			must(d.tb, d.syncer.handle.conn.Script(d.tb.Context(), "PRAGMA max_page_count = 1000000"))
+			d.allowPages(1_000_000)
 		}
 	}
 }

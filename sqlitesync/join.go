@@ -71,12 +71,12 @@ func (s *Syncer) join(ctx context.Context, text string) (err error) {
 	if code.Kind() == crypto.InviteCode {
 		s.removeInvite(f, code)
 	}
-	reads, cancel := ctx, func() {}
 	if !s.options.Manual {
-		reads, cancel = context.WithTimeout(ctx, joinReads)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, joinReads)
+		defer cancel()
 	}
-	defer cancel()
-	if err := s.run(reads); err != nil {
+	if err := s.run(ctx); err != nil {
 		// We are a member; what could not be read yet is read later.
 		s.log.Info("joined, reading goes on", "err", err)
 	}

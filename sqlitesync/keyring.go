@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
 )
 
@@ -57,19 +58,15 @@ func loadKeys(ctx context.Context, store KeyStore, id identity) (*keyring, error
 // checkKeys makes sure, with the app's own handle, that the KeyStore has the keys of the device that the database is: who stands by
 // without them must not wait until the other one ends, to hear then that it can't go on. What else is wrong may be over by then.
 func (s *Syncer) checkKeys(ctx context.Context) error {
-	var device, space string
-	err := s.app.QueryRowContext(ctx, `SELECT d.value, s.value FROM sqlitesync_settings d, sqlitesync_settings s
-		WHERE d.name = 'device' AND s.name = 'space'`).Scan(&device, &space)
-	if err != nil || device == s.identity.device.String() { // looked at before
-		return nil //nolint:nilerr // see above
-	}
-	var id identity
-	id.device, err = crypto.ParseDeviceID(device)
-	if err == nil {
-		id.space, err = crypto.ParseSpaceID(space)
-	}
+	conn, err := s.app.Conn(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // for Open to say, when it reads all of it
+		return nil
+	}
+	c := changelog.NewConn(conn)
+	defer c.Close()
+	id, err := loadIdentity(ctx, c)
+	if err != nil || id.device == s.identity.device { // looked at before
+		return nil
 	}
 	s.identity = id
 	if _, err = loadKeys(ctx, s.options.Keys, id); errors.Is(err, ErrNotMember) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/changelog/merge"
@@ -94,6 +95,14 @@ func load(ctx context.Context, c *changelog.Conn, name string) (value string, er
 		return "", nil
 	}
 	return value, err
+}
+
+// devicesOf returns the ids in the names of settings that begin with a word and go on with a device's id.
+func devicesOf(ctx context.Context, c *changelog.Conn, word string) ([]string, error) {
+	var ids string
+	err := c.Get(ctx, "SELECT coalesce(group_concat(substr(name, ?), ' '), '') FROM sqlitesync_settings WHERE name GLOB ?",
+		[]any{len(word) + 2, word + " *"}, &ids)
+	return strings.Fields(ids), err
 }
 
 func loadNumber(ctx context.Context, c *changelog.Conn, name string) (uint64, error) {

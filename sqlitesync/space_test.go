@@ -93,6 +93,14 @@ func (d *testDevice) wantValue(want, query string, args ...any) {
 	}
 }
 
+// wantNotDiverged makes sure that the device is not told of others that have read the same and know something else.
+func (d *testDevice) wantNotDiverged() {
+	d.tb.Helper()
+	if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
+		d.tb.Errorf("device %s has diverged: %v", d.id().Short(), diverged)
+	}
+}
+
 func (d *testDevice) id() DeviceID { return d.syncer.identity.device }
 
 // directory returns the device's directory in the folder.

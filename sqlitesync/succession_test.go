@@ -369,9 +369,7 @@ func TestTwinsThatPublishedApart(t *testing.T) {
 	settle(a, b, twin) // digests make b look for a fork
 	wantSame(t, []*testDevice{a, b, twin})
 	for _, d := range []*testDevice{a, b, twin} {
-		if diverged := d.syncer.Status().Diverged; len(diverged) > 0 {
-			t.Errorf("device %s has diverged: %v", d.id().Short(), diverged)
-		}
+		d.wantNotDiverged()
 	}
 	b.wantValue("edited by the copy", "SELECT name FROM item WHERE id = 'x'")
 	b.wantValue("3", "SELECT count(*) FROM item")

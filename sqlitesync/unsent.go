@@ -59,15 +59,18 @@ func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, b
 	altered func(*changelog.Table, changelog.Key) error,
 ) error {
 	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, nil, altered)
-	if err == nil {
-		err = s.fold(ctx) // what can't be sent as it was must be known as it is before others are decided anew
+	if err != nil {
+		return err
+	}
+	if err := s.fold(ctx); err != nil { // what can't be sent as it was must be known as it is before others are decided anew
+		return err
 	}
 	for _, changes := range layers {
-		if err == nil {
-			err = s.sendChangesAgain(ctx, changes)
+		if err := s.sendChangesAgain(ctx, changes); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // sendChangesAgain puts changes into the outbox as those of this device's next batch, by

@@ -86,16 +86,11 @@ func (f *Folder) mayBe(device, top string, names []string) (directories, passed 
 			directories = append(directories, directory)
 		}
 	}
+	slices.Sort(directories)
 	own := path.Join(top, device)
-	slices.SortFunc(directories, func(a, b string) int {
-		if (a == own) != (b == own) {
-			if a == own {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a, b)
-	})
+	if i := slices.Index(directories, own); i > 0 {
+		directories = slices.Insert(slices.Delete(directories, i, i+1), 0, own)
+	}
 	looked := min(len(directories), maxCopies+1)
 	return directories[:looked], directories[looked:]
 }
