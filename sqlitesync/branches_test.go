@@ -3,8 +3,11 @@ package sqlitesync
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/sqlitesync/go/crypto"
 )
 
 // backupOfAll makes a backup of the device's database, its keys and its directory in the folder, and returns what restores them.
@@ -27,8 +30,14 @@ func (d *testDevice) backupOfAll() (restore func()) {
 	}
 }
 
+// withoutHead removes the head of a device, as if the file-sync service had not brought it yet: it writes another one.
+func (d *testDevice) withoutHead() {
+	d.tb.Helper()
+	must(d.tb, os.Remove(filepath.Join(d.directory(), "head")))
+}
+
 // newBranches returns three devices, of which the first was restored together with its keys and the folder, from one backup, so that
-// nothing told it that there was more: it has given a number again that the second had read with another content.
+// nothing told it in time that there was more: it has given a number again that the second had read with another content.
 func newBranches(t *testing.T) (devices []*testDevice, clock *testClock) {
 	t.Helper()
 	devices = newSpace(t, itemSchema, 3)
@@ -40,6 +49,7 @@ func newBranches(t *testing.T) (devices []*testDevice, clock *testClock) {
 	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
 	settle(a, b)
 	restore()
+	b.withoutHead()
 	a.open()
 	a.exec("INSERT INTO item VALUES ('2', 'under the same number', 1)")
 	a.sync()
@@ -48,7 +58,7 @@ func newBranches(t *testing.T) (devices []*testDevice, clock *testClock) {
 	return devices, clock
 }
 
-// A machine was restored together with its keys and the folder, from one backup, so that nothing tells it that there was more. It
+// A machine was restored together with its keys and the folder, from one backup, so that nothing tells it in time that there was more. It
 // gives numbers again that others have read with another content. What these know comes to all.
 func TestTheFolderIsRestoredWithTheDatabase(t *testing.T) {
 	t.Parallel()
@@ -90,35 +100,148 @@ func TestAColumnIsDroppedAfterTheFolderWasRestoredWithTheDatabase(t *testing.T) 
 	wantQuiet(t, devices...)
 }
 
-// One that was restored so far back that it has to write many batches before others read on is told what to do.
-func TestTheFolderIsRestoredFarBackWithTheDatabase(t *testing.T) {
+// A machine was restored together with its keys, and with the folder or while that has not come. The heads of others say that there
+// was more: nothing goes out under numbers that they have read, and what stands nowhere any more they publish, admins or not.
+func TestAMachineIsRestoredWithAllThatCouldTell(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		comes bool // the directory does, as it was
+		late  bool // the heads do, when the device has published
+	}{
+		{name: "with its folder"},
+		{name: "before its folder has come", comes: true},
+		{name: "with its folder, and heads come late", late: true},
+		{name: "before its folder has come, and heads come late", comes: true, late: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			devices := newSpace(t, itemSchema, 3)
+			a, b, c := devices[0], devices[1], devices[2]
+			must(t, a.syncer.SetRole(t.Context(), b.id(), RoleWriter))
+			clock := newTestClock(devices...)
+			a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+			settle(devices...)
+			old, directory := a.id(), a.directory()
+			restore := a.backupOfAll()
+			a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('read by b %d', 'x', 1)", i) })
+			settle(a, b)
+			away := filepath.Join(t.TempDir(), "away")
+			copyState(t, directory, away)
+			restore()
+			if test.comes {
+				must(t, os.RemoveAll(directory))
+			}
+			if test.late {
+				b.withoutHead()
+			}
+			a.open()
+			a.exec("INSERT INTO item VALUES ('1', 'since', 1)")
+			if test.comes && test.late {
+				a.tolerates = ErrFolder // it says that what it has published is gone
+			}
+			a.sync()
+			a.tolerates = nil
+			if again, err := filepath.Glob(filepath.Join(directory, "*.seg")); err != nil || !test.late && len(again) > 1 {
+				t.Errorf("%s were published, %v: the numbers were given", again, err)
+			}
+			if test.comes {
+				must(t, os.RemoveAll(directory))
+				copyState(t, away, directory)
+			}
+			settle(a, b)
+			delete(a.syncer.clocks, b.id()) // its head is to be looked at
+			settle(a, b, c)
+			if test.comes && test.late {
+				a.wantSucceeded(old, foundFolder)
+			} else {
+				a.wantSucceeded(old, foundAhead)
+			}
+			clock.pass(lostTime + 4*relayTurn)
+			settle(devices...)
+			settle(devices...)
+			a.waitedLongEnough()
+			c.waitedLongEnough()
+			settle(devices...)
+			wantSame(t, devices)
+			a.wantValue("5", "SELECT count(*) FROM item")
+			clock.pass(lostTime + 5*relayTurn)
+			for _, d := range devices {
+				d.reopen()
+			}
+			wantQuiet(t, devices...)
+			for _, d := range devices {
+				d.wantHealthy()
+				d.wantNotDiverged()
+			}
+		})
+	}
+}
+
+// Who says to have read what was never written makes nobody another device but once a day.
+func TestAFalseHeadMakesAnotherDeviceOnceADay(t *testing.T) {
+	t.Parallel()
+	a, liar := newPair(t, itemSchema)
+	clock := newTestClock(a, liar)
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
+	settle(a, liar)
+	counter := uint64(1 << 20)
+	lie := func() {
+		counter++
+		header := crypto.HeadHeader{Space: a.syncer.identity.space, Counter: counter}
+		data, err := crypto.SealHead(header, fmt.Appendf(nil, `{"time":%d,"seen":{"%s":999}}`, a.syncer.environment.Now().UnixMilli(), a.id()), a.syncer.keys.newest(), liar.syncer.keys.entry().Device)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(liar.directory(), "head"), data, 0o600))
+	}
+	before := a.id()
+	lie()
+	a.reopen()
+	a.sync()
+	a.wantSucceeded(before, foundAhead)
+	for range 3 {
+		clock.pass(2 * headInterval)
+		before = a.id()
+		lie()
+		a.reopen()
+		a.exec("UPDATE item SET n = n + 1")
+		wantIs(t, a.trySync(), errFalseHead)
+		wantText(t, errors.New(a.problem().Hint), "once a day at most", "revoke it")
+		if a.id() != before {
+			t.Fatal("it has become another device again")
+		}
+	}
+	settle(liar)
+	liar.wantValue("4", "SELECT n FROM item") // it goes out all the same
+	clock.pass(succeedAgain)
+	lie()
+	a.sync()
+	a.sync()
+	if a.id() == before {
+		t.Error("what may be true is never believed again")
+	}
+}
+
+// A KeyStore that was put back to an older state, beside a database that was not, knows of less than was published: nobody lies then.
+func TestAKeyStoreIsPutBack(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t, itemSchema)
-	b.tolerates = errFalseHead // the folder shows an older one
-	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+	a.exec("INSERT INTO item VALUES ('1', 'of a', 1)")
 	settle(a, b)
-	restore := a.backupOfAll()
-	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('read by b %d', 'x', 1)", i) })
+	before := a.id()
+	secret, err := a.options.Keys.Load(t.Context(), before.String())
+	must(t, err)
+	a.exec("INSERT INTO item VALUES ('2', 'of a', 1)")
 	settle(a, b)
-	restore()
-	a.open()
-	a.exec("INSERT INTO item VALUES ('1', 'since', 1)")
-	_ = a.trySync()
-	b.sync()
-	_ = a.trySync()
-	wantText(t, errors.New(a.problem().Hint), "restored", "Uninstall", "MergeExisting")
-	b.wantValue("0", "SELECT count(*) FROM item WHERE id = '1'")
-	a.syncer.Pause()
 	a.close()
-	must(t, Uninstall(t.Context(), a.db))
-	a.options.Existing = MergeExisting
-	a.join(b.folder, b.invite())
+	must(t, a.options.Keys.Save(t.Context(), before.String(), secret))
+	a.open()
+	a.exec("INSERT INTO item VALUES ('3', 'of a', 1)")
 	settle(a, b)
-	a.exec("UPDATE item SET name = 'saved once more' WHERE id = '1'")
-	a.waitedLongEnough()
-	settle(a, b)
-	b.wantValue("5", "SELECT count(*) FROM item")
-	b.wantValue("1", "SELECT count(*) FROM item WHERE id = '1'")
+	if a.id() != before {
+		t.Error("it has become another device")
+	}
+	b.wantValue("3", "SELECT count(*) FROM item")
+	wantQuiet(t, a, b)
 }
 
 // The device has written its log anew before those who had read the other branch read on: they go on inside of the range, which tells
@@ -134,6 +257,7 @@ func TestTheFolderIsRestoredWithTheDatabaseAndTheLogIsWrittenAnew(t *testing.T) 
 	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
 	settle(a, b)
 	restore()
+	b.withoutHead()
 	a.open()
 	a.writeBatches(2, func(i int) string {
 		return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'under the same number', 1)", i+2)

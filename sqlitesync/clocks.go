@@ -81,13 +81,17 @@ func (t *told) save(ctx context.Context, c *changelog.Conn) error {
 // lookAtHeads reads the heads of the devices from which something new came in,
 // and once in a while those of all that have written. It says whose clocks are
 // off, and which heads are false. One that is damaged says nothing: heads are
-// replaced in place, and sync clients deliver files in pieces.
-func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) {
+// replaced in place, and sync clients deliver files in pieces. It fails with
+// errHeadAhead if one is ahead of this device.
+func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems) (ahead error) {
 	if s.clocks == nil {
 		s.clocks = make(map[DeviceID]clockReading)
 	}
-	if s.told.batch == 0 && s.told.load(ctx, s.handle.conn) != nil {
-		return
+	if s.told.batch == 0 {
+		if err := s.told.load(ctx, s.handle.conn); err != nil {
+			p.add(err)
+			return nil
+		}
 	}
 	members := make(map[DeviceID]bool)
 	for _, member := range s.roster.Members() {
@@ -105,6 +109,9 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 			if s.told.batch > 0 && content.Seen[s.identity.device.String()] >= s.told.batch {
 				reading.answers = s.told.time
 			}
+		case errors.Is(err, errHeadAhead):
+			ahead = cmp.Or(ahead, error(headFault(member.ID, err)))
+			reading.suspect = true
 		case errors.Is(err, errFalseHead) || errors.Is(err, crypto.ErrSignature):
 			p.add(headFault(member.ID, err))
 			reading.suspect = true
@@ -122,6 +129,7 @@ func (s *Syncer) lookAtHeads(ctx context.Context, f *folder.Folder, p *problems)
 	}
 	s.state.update(func(st *Status) { st.Clocks = off })
 	p.add(s.lookForArrears(ctx, s.clocks))
+	return ahead
 }
 
 // clocksOff decides whose clocks are off, by this device's clock and what others

@@ -23,10 +23,13 @@ func (s *Syncer) recognizes(f *folder.Folder) bool {
 	return err == nil && slices.ContainsFunc(names, func(name string) bool { return s.records[name] != nil })
 }
 
-// confirm looks at this device's own directory, before anything is published
+// confirm looks at this device's own directory, and first of all at what others have read of it, before anything is published
 // in it: what an earlier pass has published is done with if it stands there
 // whole, and goes out again if it does not stand there.
 func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) error {
+	if err := s.lookAhead(ctx, f); err != nil {
+		return err
+	}
 	listing, err := f.List(s.identity.device.String())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s.publishFault(err, 0)

@@ -144,13 +144,17 @@ func (e *examination) lookAtKeys(ctx context.Context) error {
 	} else if copied, err := e.isCopy(ctx); err != nil {
 		return err
 	} else if copied != "" {
-		e.add(Finding{Code: FindingRestored, Device: e.identity.device, Note: true,
-			Text: "This database was copied, or restored from a backup, for " + copied + ": it goes on as a new device when it is synced."})
+		e.addRestored(copied)
 	}
 	if err := e.view.membership; err != nil {
 		e.add(memberFinding(e.identity.device, err))
 	}
 	return nil
+}
+
+func (e *examination) addRestored(found string) {
+	e.add(Finding{Code: FindingRestored, Device: e.identity.device, Note: true,
+		Text: "This database was copied, or restored from a backup, for " + found + ": it goes on as a new device when it is synced."})
 }
 
 func memberFinding(device DeviceID, err error) Finding {

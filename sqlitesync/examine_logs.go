@@ -177,6 +177,10 @@ func (e *examination) lookAtHeadsOf(ctx context.Context, f *folder.Folder, readi
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errForkedHead) {
 			continue
 		}
+		if errors.Is(err, errHeadAhead) && e.maySucceedAgain(ctx) {
+			e.addRestored(foundAhead)
+			return // what else heads say of it is of the other one
+		}
 		if err != nil {
 			found := Finding{Code: FindingHeadDamaged, Device: member.ID, Path: "devices/" + member.ID.String() + "/head", Err: err,
 				Text: fmt.Sprintf("The head of device %s is damaged, is an old one, or is not its own.", member.ID.Short())}

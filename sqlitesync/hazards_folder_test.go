@@ -46,7 +46,7 @@ var folderSchedules = []trap{
 	{12, "a watcher near the database drops its locks", []string{"TestNothingWatchesTheDatabase", "TestNothingButTheLockStandsBesideTheDatabase"}},
 	{16, "the outbox keeps too much, or too little", []string{"TestADeviceInADrawerCostsNothing", "TestVanishedSegmentsAreMadeAgain", "TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack", "TestSomebodyDeletesItAgain"}},
 	{17, "ranges wait for each other, or are taken for whole", []string{"TestRangesThatHaveSeenEachOtherWaitForNobody", "TestAReaderInTheMiddleOfARange", "TestLogsAtRandom"}},
-	{19, "a restored database is noticed too late", []string{"TestNothingIsPublishedThatTheKeyStoreDoesNotKnow", "TestADatabaseThatWasRestoredFromABackup", "TestAWALThatIsCutOffAfterPublishing", "TestTwinsThatPublishedApart", "TestWithoutItsFolderADeviceKeepsEverything"}},
+	{19, "a restored database is noticed too late", []string{"TestNothingIsPublishedThatTheKeyStoreDoesNotKnow", "TestADatabaseThatWasRestoredFromABackup", "TestAWALThatIsCutOffAfterPublishing", "TestTwinsThatPublishedApart", "TestWithoutItsFolderADeviceKeepsEverything", "TestAMachineIsRestoredWithAllThatCouldTell", "TestTheFolderIsRestoredWithTheDatabase"}},
 }
 
 func TestEveryHazardOfTheFolderHasATestOrIsALimit(t *testing.T) {

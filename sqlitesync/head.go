@@ -166,7 +166,7 @@ func (s *Syncer) composeHead(ctx context.Context, known *knowledge) (*head, erro
 
 // readHead reads the head of another device. It refuses one that is older than
 // one already seen, is not the only one with its number, or claims to have read
-// what this device has not written.
+// what this device has not published.
 func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.Member) (*head, error) {
 	file, err := s.openHead(f, member.ID, member.Keys)
 	if err != nil {
@@ -188,12 +188,8 @@ func (s *Syncer) readHead(ctx context.Context, f *folder.Folder, member crypto.M
 	case err != nil:
 		return nil, err
 	}
-	own, _, err := s.db.Position(ctx, s.self())
-	if err != nil {
+	if err := s.checkAhead(ctx, content); err != nil {
 		return nil, err
-	}
-	if read := content.Seen[s.identity.device.String()]; read > own {
-		return nil, fmt.Errorf("%w: it says that it has read batch %d of this device, which has written %d", errHeadAhead, read, own)
 	}
 	if s.looking {
 		return content, nil
@@ -250,10 +246,6 @@ func (s *Syncer) checkNewest(ctx context.Context, header crypto.HeadHeader, said
 // now: somebody shows an old one, or the device lies.
 var errFalseHead = fmt.Errorf("%w: it can't be the device's newest head", crypto.ErrDamaged)
 
-// errHeadAhead: a head names a batch of this device that it has not written. Who lies so must not make it another device; but it
-// is as well what all others say to one that was restored with all that could tell.
-var errHeadAhead = fmt.Errorf("%w", errFalseHead)
-
 // errForkedHead: two copies of a device have written heads, and the folder ended up
 // with another one than was read. If both went on as other devices, nobody writes the
 // next one.
@@ -267,8 +259,8 @@ func headFault(device DeviceID, err error) *Error {
 			"if there is no such device any more, revoke it."
 	}
 	if errors.Is(err, errHeadAhead) {
-		e.Hint = "If this database, its keys and the folder were restored from one backup, other devices have read more than that had, and take what is written here since for " +
-			"what they have: Uninstall, Join with a new code and MergeExisting, and save once more what was written since. If not, that device does not tell the truth; what it publishes is merged all the same."
+		e.Hint = "If this database, its keys and the folder were restored from one backup, it goes on as another device, once a day at most. If that device does not tell the truth, revoke it; " +
+			"what it publishes is merged all the same."
 	}
 	return e
 }

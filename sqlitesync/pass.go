@@ -204,7 +204,11 @@ func (s *Syncer) exchange(ctx context.Context, f *folder.Folder, p *problems, pu
 	if published == nil { // now, not before: a device whose every pass has something to say would never get to it
 		p.add(s.sweep(ctx, f, p))
 	}
-	s.lookAtHeads(ctx, f, p)
+	ahead := s.twin(ctx, f, s.lookAtHeads(ctx, f, p))
+	p.add(ahead)
+	if errors.Is(ahead, errSucceeded) {
+		return
+	}
 	known, err := s.knowledge(ctx)
 	p.add(err)
 	if err == nil {

@@ -75,7 +75,7 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 	held, err := merge.CountHeld(ctx, s.handle.conn)
 	s.state.update(func(st *Status) {
 		st.Behind, st.Held = left, held
-		st.Waiting = s.listWaits()
+		st.Waiting = slices.DeleteFunc(s.listWaits(), s.cameOtherwise)
 	})
 	return left == 0 && len(waiting) == 0, err
 }

@@ -242,11 +242,16 @@ func (s *Syncer) gapFault(device DeviceID, tables []*changelog.Table) error {
 // had their turn to relay it.
 func (s *Syncer) givenUp(device DeviceID) bool {
 	lost, known := s.lost[device]
+	return known && s.environment.Now().Sub(lost.since) >= s.allTurns()
+}
+
+// allTurns is how long it takes until all admin devices have had their turn to relay what is lost.
+func (s *Syncer) allTurns() time.Duration {
 	wait := lostTime + relayTurn
 	for _, member := range s.roster.Members() {
 		if member.Role == crypto.Admin {
 			wait += relayTurn
 		}
 	}
-	return known && s.environment.Now().Sub(lost.since) >= wait
+	return wait
 }

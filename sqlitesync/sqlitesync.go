@@ -76,6 +76,7 @@ type Syncer struct {
 	begun         bool      // Create, Join or Open has done its part
 	looking       bool      // it belongs to a View, which writes nothing
 	tidied        bool      // temporary files of an earlier run are gone
+	lookedAhead   bool      // what others have read of this device was looked at before anything was published
 	headTime      time.Time // when this device's head was last written
 	headLooked    time.Time // when it was looked at
 	headOwn       uint64    // the newest own batch that it names

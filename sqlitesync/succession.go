@@ -29,7 +29,8 @@ import (
 //     knows less of its own, or has given that number to another content since;
 //   - the machine, which is not the one that the keys were made on;
 //   - the folder, in which stands what these keys have signed and this database
-//     has not made.
+//     has not made;
+//   - the heads of others, which have read more of it than it has published.
 
 // What says that a database is a copy, for people: Found of the event.
 const (
@@ -37,6 +38,7 @@ const (
 	foundBehind  = "its keys name a batch that it does not have"
 	foundOther   = "its keys name other content of a batch that it has"
 	foundFolder  = "the folder has a batch, signed with its keys, that it has not made"
+	foundAhead   = "another device has read a batch of it that it does not have"
 )
 
 // isCopy returns what of the keys says that this database is a copy, "" if nothing does: they were made
@@ -271,7 +273,10 @@ func (s *Syncer) branches(ctx context.Context, f *folder.Folder, listing folder.
 // twin makes this database another device if err says that somebody else
 // publishes with its keys, and that is so: a file in the way can be junk.
 func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
-	if !errors.Is(err, folder.ErrTwin) {
+	switch {
+	case errors.Is(err, errHeadAhead):
+		return s.succeedAhead(ctx, f, err)
+	case !errors.Is(err, folder.ErrTwin):
 		return err
 	}
 	listing, failed := f.List(s.identity.device.String())

@@ -186,6 +186,13 @@ func TestExamine(t *testing.T) {
 			settle(a, b)
 			b.exec("UPDATE sqlitesync_devices SET batch = 0 WHERE number = (SELECT number FROM sqlitesync_devices WHERE lower(hex(id)) = ?)", b.id().String())
 		}, []FindingCode{FindingRestored, FindingTwin}},
+		{"restored with its keys, and others have read what they know nothing of", func(t *testing.T, a, b *testDevice) {
+			restore := b.backupOfAll()
+			b.exec("INSERT INTO item (id) VALUES ('x')")
+			settle(b, a)
+			restore()
+			b.open()
+		}, []FindingCode{FindingRestored}},
 		{"a record that brings a key is not here", func(t *testing.T, a, b *testDevice) {
 			c := newTestDevice(t, itemSchema)
 			c.join(a.folder, a.invite())

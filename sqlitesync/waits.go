@@ -96,6 +96,12 @@ func (s *Syncer) listWaits() []Waiting {
 	return list
 }
 
+// cameOtherwise reports whether what a device lacks has been published by others, as far as anybody has read it: the log is one of which
+// a copy went on as another device, and had been read further than it stands there.
+func (s *Syncer) cameOtherwise(w Waiting) bool {
+	return w.Overdue && s.hasSuccessor(w.Device) && s.environment.Since(w.Since) >= s.allTurns()
+}
+
 // recallWaits reads what an earlier Syncer waited for, at the first pass.
 func (s *Syncer) recallWaits(ctx context.Context) error {
 	if s.waiting != nil {
