@@ -226,26 +226,35 @@ func (db *Database) SetPosition(ctx context.Context, id DeviceID, batch uint64, 
 	return db.SetPositionBack(ctx, id, batch, tail)
 }
 
-// Tails calls each with how far each log stands in this database, this device's own
-// too, and with the tail of the log there, by rising ids.
-func (db *Database) Tails(ctx context.Context, each func(id DeviceID, batch uint64, tail []byte)) error {
+// LogPosition is how far the log of a device stands in a database.
+type LogPosition struct {
+	Device DeviceID
+	Batch  uint64
+	Tail   [32]byte
+}
+
+// Positions returns how far each log stands in this database, this device's own too,
+// by rising ids. Logs of which nothing does are left out.
+func (db *Database) Positions(ctx context.Context) (positions []LogPosition, err error) {
 	rows, err := db.Conn.Query(ctx, "SELECT id, batch, tail FROM sqlitesync_devices WHERE batch > 0 ORDER BY id")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, tail []byte
 		var batch int64
 		if err := rows.Scan(&id, &batch, &tail); err != nil {
-			return err
+			return nil, err
 		}
 		if len(id) != len(DeviceID{}) {
-			return fmt.Errorf("a device id of %d bytes", len(id))
+			return nil, fmt.Errorf("a device id of %d bytes", len(id))
 		}
-		each(DeviceID(id), uint64(batch), tail)
+		position := LogPosition{Device: DeviceID(id), Batch: uint64(batch)}
+		copy(position.Tail[:], tail)
+		positions = append(positions, position)
 	}
-	return rows.Err()
+	return positions, rows.Err()
 }
 
 // SetPositionBack is SetPosition that may also fall: for a log of which this

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -386,10 +387,15 @@ func BenchmarkIdleScan(b *testing.B) {
 		a.exec("INSERT INTO note (id) VALUES (?)", i)
 		must(b, a.syncer.Sync(b.Context()))
 	}
-	for range members - 1 {
-		admitMerged(b, a, segments)
+	admitted := make([]*crypto.DeviceKeys, members-1)
+	for i := range admitted {
+		admitted[i] = admitMerged(b, a, segments)
 	}
 	must(b, a.syncer.Sync(b.Context())) // publishes the records, and a head that names the members
+	for _, keys := range admitted {
+		writeLevelHead(b, a, keys)
+	}
+	must(b, a.syncer.Sync(b.Context())) // reads their heads
 	if n := len(a.syncer.roster.Members()); n != members {
 		b.Fatalf("%d members", n)
 	}
@@ -418,8 +424,8 @@ func BenchmarkIdleScan(b *testing.B) {
 
 // admitMerged makes the space of d one member larger. The member's records are
 // real; its log is names only, and merged already as far as d knows, so that
-// any attempt to read a file of it fails.
-func admitMerged(b *testing.B, d *testDevice, segments int) {
+// any attempt to read a file of it fails. It returns the member's keys.
+func admitMerged(b *testing.B, d *testDevice, segments int) *crypto.DeviceKeys {
 	b.Helper()
 	ctx, s := b.Context(), d.syncer
 	invited, err := crypto.NewCode(crypto.InviteCode).InviteKeys()
@@ -442,4 +448,20 @@ func admitMerged(b *testing.B, d *testDevice, segments int) {
 	for batch := range segments {
 		must(b, os.WriteFile(filepath.Join(dir, original(uint64(batch+1)).String()), []byte("x"), 0o600))
 	}
+	return keys
+}
+
+// writeLevelHead writes the head of a member that has read what d has.
+func writeLevelHead(b *testing.B, d *testDevice, keys *crypto.DeviceKeys) {
+	b.Helper()
+	known, err := d.syncer.knowledge(b.Context())
+	must(b, err)
+	content, err := d.syncer.composeHead(b.Context(), known)
+	must(b, err)
+	content.Time = d.syncer.environment.Now().UnixMilli()
+	plain, err := json.Marshal(content)
+	must(b, err)
+	file, err := crypto.SealHead(crypto.HeadHeader{Space: d.syncer.identity.space, Device: keys.ID(), Counter: 1}, plain, d.syncer.keys.newest(), keys)
+	must(b, err)
+	must(b, os.WriteFile(filepath.Join(d.folder, "devices", keys.ID().String(), "head"), file, 0o600))
 }

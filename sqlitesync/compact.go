@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -59,23 +60,21 @@ type compaction struct {
 // compact writes runs of this device's log anew if it has grown enough since
 // the last time, or others have overruled enough of it. What it made is to be published.
 func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
-	live, err := s.ownSegments(ctx, "replaced IS NULL")
-	if err != nil {
-		return err
-	}
 	var now compaction // of what can be written anew: the rest is the next pass's
-	for _, own := range live {
-		switch {
-		case own.state == segmentFound:
-			now.segments, now.rows = now.segments+1, now.rows+own.rows
-		case own.name.Generation > 0:
-			return nil // what was made last is not through yet
-		}
+	var pending bool   // what was made last is not through yet
+	err := s.handle.conn.Get(ctx, fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = %[1]d), coalesce(sum(rows) FILTER (WHERE state = %[1]d), 0),
+		coalesce(max(state <> %[1]d AND substr(name, 27, 4) > '0000'), 0) FROM sqlitesync_segments WHERE replaced IS NULL`, segmentFound), nil, &now.segments, &now.rows, &pending)
+	if err != nil || pending {
+		return err
 	}
 	last := &s.compaction
 	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000 || s.overruled > now.rows/2+1000
 	if !grown && (!s.environment.Compact || now == *last) {
 		return nil
+	}
+	live, err := s.ownSegments(ctx, "replaced IS NULL")
+	if err != nil {
+		return err
 	}
 	weights, err := s.db.Weigh(ctx, s.self())
 	if err != nil {

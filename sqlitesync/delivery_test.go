@@ -340,6 +340,21 @@ func TestWhatCannotBeWatchedIsSaid(t *testing.T) {
 	until(t, "it can be watched again", func() bool { return a.syncer.Status().WatchErr == nil })
 }
 
+// A folder of which the system tells nothing, as on a network drive, is polled, and that is said.
+func TestAFolderOfWhichNothingIsHeardIsPolled(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.options.Manual, a.options.PollInterval, a.environment.Deaf = false, 20*time.Millisecond, true
+	a.reopen()
+	for i := range 4 { // one change without an event says nothing yet
+		b.exec("INSERT INTO item VALUES (?, 'of b', 1)", i)
+		b.sync()
+		a.waitFor(fmt.Sprintf("SELECT count(*) = %d FROM item", i+1))
+	}
+	until(t, "it is said that nothing is heard", func() bool { return a.syncer.Status().WatchErr != nil })
+	wantText(t, a.syncer.Status().WatchErr, "the system tells nothing of it")
+}
+
 // until waits until a condition holds.
 func until(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()

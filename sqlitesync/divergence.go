@@ -43,20 +43,13 @@ type knowledge struct {
 // knowledge returns that of this device. Tables of which it knows not all that
 // stands in the logs are left out.
 func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
-	vector, err := s.db.Seen(ctx)
+	positions, err := s.db.Positions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	own, _, err := s.db.Position(ctx, s.self())
-	if err != nil {
-		return nil, err
-	}
-	known := &knowledge{seen: map[string]uint64{s.identity.device.String(): own}}
-	for id, batch := range vector {
-		known.seen[id.String()] = batch
-	}
-	if known.logs, err = s.logs(ctx); err != nil {
-		return nil, err
+	known := &knowledge{seen: map[string]uint64{s.identity.device.String(): 0}, logs: logsOf(positions)}
+	for _, log := range positions {
+		known.seen[log.Device.String()] = log.Batch
 	}
 	if behind, err := s.inArrears(ctx, known.seen); err != nil || behind {
 		return known, err
@@ -74,17 +67,17 @@ func (s *Syncer) knowledge(ctx context.Context) (*knowledge, error) {
 	return known, nil
 }
 
-// logs returns what stands for the logs as far as this device has read and written them. Two copies of a device give the same numbers
+// logsOf returns what stands for the logs as far as a device has read and written them. Two copies of a device give the same numbers
 // to different batches until they meet: who has read the one knows other things, by right, than who has read the other.
-func (s *Syncer) logs(ctx context.Context) (string, error) {
+func logsOf(positions []changelog.LogPosition) string {
 	hash := sha256.New()
 	hash.Write([]byte("sqlitesync/logs/v1"))
-	err := s.db.Tails(ctx, func(id changelog.DeviceID, batch uint64, tail []byte) {
-		hash.Write(id[:])
-		hash.Write(binary.BigEndian.AppendUint64(nil, batch))
-		hash.Write(tail)
-	})
-	return hex.EncodeToString(hash.Sum(nil)[:16]), err
+	for _, log := range positions {
+		hash.Write(log.Device[:])
+		hash.Write(binary.BigEndian.AppendUint64(nil, log.Batch))
+		hash.Write(log.Tail[:])
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
 // comparable returns the tables of which this device knows what every device does

@@ -86,6 +86,14 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			ids = append(ids, text)
 		}
 	}
+	positions, err := s.db.Positions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	merged := make(map[changelog.DeviceID]changelog.LogPosition, len(positions))
+	for _, log := range positions {
+		merged[log.Device] = log
+	}
 	there := slices.Clone(ids)
 	for _, member := range s.roster.Members() { // something else than a directory may stand there
 		if text := member.ID.String(); member.ID != s.identity.device && !slices.Contains(ids, text) {
@@ -117,13 +125,10 @@ func (s *Syncer) readings(ctx context.Context, f *folder.Folder, p *problems) ([
 			}
 			continue
 		}
-		position, tail, err := s.db.Position(ctx, changelog.DeviceID(id))
-		if err != nil {
-			return nil, err
-		}
+		position := merged[changelog.DeviceID(id)]
 		r := &reading{
-			device: id, log: log, vouched: position,
-			known: position, position: position, tail: crypto.Tail(tail), names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
+			device: id, log: log, vouched: position.Batch,
+			known: position.Batch, position: position.Batch, tail: position.Tail, names: listing.Segments, strays: len(listing.Foreign) > 0 || lookalikes[text],
 		}
 		if absent {
 			r.copied = strayNames(f, id)

@@ -32,7 +32,11 @@ func (s *Syncer) begin() {
 // first one; a change in the folder by a pass at once. What the watcher misses,
 // the poll finds.
 func (s *Syncer) background(ctx context.Context) {
-	watcher := watch.New(s.options.PollInterval, s.log)
+	start := watch.New
+	if s.environment.Deaf {
+		start = watch.NewDeaf
+	}
+	watcher := start(s.options.PollInterval, s.log)
 	defer watcher.Close()
 	conn, err := s.handle.readers.Conn(ctx)
 	if err != nil {

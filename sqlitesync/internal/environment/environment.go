@@ -18,6 +18,8 @@ type Environment struct {
 	Keys Keys
 	// Manual keeps the engine from working in the background, whatever the options say.
 	Manual bool
+	// Deaf keeps the file system from telling of changes in the folder, as many network drives do.
+	Deaf bool
 	// Compact lets a pass write the log anew wherever it can, however short it is.
 	Compact bool
 }

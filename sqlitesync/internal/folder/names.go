@@ -94,11 +94,16 @@ func (n SegmentName) compare(other SegmentName) int {
 func parseHex(text string) (uint64, bool) {
 	var value uint64
 	for i := range len(text) {
-		digit := strings.IndexByte(hexDigits, text[i])
-		if digit < 0 {
+		digit := uint64(text[i])
+		switch {
+		case '0' <= digit && digit <= '9':
+			digit -= '0'
+		case 'a' <= digit && digit <= 'f':
+			digit -= 'a' - 10
+		default:
 			return 0, false
 		}
-		value = value<<4 | uint64(digit)
+		value = value<<4 | digit
 	}
 	return value, true
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +21,7 @@ const (
 // outlive a [Folder], because such reads do: see [SlowReads.Open]. The zero value is ready to be used, by several
 // goroutines at once.
 type SlowReads struct {
-	// Patience is how long a read may stand still before it is left to itself. 0 means 5 seconds.
+	// Patience is how long a read may stand still, at least, before it is left to itself; twice as long at most. 0 means 5 seconds.
 	Patience time.Duration
 
 	mu      sync.Mutex
@@ -51,15 +52,11 @@ func inTime[T any](f *Folder, name string, read func(alive func()) (T, error)) (
 	if f.slow.stands(key) {
 		return none, fmt.Errorf("%s: %w", name, ErrSlow)
 	}
-	done, beat := make(chan result, 1), make(chan struct{}, 1)
+	done := make(chan result, 1)
+	var alive atomic.Bool // since the timer ran out last: to wake who waits each time would take longer than to list a directory
 	this := new(slowRead)
 	go func() {
-		value, err := read(func() {
-			select {
-			case beat <- struct{}{}:
-			default:
-			}
-		})
+		value, err := read(func() { alive.Store(true) })
 		f.slow.end(key, this)
 		done <- result{value, err}
 	}()
@@ -72,10 +69,10 @@ func inTime[T any](f *Folder, name string, read func(alive func()) (T, error)) (
 		select {
 		case r := <-done:
 			return r.value, r.err
-		case <-beat:
-			timer.Reset(wait)
 		case <-timer.C:
-			if f.slow.leave(key, this) {
+			if alive.Swap(false) {
+				timer.Reset(wait)
+			} else if f.slow.leave(key, this) {
 				f.mu.Lock()
 				f.patience = max(f.patience/2, leastPatience)
 				f.mu.Unlock()

@@ -31,6 +31,16 @@ func openSystem() (notifier, error) {
 func (n systemNotifier) Events() <-chan fsnotify.Event { return n.Watcher.Events }
 func (n systemNotifier) Errors() <-chan error          { return n.Watcher.Errors }
 
+type deafNotifier struct{ notifier }
+
+func openDeaf() (notifier, error) {
+	system, err := openSystem()
+	return deafNotifier{system}, err
+}
+
+func (deafNotifier) Add(string) error    { return nil }
+func (deafNotifier) Remove(string) error { return nil }
+
 // explain puts a limit of the system into words, where its own would send a person to look for disk space.
 func explain(err error) error {
 	switch {

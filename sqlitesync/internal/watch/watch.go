@@ -48,6 +48,9 @@ func New(poll time.Duration, log *slog.Logger) *Watcher {
 	return start(poll, log, openSystem)
 }
 
+// NewDeaf is New on a file system that lets directories be watched, and tells nothing.
+func NewDeaf(poll time.Duration, log *slog.Logger) *Watcher { return start(poll, log, openDeaf) }
+
 func start(poll time.Duration, log *slog.Logger, open func() (notifier, error)) *Watcher {
 	w := &Watcher{
 		poll:    poll,
