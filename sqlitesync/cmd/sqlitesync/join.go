@@ -103,7 +103,11 @@ const hintNoFolder = "Connect the drive, or let the file-sync service carry the 
 func (a *app) enter(ctx context.Context, path, folder, code, doing string, opts *sqlitesync.Options) (*session, error) {
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, fs.ErrNotExist)
-	s, err := a.start(path, folder, doing, func(db *sql.DB) (*sqlitesync.Syncer, error) { return sqlitesync.Join(ctx, db, folder, code, opts) })
+	joining := *opts
+	joining.Manual = false // so that Join leaves what takes long to the pass that follows, which shows how far it has come
+	s, err := a.start(path, folder, doing, func(db *sql.DB) (*sqlitesync.Syncer, error) {
+		return sqlitesync.Join(ctx, db, folder, code, &joining)
+	})
 	if err != nil {
 		if fresh {
 			a.removeUnused(ctx, path)

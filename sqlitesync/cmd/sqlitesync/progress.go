@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,7 +17,8 @@ import (
 // Passes tell how far they have come, and what they say takes its place.
 type progress struct {
 	mu      sync.Mutex
-	message string
+	message string // of the log
+	far     string // how far a pass has come, "" if it does not say
 }
 
 // progressDelay is how long something takes before it counts as long.
@@ -62,7 +64,7 @@ func (a *app) during(doing string, fn func() error) error {
 func (p *progress) last() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.message
+	return cmp.Or(p.far, p.message)
 }
 
 // Enabled, Handle, WithAttrs and WithGroup make it a slog.Handler.
@@ -76,14 +78,17 @@ func (p *progress) Handle(_ context.Context, record slog.Record) error {
 		}
 		return true
 	})
-	p.set(message)
-	return nil
-}
-
-func (p *progress) set(message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.message = message
+	return nil
+}
+
+// reached notes how far a pass has come, or, by "", that it has ended.
+func (p *progress) reached(far string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.far = far
 }
 
 // howFar says how far a pass has come, with a bar where the end is known.
@@ -94,8 +99,8 @@ func howFar(p sqlitesync.Progress) string {
 	const width = 20
 	done := min(width, p.Files*width/p.Of)
 	text := fmt.Sprintf("%s [%s%s] %d of %s", p.Phase, strings.Repeat("=", done), strings.Repeat(" ", width-done), p.Files, plural(p.Of, "file"))
-	if p.Left > 0 {
-		text += fmt.Sprintf(", about %s left", p.Left.Round(time.Second))
+	if left := p.Left.Round(time.Second); left > 0 {
+		text += fmt.Sprintf(", about %s left", left)
 	}
 	return text
 }

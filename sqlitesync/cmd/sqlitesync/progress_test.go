@@ -31,12 +31,14 @@ func TestProgress(t *testing.T) {
 	tests := []struct {
 		name    string
 		streams streams
+		far     string
 		took    time.Duration
 		want    string
 	}{
-		{"long", streams{errTerminal: true}, 1100 * time.Millisecond, "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[K"},
-		{"short", streams{errTerminal: true}, 0, "\r\x1b[K"},
-		{"no terminal", streams{}, 1100 * time.Millisecond, ""},
+		{"long", streams{errTerminal: true}, "", 1100 * time.Millisecond, "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[Ksyncing … 1s merged device 4be1c07a batch 7" + "\r\x1b[K"},
+		{"how far it has come", streams{errTerminal: true}, "merging [==] 1 of 2 files", 600 * time.Millisecond, "\r\x1b[Ksyncing … 1s merging [==] 1 of 2 files" + "\r\x1b[K"},
+		{"short", streams{errTerminal: true}, "", 0, "\r\x1b[K"},
+		{"no terminal", streams{}, "", 1100 * time.Millisecond, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -45,6 +47,7 @@ func TestProgress(t *testing.T) {
 				a := &app{streams: test.streams}
 				a.errs = &errs
 				err := a.during("syncing", func() error {
+					a.progress.reached(test.far)
 					a.logger().Debug("merged", "device", "4be1c07a5e2f", "batch", 7, "other", "not shown")
 					time.Sleep(test.took) // in the bubble's time
 					return failed

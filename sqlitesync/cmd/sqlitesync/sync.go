@@ -86,13 +86,14 @@ func (a *app) pass(ctx context.Context, s *session) (t tally, err error) {
 		for event := range events {
 			t.add(event)
 			if event.Kind == sqlitesync.EventProgress {
-				a.progress.set(howFar(event.Progress))
+				a.progress.reached(howFar(event.Progress))
 			}
 		}
 	}()
 	err = s.Sync(ctx)
 	stop()
 	<-counted
+	a.progress.reached("")
 	return t, err
 }
 
