@@ -41,6 +41,9 @@ func (s *Syncer) confirm(ctx context.Context, f *folder.Folder, p *problems) err
 	if name != nil {
 		return s.publishFault(fmt.Errorf("%w: this database has not made %s", folder.ErrTwin, name), name.Last)
 	}
+	if err := s.lookAtCopies(ctx, f, listing); err != nil {
+		return err
+	}
 	spoilt, err := s.headSpoilt(ctx, f)
 	if err != nil {
 		return err
@@ -89,6 +92,64 @@ func (s *Syncer) strange(ctx context.Context, f *folder.Folder, listing folder.L
 		}
 	}
 	return nil, nil
+}
+
+// errCopied: two copies of a database have published under one name. A sync client renames one of the files then.
+var errCopied = fmt.Errorf("%w", folder.ErrTwin)
+
+// lookAtCopies looks, whenever files were renamed, whether these or those that stand in their place are of a copy of this database
+// that goes on as the same device. Before anything is merged: whoever has read such a file seems to have seen what this database has made.
+func (s *Syncer) lookAtCopies(ctx context.Context, f *folder.Folder, listing folder.Listing) error {
+	if slices.Equal(listing.Foreign, s.copies) || s.hasSuccessor(s.identity.device) {
+		return nil
+	}
+	position, _, err := s.db.Position(ctx, s.self())
+	if err != nil {
+		return err
+	}
+	made, err := s.ownSegments(ctx, "true")
+	if err != nil {
+		return err
+	}
+	tails := make(map[uint64]crypto.Tail, len(made))
+	for _, own := range made {
+		tails[own.name.Last] = own.tail
+	}
+	files := s.ownStrays(f, listing)
+	for _, name := range listing.Segments {
+		if file, err := s.peekNamed(f, s.ownReading(), name); err == nil {
+			files = append(files, file)
+		}
+	}
+	for _, file := range files {
+		last := file.Header().Last
+		if tail, known := tails[last]; known && tail != file.Tail() || last > position {
+			return s.publishFault(fmt.Errorf("%w: this database has not made a file that holds batch %d", errCopied, last), last)
+		}
+	}
+	s.copies = listing.Foreign
+	return nil
+}
+
+// ownStrays returns what the beginnings of files under other names say that this device has signed, of a few.
+func (s *Syncer) ownStrays(f *folder.Folder, listing folder.Listing) (found []*crypto.Segment) {
+	if len(listing.Foreign) == 0 {
+		return nil
+	}
+	names, err := f.Strays(s.identity.device.String())
+	if err != nil {
+		return nil // nothing waits for it
+	}
+	for _, name := range names[:min(len(names), maxOwnStrays)] {
+		start, size, err := f.PeekStray(name, maxSegment)
+		if err != nil {
+			continue
+		}
+		if peeked, err := s.peek(s.ownReading(), start, size); err == nil {
+			found = append(found, peeked)
+		}
+	}
+	return found
 }
 
 // look compares what was published with what stands in the folder. A segment

@@ -224,18 +224,25 @@ func (s *Syncer) shared(f *folder.Folder, listing folder.Listing, segments []own
 		after[own.tail], known[own.name.Last], newest = i+1, own.tail, own.name.Last
 	}
 	other, begins := false, -1
+	note := func(file *crypto.Segment) {
+		other = true
+		if n, continues := after[file.Header().Prev]; continues && (begins < 0 || n < begins) {
+			begins = n
+		}
+	}
+	for _, file := range s.ownStrays(f, listing) {
+		if tail, made := known[file.Header().Last]; made && file.Tail() != tail || file.Header().Last > newest {
+			note(file)
+		}
+	}
 	for _, name := range listing.Segments {
 		tail, made := known[name.Last]
 		if !made && name.Last <= newest {
 			continue // inside a range of this branch
 		}
 		file, err := s.openNamed(f, s.ownReading(), name)
-		if err != nil || made && file.Tail() == tail {
-			continue
-		}
-		other = true
-		if n, continues := after[file.Header().Prev]; continues && (begins < 0 || n < begins) {
-			begins = n
+		if err == nil && !(made && file.Tail() == tail) {
+			note(file)
 		}
 	}
 	if !other {
@@ -276,6 +283,8 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 	switch {
 	case errors.Is(err, errHeadAhead):
 		return s.succeedAhead(ctx, f, err)
+	case errors.Is(err, errCopied):
+		return s.succeedFor(ctx, f, foundFolder)
 	case !errors.Is(err, folder.ErrTwin):
 		return err
 	}
@@ -294,7 +303,12 @@ func (s *Syncer) twin(ctx context.Context, f *folder.Folder, err error) error {
 	if strange == nil && !branches {
 		return err
 	}
-	if err := s.succeed(ctx, f, foundFolder); err != nil {
+	return s.succeedFor(ctx, f, foundFolder)
+}
+
+// succeedFor is succeed in a pass, which begins again.
+func (s *Syncer) succeedFor(ctx context.Context, f *folder.Folder, found string) error {
+	if err := s.succeed(ctx, f, found); err != nil {
 		return err
 	}
 	return errSucceeded

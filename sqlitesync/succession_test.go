@@ -220,6 +220,43 @@ func TestAMachineThatWasRestored(t *testing.T) {
 	wantQuiet(t, a, b)
 }
 
+// Two copies of a machine have published under one name, and a sync client has renamed one of the files. Somebody who had read that one
+// has overruled what the other one says: it is among the conflicts of the copy, which goes on as another device before it merges that.
+func TestTwinsOfWhichOnesFileIsRenamed(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	twin, old := copyOf(a), a.id()
+	twin.open()
+	a.exec("UPDATE item SET name = 'of the original'")
+	settle(a, b)
+	published := a.lastSegment()
+	away := filepath.Join(t.TempDir(), "away")
+	must(t, os.Rename(published, away))
+	b.withoutHead() // it would say that there is more
+	tick()
+	twin.exec("UPDATE item SET name = 'of the copy'")
+	twin.sync()
+	if twin.id() != old {
+		t.Fatal("it was noticed too early for the test")
+	}
+	tick()
+	b.exec("UPDATE item SET name = 'of another'")
+	must(t, b.syncer.export(t.Context()))
+	must(t, os.Rename(away, strings.TrimSuffix(published, ".seg")+" (laptop's conflicted copy 2026-11-23).seg"))
+	twin.sync()
+	twin.wantSucceeded(old, foundFolder)
+	settle(b, twin)
+	settle(b, twin)
+	wantSame(t, []*testDevice{b, twin})
+	b.wantValue("of another", "SELECT name FROM item")
+	lost := func(c Conflict) bool { return c.Loser.Values["name"] == "of the copy" }
+	if !slices.ContainsFunc(b.conflicts(), lost) && !slices.ContainsFunc(twin.conflicts(), lost) {
+		t.Error("what the copy's app wrote is among no device's conflicts")
+	}
+}
+
 // A machine was cloned with everything, and both go on.
 func TestTwins(t *testing.T) {
 	t.Parallel()
