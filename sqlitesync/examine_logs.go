@@ -22,9 +22,13 @@ func (e *examination) lookAtOwn(ctx context.Context, f *folder.Folder) {
 		return
 	}
 	if e.view.keys == nil {
+		found := Finding{Code: FindingTwin, Device: e.identity.device, Note: true, Path: "devices/" + e.identity.device.String(),
+			Text: "Another copy of this database publishes with its keys: it goes on as a new device when it is synced."}
 		if name, err := e.strange(ctx, f, listing); err == nil && name != nil {
-			e.add(Finding{Code: FindingTwin, Device: e.identity.device, Note: true, Path: "devices/" + e.identity.device.String() + "/" + name.String(),
-				Text: "Another copy of this database publishes with its keys: it goes on as a new device when it is synced."})
+			found.Path += "/" + name.String()
+			e.add(found)
+		} else if err := e.lookAtCopies(ctx, f, listing); errors.Is(err, errCopied) {
+			e.add(found)
 		}
 	}
 	standing := make(map[folder.SegmentName]bool)

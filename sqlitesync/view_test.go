@@ -186,6 +186,15 @@ func TestExamine(t *testing.T) {
 			settle(a, b)
 			b.exec("UPDATE sqlitesync_devices SET batch = 0 WHERE number = (SELECT number FROM sqlitesync_devices WHERE lower(hex(id)) = ?)", b.id().String())
 		}, []FindingCode{FindingRestored, FindingTwin}},
+		{"a copy publishes too, and its file was renamed", func(t *testing.T, a, b *testDevice) {
+			twin := copyOf(b)
+			twin.open()
+			twin.exec("INSERT INTO item (id) VALUES ('x')")
+			twin.sync()
+			file := twin.lastSegment()
+			must(t, os.Rename(file, strings.TrimSuffix(file, ".seg")+" (1).seg"))
+			must(t, os.Remove(filepath.Join(b.directory(), "head"))) // it is the copy's
+		}, []FindingCode{FindingRestored, FindingTwin, FindingConflictCopies}},
 		{"restored with its keys, and others have read what they know nothing of", func(t *testing.T, a, b *testDevice) {
 			restore := b.backupOfAll()
 			b.exec("INSERT INTO item (id) VALUES ('x')")
