@@ -97,10 +97,11 @@ func (s *Syncer) strange(ctx context.Context, f *folder.Folder, listing folder.L
 // errCopied: two copies of a database have published under one name. A sync client renames one of the files then.
 var errCopied = fmt.Errorf("%w", folder.ErrTwin)
 
-// lookAtCopies looks, whenever files were renamed, whether these or those that stand in their place are of a copy of this database
+// lookAtCopies looks, when files were renamed and once in a while, whether these or those that stand in their place are of a copy of this database
 // that goes on as the same device. Before anything is merged: whoever has read such a file seems to have seen what this database has made.
 func (s *Syncer) lookAtCopies(ctx context.Context, f *folder.Folder, listing folder.Listing) error {
-	if slices.Equal(listing.Foreign, s.copies) || s.hasSuccessor(s.identity.device) {
+	same := slices.Equal(listing.Foreign, s.copies) && s.environment.Since(s.copiesLooked) < headInterval // a file may not be here whole yet
+	if same || len(listing.Foreign) == 0 || s.hasSuccessor(s.identity.device) {
 		return nil
 	}
 	position, _, err := s.db.Position(ctx, s.self())
@@ -127,7 +128,7 @@ func (s *Syncer) lookAtCopies(ctx context.Context, f *folder.Folder, listing fol
 			return s.publishFault(fmt.Errorf("%w: this database has not made a file that holds batch %d", errCopied, last), last)
 		}
 	}
-	s.copies = listing.Foreign
+	s.copies, s.copiesLooked = listing.Foreign, s.environment.Beat()
 	return nil
 }
 

@@ -103,7 +103,8 @@ type Syncer struct {
 	compaction    compaction
 	overruled     int      // how many changes have come since then that leave something of the own log without use
 	copies        []string // files under other names in the own directory when they were last looked at
-	vanished      bool     // own segments are gone from the folder, or spoilt, and may come back
+	copiesLooked  time.Time
+	vanished      bool // own segments are gone from the folder, or spoilt, and may come back
 	spoilt        map[folder.SegmentName]bool
 	altered       map[uint64]alteration // why units of segments can't be made again, by their first batch
 	sizesLooked   time.Time             // when it was looked which are
