@@ -287,3 +287,33 @@ func TestTheFolderIsRestoredWithTheDatabaseAndTheLogIsWrittenAnew(t *testing.T) 
 		d.wantNotDiverged()
 	}
 }
+
+// What a restored device has written under numbers that others had read, before their heads came, these show when it has become another
+// device, and not only when they publish what stands nowhere any more.
+func TestWhatWasWrittenUnderNumbersThatOthersHadRead(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	clock := newTestClock(a, b)
+	a.exec("INSERT INTO item VALUES ('0', 'before the backup', 1)")
+	settle(a, b)
+	old, restore := a.id(), a.backupOfAll()
+	a.writeBatches(3, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('read by b %d', 'x', 1)", i) })
+	settle(a, b)
+	restore()
+	b.withoutHead()
+	a.open()
+	a.exec("INSERT INTO item VALUES ('1', 'since', 1)")
+	a.sync()
+	clock.pass(headInterval)
+	b.exec("INSERT INTO item VALUES ('2', 'of b', 1)")
+	_ = b.trySync() // it tells of the head of a, which is older than the last
+	settle(a, b)
+	a.wantSucceeded(old, foundAhead)
+	b.wantValue("6", "SELECT count(*) FROM item")
+	a.wantValue("3", "SELECT count(*) FROM item")
+	b.reopen()
+	if opened, err := b.syncer.loadOpened(t.Context(), old); err != nil || opened.looks == "" {
+		t.Errorf("it reads the log from the start in each process, %v", err)
+	}
+	wantQuiet(t, a, b)
+}

@@ -1,6 +1,7 @@
 package sqlitesync
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -30,6 +31,34 @@ func (s *Syncer) lookForFork(f *folder.Folder, r *reading) {
 			return
 		}
 	}
+}
+
+// readBranch begins to read a log from the start that ends before what was read of it, and of which a copy went on as another device:
+// what stands there can be another branch, and nothing tells where it begins. Once, and when it looks otherwise.
+func (s *Syncer) readBranch(ctx context.Context, f *folder.Folder, r *reading) error {
+	if !s.hasSuccessor(r.device) || len(r.names) == 0 || r.reaches() >= r.known { // what reaches further tells by its tails
+		return nil
+	}
+	before, err := s.loadOpened(ctx, r.device)
+	if looks := s.looks(f, r, false); err == nil && before.looks != looks {
+		s.rewind(r)
+		r.branch = looks
+	}
+	return err
+}
+
+// noteReadBranches notes which of these logs were read to their ends.
+func (s *Syncer) noteReadBranches(ctx context.Context, readings []*reading) error {
+	for _, r := range readings {
+		through := r.ended || !r.failed && r.next != nil && r.next.segments == nil
+		if r.branch == "" || !through {
+			continue
+		}
+		if err := s.saveOpened(ctx, r.device, openedLog{looked: s.environment.Now(), looks: r.branch}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hasSuccessor reports whether the database of a device, or a copy of it, goes on as another device. Of its log then can stand what

@@ -84,6 +84,8 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 		}
 		if stands {
 			delete(missing, r.device)
+		} else if err := s.readBranch(ctx, f, r); err != nil {
+			return err
 		}
 	}
 	now := s.environment.Now()

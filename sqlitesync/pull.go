@@ -69,6 +69,9 @@ func (s *Syncer) pull(ctx context.Context, f *folder.Folder, p *problems, meanwh
 			}
 		}
 	}
+	if err := s.noteReadBranches(ctx, readings); err != nil {
+		return false, err
+	}
 	s.waiting = waiting
 	maps.DeleteFunc(s.overdue, func(_ DeviceID, w Waiting) bool { return !s.lacks(w.Device, w.Batch) })
 	left := behind(readings)

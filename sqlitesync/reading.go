@@ -27,6 +27,7 @@ type reading struct {
 	failed   bool                 // something is wrong with its next batch; the next pass looks again
 	refused  bool                 // because it is not accepted from who may not write any more
 	ended    bool                 // the device goes on as another one, which says the rest of it again
+	branch   string               // what the log looks like, if it is read again because it can be another branch
 	next     *group               // what comes after position, nil if it was not read yet
 	ahead    chan *group          // what comes after next, while that is being merged
 }
