@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
@@ -36,8 +35,9 @@ func (s *Syncer) lookAhead(ctx context.Context, f *folder.Folder) error {
 			return headFault(member.ID, err)
 		}
 	}
-	s.lookedAhead = true
-	return nil
+	err := ctx.Err() // a look that was broken off is none
+	s.lookedAhead = err == nil
+	return err
 }
 
 // checkAhead makes sure that a head names no batch of this device, as having been read, that was not published.
@@ -70,8 +70,13 @@ func (s *Syncer) succeedAhead(ctx context.Context, f *folder.Folder, err error) 
 	if err := s.succeed(ctx, f, foundAhead); err != nil {
 		return err
 	}
-	err = s.handle.conn.Transact(ctx, changelog.Ordinary, func() error {
-		return saveNumber(ctx, s.handle.conn, "ahead", uint64(s.environment.Now().UnixMilli()))
-	})
-	return errors.Join(errSucceeded, err)
+	return errSucceeded
+}
+
+// noteAhead notes when heads made this database another device, if that is what was found. It writes.
+func (s *Syncer) noteAhead(ctx context.Context, found string) error {
+	if found != foundAhead {
+		return nil
+	}
+	return saveNumber(ctx, s.handle.conn, "ahead", uint64(s.environment.Now().UnixMilli()))
 }

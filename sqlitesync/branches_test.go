@@ -288,6 +288,40 @@ func TestTheFolderIsRestoredWithTheDatabaseAndTheLogIsWrittenAnew(t *testing.T) 
 	}
 }
 
+// The look at heads is broken off before each of its statements, and what comes of it is: nobody takes that for having looked, and when
+// the database is another device, it is known that it became that because of a head.
+func TestALookAtHeadsIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	old := a.id()
+	restore := a.backupOfAll()
+	a.exec("INSERT INTO item VALUES ('1', 'read by b', 1)")
+	settle(a, b)
+	restore()
+	a.open()
+	f, err := a.syncer.openFolder()
+	must(t, err)
+	defer f.Close()
+	for statement := 0; !errors.Is(err, errHeadAhead); statement++ {
+		if err = a.syncer.lookAhead(&countdown{t.Context(), statement}, f); err == nil {
+			t.Fatalf("broken off before statement %d it has found nothing", statement)
+		}
+	}
+	ahead := err
+	for statement := 0; a.id() == old; statement++ {
+		ctx := &countdown{t.Context(), statement}
+		if err := a.syncer.succeedAhead(ctx, f, ahead); ctx.left >= 0 && !errors.Is(err, errSucceeded) {
+			t.Fatal(err)
+		}
+	}
+	if when, err := loadNumber(t.Context(), a.syncer.handle.conn, "ahead"); err != nil || when == 0 {
+		t.Errorf("when heads made it another device is not known, %v", err)
+	}
+	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	settle(a, b)
+	b.wantValue("2", "SELECT count(*) FROM item")
+}
+
 // What a restored device has written under numbers that others had read, before their heads came, these show when it has become another
 // device, and not only when they publish what stands nowhere any more.
 func TestWhatWasWrittenUnderNumbersThatOthersHadRead(t *testing.T) {

@@ -107,6 +107,7 @@ func (s *Syncer) succeed(ctx context.Context, f *folder.Folder, found string) (e
 			func() error { return s.remember(ctx, record) },
 			func() error { return s.identity.save(ctx, s.handle.conn) },
 			func() error { return s.forgetOwn(ctx) },
+			func() error { return s.noteAhead(ctx, found) },
 			func() error { return s.relayAgain(ctx, 0) },
 			func() error { return s.db.SetPositionBack(ctx, changelog.DeviceID(old), common, tail) },
 			func() error { return s.fold(ctx) }, // or Live would take what was edited since for what was published
