@@ -55,8 +55,13 @@ func (s *Syncer) checkAhead(ctx context.Context, content *head) error {
 	return fmt.Errorf("%w: it says that it has read batch %d of this device, which has published %d", errHeadAhead, read, s.keys.entry().Batch)
 }
 
-// maySucceedAgain reports whether heads have not made this database another device lately, by a clock that was not put back since.
+// maySucceedAgain reports whether heads have not made this database another device lately, by a clock that was not put back since. One
+// that reads only, and of which others have read something, was made a writer since: it would read only for good if it did not wait
+// for the record that says so.
 func (s *Syncer) maySucceedAgain(ctx context.Context) bool {
+	if s.reads() {
+		return false
+	}
 	before, err := loadNumber(ctx, s.handle.conn, "ahead")
 	since := s.environment.Now().Sub(time.UnixMilli(int64(before)))
 	return err == nil && (before == 0 || since < 0 || since >= succeedAgain)

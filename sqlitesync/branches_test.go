@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sqlitesync/go/crypto"
@@ -319,6 +320,57 @@ func TestALookAtHeadsIsBrokenOff(t *testing.T) {
 	}
 	a.exec("INSERT INTO item VALUES ('2', 'since', 1)")
 	settle(a, b)
+	b.wantValue("2", "SELECT count(*) FROM item")
+}
+
+// A machine was restored with all that could tell, from a backup of when it only read, and the record that made it a writer has not come
+// yet. The next device would only read for good: it waits, and what is written to it is undone, as on any reader.
+func TestAWriterIsRestoredToWhenItRead(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	reader := newTestDevice(t, itemSchema)
+	invite, err := a.syncer.Invite(t.Context(), &InviteOptions{Role: RoleReader})
+	must(t, err)
+	reader.join(a.folder, invite.Code)
+	devices := []*testDevice{a, b, reader}
+	newTestClock(devices...)
+	settle(devices...)
+	old, restore := reader.id(), reader.backupOfAll()
+	before := tree(t, filepath.Join(a.folder, "roster"))
+	must(t, a.syncer.SetRole(t.Context(), old, RoleWriter))
+	put := make(map[string][]byte)
+	for path := range tree(t, filepath.Join(a.folder, "roster")) {
+		if _, stood := before[path]; !stood {
+			put[path], err = os.ReadFile(path)
+			must(t, err)
+		}
+	}
+	settle(devices...)
+	reader.exec("INSERT INTO item VALUES ('1', 'read by others', 1)")
+	settle(devices...)
+	restore()
+	for path := range put {
+		must(t, os.Remove(path))
+	}
+	reader.open()
+	for range 2 {
+		wantIs(t, reader.trySync(), errFalseHead)
+		wantText(t, errors.New(reader.problem().Hint), "made it a writer")
+		reader.reopen()
+	}
+	if found := reader.examine("").Findings; slices.ContainsFunc(found, func(f Finding) bool { return f.Code == FindingRestored }) {
+		t.Errorf("doctor says %+v", found)
+	}
+	if reader.id() != old {
+		t.Error("it has become another device, which reads only")
+	}
+	for path, data := range put {
+		must(t, os.WriteFile(path, data, 0o600))
+	}
+	reader.sync()
+	reader.wantSucceeded(old, foundAhead)
+	reader.exec("INSERT INTO item VALUES ('2', 'since', 1)")
+	settle(devices...)
 	b.wantValue("2", "SELECT count(*) FROM item")
 }
 

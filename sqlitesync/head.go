@@ -259,7 +259,7 @@ func headFault(device DeviceID, err error) *Error {
 			"if there is no such device any more, revoke it."
 	}
 	if errors.Is(err, errHeadAhead) {
-		e.Hint = "If this database, its keys and the folder were restored from one backup, it goes on as another device, once a day at most. If that device does not tell the truth, revoke it; " +
+		e.Hint = "If this database, its keys and the folder were restored from one backup, it goes on as another device, once a day at most, and, if it reads only, when the record has come that made it a writer. If that device does not tell the truth, revoke it; " +
 			"what it publishes is merged all the same."
 	}
 	return e
