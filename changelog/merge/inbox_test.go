@@ -296,3 +296,46 @@ func TestOnlyTheLastOfSeveralEditsIsLost(t *testing.T) {
 		d.expectLost(`"draft 2" < "b"`, `"other row" < "b"`, `"a again" < "b again"`)
 	}
 }
+
+// The rows of a baseline go out again, by a device that has not merged what was made of them since: those who know that have had
+// them before. What stood in another database under such a key is another row.
+func TestABaselineThatGoesOutAgainIsInNoConflict(t *testing.T) {
+	const schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a);"
+	const rows = schema + "INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old'), (4, 'old'), (5, 'old')"
+	a, b, c, twin := newDevice(t, "a", rows), newDevice(t, "b", schema), newDevice(t, "c", schema), newDevice(t, "t", rows)
+	stranger, late := newDevice(t, "s", schema+"INSERT INTO t VALUES (1, 'other'), (5, 'other')"), newDevice(t, "l", schema)
+	first := a.baseline()
+	b.deliver(first)
+	c.deliver(first)
+	b.at(10, "UPDATE t SET a = 'new' WHERE id = 1")
+	b.at(10, "DELETE FROM t WHERE id = 2")
+	b.at(10, "UPDATE t SET a = 'draft' WHERE id = 3")
+	b.at(10, "DELETE FROM t WHERE id = 4")
+	twin.at(10, "UPDATE t SET a = 'of the twin' WHERE id = 1") // before anybody has had its baseline
+	twin.fold()
+	edits := []*changelog.Batch{b.fold()}
+	b.at(20, "UPDATE t SET a = 'new' WHERE id = 3")
+	b.at(20, "INSERT INTO t VALUES (4, 'new')")
+	edits = append(edits, b.fold())
+	c.deliver(edits...)
+	late.deliver(edits...)
+	b.restart()
+	a.transact(func(ctx context.Context) error { return a.db.Unpublish(ctx) })
+	again := a.baseline()
+	if len(again.Changes) != 5 {
+		t.Fatalf("%d rows go out again", len(again.Changes))
+	}
+	for _, d := range []*device{b, c, twin} {
+		before := d.rows("SELECT * FROM t")
+		d.deliver(again)
+		d.expect("SELECT * FROM t", before...)
+		d.expectLost()
+	}
+	late.deliver(again) // it has never had them
+	late.expectLost(`"old" < "new"`, `"old" < deleted`, `"old" < "new"`, `"old" < "new"`)
+	others := stranger.baseline()
+	b.deliver(others)
+	b.expect("SELECT count(*) FROM sqlitesync_conflicts WHERE row_key = '{\"id\":1}' AND loser_values = '{\"a\":\"other\"}'", "1")
+	b.expect("SELECT count(*) FROM sqlitesync_conflicts WHERE row_key = '{\"id\":5}'", "1")
+	b.expect("SELECT count(*) FROM sqlitesync_conflicts", "2")
+}
