@@ -17,6 +17,53 @@ import (
 	"github.com/sqlitesync/go/crypto"
 )
 
+// Who has read what a lost device has written applies nothing of it again when it is relayed; who has not, all of it, once.
+func TestWhatIsRelayedIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	devices := newSpace(t, itemSchema, 4)
+	a, b, lost, behind := devices[0], devices[1], devices[2], devices[3]
+	lost.exec("INSERT INTO item VALUES ('kept', 'of the lost', 1), ('edited', 'of the lost', 1), ('deleted', 'of the lost', 1)")
+	settle(lost, a, b)
+	lost.exec("UPDATE item SET n = 2 WHERE id = 'kept'")
+	lost.exec("DELETE FROM item WHERE id = 'deleted'")
+	b.exec("UPDATE item SET name = 'of b' WHERE id = 'edited'")
+	settle(lost, a, b)
+	must(t, os.RemoveAll(lost.directory()))
+	applied := func(d *testDevice) (rows int) {
+		events := d.syncer.events.subscribe()
+		defer d.syncer.events.unsubscribe(events)
+		d.sync()
+		d.waitedLongEnough()
+		d.sync()
+		for event, ok := events.take(); ok; event, ok = events.take() {
+			if event.Kind == EventApplied {
+				rows += event.Rows
+			}
+		}
+		return rows
+	}
+	must(t, a.syncer.Relay(t.Context(), lost.id()))
+	a.sync()
+	if n := len(a.segments()); n == 0 {
+		t.Fatal("nothing was relayed")
+	}
+	if rows := applied(b); rows > 0 {
+		t.Errorf("who had read all applies %d rows", rows)
+	}
+	if rows := applied(behind); rows == 0 {
+		t.Error("who had read nothing applies nothing")
+	}
+	if rows := applied(behind); rows > 0 {
+		t.Errorf("it applies %d rows again", rows)
+	}
+	wantSame(t, []*testDevice{a, b, behind})
+	for _, d := range []*testDevice{a, b, behind} {
+		if n := len(d.conflicts()); n > 0 {
+			t.Errorf("%d conflicts", n)
+		}
+	}
+}
+
 // A device is lost with its directory. An admin device relays what it holds of it:
 // everybody who enters later has its rows, and those that it deleted stay so. So it is
 // with a row of which the admin device's own log has nothing any more, because the lost
