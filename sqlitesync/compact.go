@@ -32,9 +32,9 @@ const (
 	// maxLive is how many segments may stand before runs of them are written anew;
 	// a folder of many small files is slow in every sync client.
 	maxLive = 48
-	// slack is how many changes may be of no use in the shortest log: the ranges of each device, made as people use one after
-	// another, would be as large as what is of use.
-	slack = 25
+	// slack is how many changes others may overrule in the shortest log. If they were more, the log of each device that people use
+	// one after another would be as large as what is of use.
+	slack = 50
 	// maxRuns and maxRunRows bound what one pass rewrites, so that it does not hold up
 	// the next: a hundred thousand rows take a second or two. Many more of them could
 	// not be one range, whose changes are in memory.
@@ -71,8 +71,9 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		return err
 	}
 	last := &s.compaction
-	// What this device has written since can have overruled as much of its log, and what others have written has.
-	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows-last.rows+s.overruled > now.rows/2+slack
+	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000
+	// What others have written has overruled so much of the log, and what this device has written since can have.
+	grown = grown || s.overruled > slack && now.rows-last.rows+s.overruled > now.rows/2
 	if !grown && (!s.environment.Compact || now == *last) {
 		return nil
 	}

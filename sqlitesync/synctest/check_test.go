@@ -44,6 +44,7 @@ func TestARunFails(t *testing.T) {
 			w.Step()
 			_, err := d.db.Exec("UPDATE sqlitesync_devices SET batch = 0 WHERE id = unhex(?)", other.id())
 			w.must(err)
+			w.must(d.remembers()) // a pass would read it again
 		}, "had read batch"},
 		{"a device writes into a folder that is not the space's", func(w *World, d, _ *Device) {
 			w.must(os.Rename(d.Folder(), filepath.Join(d.dir, "aside")))
