@@ -34,18 +34,6 @@ type Clock struct {
 	Shape int64 // number; 0 for a delete
 	Image Image
 	State State
-	Base  Base
-}
-
-// Base is how the image begins of a baseline that was the newest of its row here
-// before it was overruled. The zero Base says that none is known to have been.
-type Base [8]byte
-
-// Overruled reports whether a baseline was the newest of the row here before: whoever
-// publishes it again tells nothing new.
-func (c *Clock) Overruled(baseline *Change) bool {
-	image := baseline.Image()
-	return c.Base != Base{} && bytes.HasPrefix(image[:], c.Base[:])
 }
 
 // Visible reports whether the table has the row. A nil Clock is that of a row
@@ -65,8 +53,7 @@ func (c *Clock) CompareChange(change *Change) int {
 }
 
 // clockDefinition returns the DDL of the table that holds the clocks of a
-// table. The birth is NULL where it is the stamp, which is the usual case. Where no
-// change with a batch is the birth but the stamp, birth_batch has the Base, as a blob.
+// table. The birth is NULL where it is the stamp, which is the usual case.
 func clockDefinition(table *Table) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE sqlitesync_clock_%d (\n", table.Number)
@@ -90,10 +77,9 @@ func clockList(alias string) string {
 // clockRow receives the key and the columns of clockList; all are NULL if an
 // outer join found no clock.
 type clockRow struct {
-	key                                                       Key
-	time, device, batch, birthTime, birthDevice, shape, state sql.NullInt64
-	birthBatch                                                any
-	image                                                     []byte
+	key                                                                   Key
+	time, device, batch, birthTime, birthDevice, birthBatch, shape, state sql.NullInt64
+	image                                                                 []byte
 }
 
 func (r *clockRow) dest(table *Table) []any {
@@ -116,12 +102,9 @@ func (r *clockRow) clock(db *Database) (Clock, error) {
 		return Clock{}, fmt.Errorf("clock has an image of %d bytes", len(r.image))
 	}
 	copy(c.Image[:], r.image)
-	base, _ := r.birthBatch.([]byte)
-	copy(c.Base[:], base)
 	switch {
 	case r.birthTime.Valid:
-		batch, _ := r.birthBatch.(int64)
-		c.Birth = Stamp{r.birthTime.Int64, db.devices[r.birthDevice.Int64], uint64(batch)}
+		c.Birth = Stamp{r.birthTime.Int64, db.devices[r.birthDevice.Int64], uint64(r.birthBatch.Int64)}
 	case c.State != Deleted:
 		c.Birth = c.Stamp
 	}
@@ -315,20 +298,11 @@ func setClocksText(table *Table, n int, common string, ownBirth bool) string {
 		}
 	}
 	for i, column := range updated {
-		value := "excluded." + column
-		if column == "birth_batch" {
-			value = baseText
-		}
-		updated[i] = column + " = " + value
+		updated[i] = column + " = excluded." + column
 	}
 	return fmt.Sprintf("INSERT INTO sqlitesync_clock_%d (%s) VALUES %s ON CONFLICT DO UPDATE SET %s",
 		table.Number, columns, rows, strings.Join(updated, ", "))
 }
-
-// baseText is the new birth_batch of a clock that is written over another: unless
-// the birth stands there, the Base.
-var baseText = fmt.Sprintf("CASE WHEN excluded.birth_time > 0 OR excluded.time = 0 THEN excluded.birth_batch"+
-	" WHEN time = 0 THEN substr(image, 1, %d) WHEN birth_time > 0 THEN excluded.birth_batch ELSE birth_batch END", len(Base{}))
 
 // Restamp replaces a stamp, wherever it stands in the clock, and reports whether
 // it did.

@@ -715,40 +715,6 @@ func TestALargeBaselineIsMadeAgainOfWhichAColumnWasRenamed(t *testing.T) {
 	late.wantValue(fmt.Sprint(rows), "SELECT count(*) FROM file WHERE title = 'x'")
 }
 
-// A baseline goes out again before its device has heard of what others have made of it: nothing of that is a conflict. What two
-// databases had before they met, and one has changed since, is.
-func TestABaselineThatGoesOutAgainIsInNoConflict(t *testing.T) {
-	t.Parallel()
-	a, b := newTestDevice(t, itemSchema), newTestDevice(t, itemSchema)
-	a.exec("INSERT INTO item VALUES ('edited', 'old', 1), ('deleted', 'old', 1), ('kept', 'old', 1)")
-	a.create(t.TempDir())
-	a.sync()
-	b.join(a.folder, a.invite())
-	settle(a, b)
-	clock := newTestClock(a, b)
-	b.exec("UPDATE item SET name = 'new' WHERE id = 'edited'")
-	b.exec("DELETE FROM item WHERE id = 'deleted'")
-	must(t, os.Remove(a.segments()[0]))
-	_ = a.trySync()
-	clock.pass(vanishedTime)
-	a.sync()
-	settle(b, a)
-	wantSame(t, []*testDevice{a, b})
-	wantEverywhere("new", "SELECT name FROM item WHERE id = 'edited'", a, b)
-	wantEverywhere("2", "SELECT count(*) FROM item", a, b)
-	wantEverywhere("0", "SELECT count(*) FROM sqlitesync_conflicts", a, b)
-
-	c := newTestDevice(t, itemSchema)
-	c.exec("INSERT INTO item VALUES ('edited', 'of c', 1), ('kept', 'old', 1)")
-	c.options.Existing = MergeExisting
-	clock.give(c)
-	c.join(a.folder, a.invite())
-	settle(c, a, b)
-	wantSame(t, []*testDevice{a, b, c})
-	wantEverywhere("new", "SELECT name FROM item WHERE id = 'edited'", a, b, c)
-	c.wantValue("1", "SELECT count(*) FROM sqlitesync_conflicts WHERE loser_values LIKE '%of c%'")
-}
-
 // A baseline goes out again in pages. It is broken off again and again, while the app edits and deletes rows: no row is lost, none comes
 // back, and nothing is a conflict.
 func TestABaselineThatGoesOutAgainIsBrokenOff(t *testing.T) {

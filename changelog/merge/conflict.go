@@ -137,8 +137,6 @@ func (m *merger) concurrent(change *changelog.Change, stamp changelog.Stamp, bef
 		return true // of edits of one moment devices decide: this one won as another device, see [Restamp]
 	case !witness || change.Stamp.Device != m.author && !change.Stamp.Baseline():
 		return false
-	case change.Stamp.Baseline() && before.Overruled(change):
-		return false // it goes out again: whether that is in conflict was told when what overrules it was made, or came
 	case before.State == changelog.Unsent:
 		return true // nobody has seen it
 	case change.Stamp.Baseline() && stamp.Baseline():

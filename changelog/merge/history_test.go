@@ -14,7 +14,7 @@ import (
 // TestHistories runs random histories of one table on several devices and holds every device against the oracle after every step.
 func TestHistories(t *testing.T) {
 	wanted := []string{
-		"2 devices", "3 devices", "4 devices", "5 devices", "deliver", "compacted range", "repeat", "restart", "baseline", "again", "grow", "phantom", "fold", "write",
+		"2 devices", "3 devices", "4 devices", "5 devices", "deliver", "compacted range", "repeat", "restart", "baseline", "grow", "phantom", "fold", "write",
 		"held for UNIQUE", "held for CHECK", "held for NOT NULL", "held for a type", "held for its table", "conflict",
 	}
 	for _, kind := range tableKinds {
@@ -36,7 +36,6 @@ type member struct {
 	*device
 	model  *model
 	absent bool // does not have the table yet
-	late   bool // did not have it at first
 	grown  bool // has the column that came later
 	known  []changelog.Change
 	seen   changelog.Vector
@@ -91,9 +90,6 @@ func (h *history) next() event {
 		}
 	case n < 96:
 		e.Op = "baseline"
-		if h.random.IntN(2) == 0 {
-			e.Op = "again"
-		}
 	default:
 		e.Op, e.Changes = "phantom", h.madeUp(m)
 	}
@@ -138,11 +134,6 @@ func (h *history) play(e event) {
 		h.growLater(m, e)
 	case "baseline":
 		h.publishBaseline(m)
-	case "again":
-		h.publishBaseline(m)
-		m.transact(func(ctx context.Context) error { return m.db.Unpublish(ctx) })
-		m.unsent = m.baselineLeft()
-		h.publishBaseline(m)
 	case "phantom":
 		h.phantom(m, e.Changes)
 	default:
@@ -156,8 +147,7 @@ func (h *history) join(e event) {
 	m.model = h.kind.model(false)
 	m.recursiveTriggers = e.Recursive
 	m.open()
-	m.absent, m.late = e.Absent, e.Absent
-	if m.absent {
+	if m.absent = e.Absent; m.absent {
 		m.model.fold = nil // nobody has told it how keys compare
 	} else {
 		h.create(m, e)
@@ -474,7 +464,6 @@ func (h *history) deliver(m *member, of string, count int) {
 	h.logf("%s merges batch %d of %.1s: %s", m.name(), batch.Number, batch.Device[:], described(batch.Changes))
 	recorded := m.lastConflict()
 	var expected []conflict
-	var doubtful []string
 	rows, known := m.model.of(m.known), slices.Clone(m.known)
 	for _, c := range batch.Changes {
 		seen, told := batch.Seen, causal
@@ -484,13 +473,6 @@ func (h *history) deliver(m *member, of string, count int) {
 		}
 		if told && !m.absent {
 			found := m.expectConflicts(batch.Device, seen, compacted, c, rows[m.model.identity(c.Key)])
-			if overruled, remembered := h.overruledBefore(m, c, known); overruled && remembered {
-				found = nil
-			} else if overruled {
-				for _, f := range found {
-					doubtful = append(doubtful, pair(&f.winner, &f.loser))
-				}
-			}
 			if slices.ContainsFunc(found, func(f conflict) bool { return f.loser.Compare(&c) == 0 }) {
 				expected = slices.DeleteFunc(expected, func(earlier conflict) bool { return m.overruledBy(earlier, c, seen) })
 			}
@@ -516,10 +498,9 @@ func (h *history) deliver(m *member, of string, count int) {
 	// the batch is noticed by the author of that change, and perhaps not here.
 	recordedHere := m.pairs(recorded)
 	conflicts = slices.DeleteFunc(conflicts, func(conflict string) bool {
-		doubt := slices.Contains(doubtful, conflict) || slices.ContainsFunc(m.made[made:], func(handed *changelog.Batch) bool {
+		return !slices.Contains(recordedHere, conflict) && slices.ContainsFunc(m.made[made:], func(handed *changelog.Batch) bool {
 			return slices.ContainsFunc(handed.Changes, func(c changelog.Change) bool { return strings.HasSuffix(conflict, pair(nil, &c)) })
 		})
-		return doubt && !slices.Contains(recordedHere, conflict)
 	})
 	h.checkConflicts(m, recorded, conflicts)
 	if folded := m.device.fold(); folded != nil {
@@ -563,29 +544,6 @@ func (m *member) expectConflicts(author changelog.DeviceID, seen changelog.Vecto
 		}
 	}
 	return list
-}
-
-// overruledBefore reports whether a change is a baseline that was the newest of what m knew of its row, in the order in which it
-// came, before a change that is none, and whether m must remember that: it need not of rows that were combined, since not all
-// tables have all columns, that were kept before there was a table, or that were made anew since.
-func (h *history) overruledBefore(m *member, c changelog.Change, known []changelog.Change) (overruled, remembered bool) {
-	var newest, base *changelog.Change
-	remembered = !m.late
-	for i := range known {
-		v := &known[i]
-		if m.model.identity(v.Key) != m.model.identity(c.Key) {
-			continue
-		}
-		remembered = remembered && v.Birth.Baseline() && (!v.Stamp.Baseline() || len(v.Shape.Columns) == len(h.kind.model(false).column))
-		if newest != nil && newerFirst(*v, *newest) >= 0 {
-			continue
-		}
-		if newest != nil && newest.Stamp.Baseline() && !v.Stamp.Baseline() {
-			base = newest
-		}
-		newest = v
-	}
-	return base != nil && base.Compare(&c) == 0, remembered
 }
 
 // contradicted returns the versions of a row, newest first, with which a change can't hold together: each in what it has a say
