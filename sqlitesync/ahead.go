@@ -72,10 +72,7 @@ func (s *Syncer) succeedAhead(ctx context.Context, f *folder.Folder, err error) 
 	if !s.maySucceedAgain(ctx) {
 		return err
 	}
-	if err := s.succeed(ctx, f, foundAhead); err != nil {
-		return err
-	}
-	return errSucceeded
+	return s.succeedFor(ctx, f, foundAhead)
 }
 
 // noteAhead notes when heads made this database another device, if that is what was found. It writes.

@@ -41,13 +41,13 @@ func (b branches) save(ctx context.Context, c *changelog.Conn, device string) er
 
 // noteBranches notes that two branches of a log were read, since now if it was not before. One that ends where another branch
 // goes on is read so by each process, and noted once. It writes.
-func (s *Syncer) noteBranches(ctx context.Context, r *reading) error {
-	device := r.device.String()
+func (s *Syncer) noteBranches(ctx context.Context, id DeviceID, known uint64) error {
+	device := id.String()
 	before, noted, err := loadBranches(ctx, s.handle.conn, device)
-	if err != nil || noted && (before.since != 0 || before.known == r.known) {
+	if err != nil || noted && (before.since != 0 || before.known == known) {
 		return err
 	}
-	return branches{s.environment.Now().UnixMilli(), r.known}.save(ctx, s.handle.conn, device)
+	return branches{s.environment.Now().UnixMilli(), known}.save(ctx, s.handle.conn, device)
 }
 
 // lookForBranches lets all logs be read again if branches were read so long ago, or by a clock that was put back since.

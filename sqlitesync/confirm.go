@@ -132,6 +132,9 @@ func (s *Syncer) lookAtCopies(ctx context.Context, f *folder.Folder, listing fol
 	return nil
 }
 
+// maxOwnStrays is how many files under other names in its directory a device looks at.
+const maxOwnStrays = 100
+
 // ownStrays returns what the beginnings of files under other names say that this device has signed, of a few.
 func (s *Syncer) ownStrays(f *folder.Folder, listing folder.Listing) (found []*crypto.Segment) {
 	if len(listing.Foreign) == 0 {

@@ -169,7 +169,7 @@ func (s *Syncer) wentAstray(ctx context.Context) (apart bool, err error) {
 			case s.hasSuccessor(device):
 				apart, err = true, s.db.SetAllApart(ctx)
 			default:
-				err = s.noteBranches(ctx, &reading{device: device, known: s.seen[changelog.DeviceID(device)]})
+				err = s.noteBranches(ctx, device, s.seen[changelog.DeviceID(device)])
 			}
 			if err != nil {
 				return err

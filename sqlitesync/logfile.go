@@ -59,9 +59,6 @@ func (s *Syncer) openNamed(f *folder.Folder, r *reading, name folder.SegmentName
 // maxStrays is how many copies of one segment are read in search of a whole one.
 const maxStrays = 16
 
-// maxOwnStrays is how many files under other names in its directory a device looks at.
-const maxOwnStrays = 100
-
 // findStray looks for the segment that holds a batch among the files of other
 // names: sync clients rename files and directories that they take to be in
 // conflict. It returns nil if there is none.

@@ -91,7 +91,7 @@ func (s *Syncer) lookForLost(ctx context.Context, f *folder.Folder, readings []*
 	now := s.environment.Now()
 	for device := range missing {
 		if s.hasSuccessor(device) { // a copy went on, and this may be the only device that has read what the other branch had
-			if err := s.noteBranches(ctx, &reading{device: device, known: s.seen[changelog.DeviceID(device)]}); err != nil {
+			if err := s.noteBranches(ctx, device, s.seen[changelog.DeviceID(device)]); err != nil {
 				return err
 			}
 		}

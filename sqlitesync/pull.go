@@ -168,7 +168,7 @@ func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *probl
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
 	note := func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
-			if err := errors.Join(s.db.SetAllApart(ctx), s.noteFork(ctx, r.device, r.position+1), s.noteBranches(ctx, r)); err != nil {
+			if err := errors.Join(s.db.SetAllApart(ctx), s.noteFork(ctx, r.device, r.position+1), s.noteBranches(ctx, r.device, r.known)); err != nil {
 				return err
 			}
 		}
