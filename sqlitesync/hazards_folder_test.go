@@ -19,7 +19,7 @@ var delivery = []trap{
 	{5, "one device deletes what others have, the folder is emptied or unmounted", []string{"TestVanishedSegmentsAreMadeAgain", "TestSomebodyDeletesItAgain", "TestWithoutItsFolderADeviceKeepsEverything", "TestAMarkerThatWasDeletedIsNotMadeAgain", "TestSyncthingWithThreeDaemons", limit}},
 	{6, "the folder is replaced by another space's", []string{"TestWithoutItsFolderADeviceKeepsEverything", "TestSwappedFilesAreRefused", "TestTheFolderBecomesAnotherDuringAPass"}},
 	{7, "a client is paused, its quota full, a directory ignored", []string{"TestSyncthingCarriesASpace", "TestHeads", limit}},
-	{8, "a file is a placeholder, and reading it waits", []string{"TestSlowReads", "TestAReadThatGetsOnIsWaitedFor", "TestAPlaceholderThatDoesNotComeHoldsUpNothingElse", "TestADriveThatDoesNotAnswer", limit}},
+	{8, "a file is a placeholder, and reading it waits", []string{"TestSlowReads", "TestAReadThatGetsOnIsWaitedFor", "TestAPlaceholderThatDoesNotComeHoldsUpNothingElse", "TestWhatICloudDriveKeepsElsewhereIsNotMissing", "TestStandIns", "TestADriveThatDoesNotAnswer", limit}},
 	{9, "the watcher loses events, has none, or reaches a limit", []string{"TestOverflow", "TestPolling", "TestDegraded", "TestNoNotifier", "TestWhatCannotBeWatchedIsSaid", "TestBackgroundWork"}},
 	{10, "events storm", []string{"TestEventsAreOneHint", "TestEvents", limit}},
 	{11, "times of files are anything", []string{"TestTimesOfFilesDecideNothing"}},

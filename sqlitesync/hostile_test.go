@@ -997,6 +997,33 @@ func TestAPlaceholderThatDoesNotComeHoldsUpNothingElse(t *testing.T) {
 	g.heal()
 }
 
+// Up to macOS 13 iCloud Drive puts a file of another name where it keeps the content of one elsewhere. That one is not missing:
+// who needs it says what to do, and its author does not make it again.
+func TestWhatICloudDriveKeepsElsewhereIsNotMissing(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	clock := newTestClock(g.a, g.b, g.c)
+	for _, d := range []*testDevice{g.a, g.b, g.c} {
+		d.reopen()
+	}
+	g.a.sync() // it has found what it has published
+	standIn := filepath.Join(filepath.Dir(g.path), "."+filepath.Base(g.path)+".icloud")
+	must(t, os.Remove(g.path))
+	must(t, os.WriteFile(standIn, []byte("bplist00"), 0o600))
+	for range 3 {
+		clock.pass(2 * vanishedTime)
+		g.check(folder.ErrSlow)
+		wantText(t, errors.New(g.b.problem().Hint), "available offline")
+		g.a.sync()
+		g.a.wantHealthy()
+	}
+	if _, err := os.Stat(g.path); err == nil {
+		t.Error("the file was made again")
+	}
+	must(t, os.Remove(standIn))
+	g.heal()
+}
+
 // Where something else stands than the directory of a member, nothing is read of the member, and that is said.
 func TestADirectoryThatIsNoneIsNamed(t *testing.T) {
 	t.Parallel()

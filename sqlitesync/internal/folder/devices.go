@@ -85,7 +85,7 @@ func (f *Folder) listDevice(device string, alive func()) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	names, err := listNow(f, directory, file.Readdirnames, alive)
+	names, err := listNow(f, directory, readNames, alive)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -103,6 +103,7 @@ func (f *Folder) listDevice(device string, alive func()) (Listing, error) {
 		}
 	}
 	slices.SortFunc(listing.Segments, SegmentName.compare)
+	listing.Segments = slices.Compact(listing.Segments) // beside a file what stood in for it may be left
 	slices.Sort(listing.Foreign)
 	return listing, nil
 }
@@ -142,7 +143,7 @@ func (f *Folder) size(file string) (int64, error) {
 	if err := f.checkDirectory(path.Dir(file)); err != nil {
 		return 0, err
 	}
-	info, err := f.disk.Lstat(file)
+	info, err := f.lstat(file)
 	if err == nil {
 		err = checkFile(file, info, math.MaxInt64)
 	}
@@ -176,6 +177,9 @@ func (f *Folder) RemoveSegment(device string, name SegmentName) error {
 	}
 	if err == nil {
 		err = Patiently(func() error { return f.disk.Remove(file) })
+	}
+	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
+		err = f.disk.Remove(standIn(file)) // what iCloud Drive keeps elsewhere goes with it
 	}
 	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
 		return nil

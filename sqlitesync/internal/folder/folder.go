@@ -96,7 +96,16 @@ const maxEntries = 1 << 16
 
 // names returns the names in a directory, in no order. What they stand for shows when they are opened.
 func (f *Folder) names(directory string) ([]string, error) {
-	return listDirectory(f, directory, file.Readdirnames)
+	return listDirectory(f, directory, readNames)
+}
+
+// readNames is Readdirnames, which names what a file stands in for: a file that was not fetched yet is not absent.
+func readNames(directory file, n int) ([]string, error) {
+	names, err := directory.Readdirnames(n)
+	for i, name := range names {
+		names[i] = standsInFor(name)
+	}
+	return names, err
 }
 
 // entries returns the names in a directory and what they stand for, in no order. It costs a system call per name,
@@ -187,7 +196,7 @@ func (f *Folder) openPlain(name string, limit int64) (file, int64, error) {
 		return nil, 0, err
 	}
 	// Before the open, because opening may itself do harm (wake the writer of a FIFO, rewind a tape) …
-	info, err := f.disk.Lstat(name)
+	info, err := f.lstat(name)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -207,6 +216,17 @@ func (f *Folder) openPlain(name string, limit int64) (file, int64, error) {
 		return nil, 0, err
 	}
 	return opened, info.Size(), nil
+}
+
+// lstat is Lstat for a file that something may stand in for: then it is ErrSlow, and not absent.
+func (f *Folder) lstat(name string) (fs.FileInfo, error) {
+	info, err := f.disk.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if other, failed := f.disk.Lstat(standIn(name)); failed == nil && plain(other.Mode()) {
+			return nil, fmt.Errorf("%s: %w", name, ErrSlow)
+		}
+	}
+	return info, err
 }
 
 func checkFile(name string, info fs.FileInfo, limit int64) error {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -138,6 +139,51 @@ func TestAbsence(t *testing.T) {
 	}
 }
 
+// A file of which only the stand-in of iCloud Drive is there is listed, and reading it says that its content does not come.
+func TestStandIns(t *testing.T) {
+	f := openNew(t, alice)
+	hash, invite := strings.Repeat("a", recordLength), strings.Repeat("b", inviteLength)
+	must(t, f.PublishSegment(alice, batch(1), []byte("one")))
+	must(t, f.PublishSegment(alice, batch(2), []byte("two")))
+	must(t, f.ReplaceHead(alice, []byte("head")))
+	must(t, f.PublishRecord(alice, hash, []byte("record")))
+	must(t, f.PublishInvite(alice, invite, []byte("invite")))
+	device := "devices/" + alice + "/"
+	for _, name := range []string{device + batch(1).String(), device + "head", "roster/" + hash, "invites/" + invite + ".age", "sqlitesync.json"} {
+		_ = os.Remove(filepath.Join(f.Path(), filepath.FromSlash(name)))
+		put(t, f, path.Dir(name)+"/."+path.Base(name)+".icloud", "bplist00")
+	}
+	put(t, f, device+"."+batch(2).String()+".icloud", "what stood in for it may be left")
+
+	listing, err := f.List(alice)
+	must(t, err)
+	if !slices.Equal(listing.Segments, []SegmentName{batch(1), batch(2)}) || !listing.Head || len(listing.Foreign) != 0 {
+		t.Errorf("listing %+v", listing)
+	}
+	records, err := f.Records()
+	if err != nil || !slices.Equal(records, []string{hash}) {
+		t.Errorf("records %q, %v", records, err)
+	}
+	_, err = f.ReadSegment(alice, batch(1), 100)
+	wantError(t, err, ErrSlow)
+	_, err = f.SegmentSize(alice, batch(1))
+	wantError(t, err, ErrSlow)
+	_, err = f.ReadHead(alice, 100)
+	wantError(t, err, ErrSlow)
+	_, err = f.ReadRecord(hash, 100)
+	wantError(t, err, ErrSlow)
+	_, err = f.ReadInvite(invite, 100)
+	wantError(t, err, ErrSlow)
+	_, err = f.Marker()
+	wantError(t, err, ErrSlow)
+	_, err = f.ReadSegment(alice, batch(2), 100)
+	must(t, err)
+	must(t, f.RemoveSegment(alice, batch(1)))
+	if listing, err = f.List(alice); err != nil || !slices.Equal(listing.Segments, []SegmentName{batch(2)}) {
+		t.Errorf("listing %+v, %v", listing, err)
+	}
+}
+
 // What sync services leave beside our files is listed and not touched.
 func TestForeignFiles(t *testing.T) {
 	f := openNew(t, alice, bob)
@@ -152,7 +198,7 @@ func TestForeignFiles(t *testing.T) {
 		"000000000001-000000000001-0000 (Ann's conflicted copy 2026-08-01).seg", // Dropbox
 		"000000000001-000000000001-0000 (Case Conflict).seg",
 		"000000000001-000000000001-0000 2.seg", // iCloud Drive
-		".000000000002-000000000002-0000.seg.icloud",
+		".000000000001-000000000001-0000 2.seg.icloud.seg",
 		"000000000001-000000000001-0000 (1).seg",                                 // Google Drive
 		"000000000001-000000000001-0000-LAPTOP.seg",                              // OneDrive
 		"000000000001-000000000001-0000 (conflicted copy 2026-08-01 101112).seg", // Nextcloud

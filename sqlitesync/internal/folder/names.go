@@ -38,6 +38,12 @@ const (
 	temporarySuffix = ".tmp"
 )
 
+// Up to macOS 13 iCloud Drive puts a small file of such a name where it keeps the content of one elsewhere.
+const (
+	standInPrefix = "."
+	standInSuffix = ".icloud"
+)
+
 const (
 	maxBatch      = 1<<48 - 1
 	maxGeneration = 1<<16 - 1
@@ -163,4 +169,17 @@ func isTemporary(name string) bool {
 	middle, begins := strings.CutPrefix(name, temporaryPrefix)
 	middle, ends := strings.CutSuffix(middle, temporarySuffix)
 	return begins && ends && isHex(middle, temporaryLength)
+}
+
+// standIn returns the path of what stands in for a file whose content iCloud Drive keeps elsewhere.
+func standIn(file string) string {
+	return path.Join(path.Dir(file), standInPrefix+path.Base(file)+standInSuffix)
+}
+
+// standsInFor returns the name of the file that one of this name stands in for, and else the name itself.
+func standsInFor(name string) string {
+	if middle, ends := strings.CutSuffix(name, standInSuffix); ends && strings.HasPrefix(middle, standInPrefix) {
+		return middle[len(standInPrefix):]
+	}
+	return name
 }
