@@ -18,6 +18,10 @@ import (
 // bounds how often events give hints while a sync client is busy.
 const settle = 10 * time.Millisecond
 
+// idle is how long after another a hint comes if nothing was found at that one: virus scanners and indexers make events by the
+// thousand.
+const idle = 200 * time.Millisecond
+
 // patience is how long Close waits for a drive to answer.
 const patience = 5 * time.Second
 
@@ -39,6 +43,7 @@ type Watcher struct {
 	watched  map[string]fs.FileInfo // what stood at each watched path when its watch was set
 	failed   error                  // why a directory can't be watched
 	silence  silence
+	vain     bool  // the last scan found what the one before it did
 	degraded error // what was said last
 }
 
@@ -96,6 +101,7 @@ func (w *Watcher) Degraded() error {
 func (w *Watcher) Scanned(found uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.vain = found == w.silence.found
 	w.silence.scanned(found)
 	w.assess()
 }
@@ -127,6 +133,7 @@ func (w *Watcher) run() {
 	ticker := time.NewTicker(w.poll)
 	defer ticker.Stop()
 	var settled <-chan time.Time // not nil while a hint waits
+	var last time.Time           // when one came of events
 	for {
 		select {
 		case <-w.closing:
@@ -138,13 +145,23 @@ func (w *Watcher) run() {
 			signal(w.hints)
 		case <-w.touched:
 			if settled == nil {
-				settled = time.After(settle)
+				settled = time.After(w.delay(last))
 			}
 		case <-settled:
-			settled = nil
+			settled, last = nil, time.Now()
 			signal(w.hints)
 		}
 	}
+}
+
+// delay returns how long after its event a hint comes, the last one having come then.
+func (w *Watcher) delay(last time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.vain {
+		return settle
+	}
+	return max(settle, idle-time.Since(last))
 }
 
 // refresh makes the watches what they should be, and returns the notifier, which it opens if need be.

@@ -302,6 +302,42 @@ func TestEventsAreOneHint(t *testing.T) {
 	})
 }
 
+// Events that never end, and nothing behind them, make few hints; what comes then is told of at once.
+func TestEventsForNothing(t *testing.T) {
+	fake(t, never, []string{"a"}, func(t *testing.T, w *Watcher, n *fakeNotifier, root string) {
+		event := fsnotify.Event{Name: filepath.Join(root, "a", "head"), Op: fsnotify.Write}
+		w.Scanned(1)
+		w.Scanned(1)
+		storm := func() (hints int) {
+			for range 1000 {
+				n.events <- event
+				time.Sleep(settle / 10)
+				if hinted(w) {
+					hints++
+				}
+			}
+			return hints
+		}
+		if hints, most := storm(), int(100*settle/idle)+1; hints < most-1 || hints > most {
+			t.Errorf("%d hints in %v, want %d", hints, 100*settle, most)
+		}
+		time.Sleep(idle)
+		if !hinted(w) {
+			t.Error("the last event gave no hint")
+		}
+		time.Sleep(idle)
+		n.events <- event
+		time.Sleep(settle)
+		if !hinted(w) {
+			t.Error("an event after a silence is not told of at once")
+		}
+		w.Scanned(2)
+		if hints := storm(); hints < 80 {
+			t.Errorf("%d hints in %v, where there was something to be found", hints, 100*settle)
+		}
+	})
+}
+
 func TestOverflow(t *testing.T) {
 	fake(t, time.Minute, []string{"a", "b"}, func(t *testing.T, w *Watcher, n *fakeNotifier, root string) {
 		n.taken()
