@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/crypto"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // existing decides what becomes of the rows that the database has already, and
@@ -47,7 +48,12 @@ func (s *Syncer) existing(ctx context.Context, role crypto.Role) (replaced []*ch
 
 // copyDatabase writes a copy of the database beside it, which only the user may
 // read, and remembers what the copy is of: rows that come later must not be
-// removed with those that it has.
+// removed with those that it has. It is durable before any row goes:
+//
+//	openat(copy, O_CREAT|O_EXCL, 0600), close
+//	VACUUM INTO copy
+//	openat(copy), fsync, close
+//	openat(directory of copy), fsync, close
 func (s *Syncer) copyDatabase(ctx context.Context) error {
 	var err error
 	if s.copied, err = s.dataVersion(ctx); err != nil {
@@ -63,6 +69,9 @@ func (s *Syncer) copyDatabase(ctx context.Context) error {
 		return err
 	}
 	if _, err := s.handle.conn.Exec(ctx, "VACUUM INTO ?", path); err != nil {
+		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
+	}
+	if err := folder.SyncFile(path); err != nil {
 		return fmt.Errorf("copy the database before its rows are replaced: %w", err)
 	}
 	s.log.Info("copied the database before its rows are replaced", "copy", path)

@@ -136,7 +136,7 @@ func (dir fileKeys) Save(_ context.Context, id string, secret []byte) (err error
 	if err := folder.Patiently(func() error { return os.Rename(temporary, path) }); err != nil {
 		return err
 	}
-	return syncDirectory(string(dir))
+	return folder.SyncDirectory(string(dir))
 }
 
 // abandonedTime is after how long a temporary file is taken for one of a process that was killed.
@@ -154,18 +154,4 @@ func (dir fileKeys) tidy(id string) {
 			_ = os.Remove(filepath.Join(string(dir), entry.Name()))
 		}
 	}
-}
-
-// syncDirectory makes a rename in dir survive a power cut. Windows can't sync
-// a directory and needs not.
-func syncDirectory(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
