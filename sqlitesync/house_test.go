@@ -73,11 +73,18 @@ func roomOf(dir string) (room, bool) {
 	return room{}, false
 }
 
-// dependencies says where each dependency that has one place only may be imported, tests aside.
-var dependencies = []struct {
-	prefix string   // of import paths
+// A dependency stands in few places only.
+type dependency struct {
+	prefix string   // of import paths; without a dot: the path of a package of the standard library
 	places []string // prefixes of file names
-}{
+}
+
+func (d dependency) names(imported string) bool {
+	return imported == d.prefix || strings.Contains(d.prefix, ".") && strings.HasPrefix(imported, d.prefix)
+}
+
+// dependencies says where each dependency that has one place only may be imported, tests aside.
+var dependencies = []dependency{
 	{"github.com/fsnotify/fsnotify", []string{"sqlitesync/internal/watch/"}},
 	{"filippo.io/", []string{"crypto/", "examples/"}},
 	{"github.com/zalando/go-keyring", []string{"examples/keychain/"}},
@@ -85,6 +92,11 @@ var dependencies = []struct {
 	{"modernc.org/", []string{"sqlitesync/handle.go", "sqlitesync/policy.go", "sqlitesync/pool.go", "sqlitesync/scratch.go", "examples/"}},
 	{"github.com/klauspost/compress", []string{"changelog/segment/"}},
 	{"github.com/spf13/", []string{"sqlitesync/cmd/"}},
+	// Who opens a file of the database beside SQLite drops its locks, and who writes in the folder can harm what is others'.
+	{"os", []string{
+		"sqlitesync/internal/folder/", "sqlitesync/internal/watch/", "sqlitesync/handle.go", "sqlitesync/existing.go", "sqlitesync/view.go",
+		"sqlitesync/keystore.go", "sqlitesync/machine_linux.go", "sqlitesync/options.go", "sqlitesync/cmd/", "sqlitesync/synctest/", "examples/",
+	}},
 	{"golang.org/x/term", []string{"sqlitesync/cmd/"}},
 	{"github.com/boombuler/barcode", []string{"sqlitesync/cmd/"}},
 }
@@ -129,7 +141,7 @@ func dependencyViolations(files []goFile) (violations []string) {
 		for _, imported := range file.imports {
 			for _, dependency := range dependencies {
 				inPlace := func(place string) bool { return strings.HasPrefix(file.name, place) }
-				if strings.HasPrefix(imported, dependency.prefix) && !slices.ContainsFunc(dependency.places, inPlace) {
+				if dependency.names(imported) && !slices.ContainsFunc(dependency.places, inPlace) {
 					violations = append(violations, fmt.Sprintf("%s imports %s, which stands only in %s",
 						file.name, imported, strings.Join(dependency.places, " and ")))
 				}
@@ -316,6 +328,9 @@ func TestHouseRules(t *testing.T) {
 		{"modernc in a test", dependencyViolations, file("changelog/capture_test.go", "changelog", "modernc.org/sqlite"), ""},
 		{"compress in place", dependencyViolations, file("changelog/segment/encode.go", "segment", "github.com/klauspost/compress/zstd"), ""},
 		{"compress elsewhere", dependencyViolations, file("sqlitesync/export.go", "sqlitesync", "github.com/klauspost/compress/zstd"), "only in"},
+		{"files in place", dependencyViolations, file("sqlitesync/internal/folder/publish.go", "folder", "os"), ""},
+		{"files elsewhere", dependencyViolations, file("sqlitesync/pull.go", "sqlitesync", "os"), "only in"},
+		{"no files", dependencyViolations, file("sqlitesync/pull.go", "sqlitesync", "os/user"), ""},
 		{"command line in place", dependencyViolations, file("sqlitesync/cmd/sqlitesync/root.go", "main", "github.com/spf13/cobra", "golang.org/x/term", "github.com/boombuler/barcode/qr"), ""},
 		{"command line elsewhere", dependencyViolations, file("sqlitesync/status.go", "sqlitesync", "github.com/spf13/cobra"), "only in"},
 		{"terminal elsewhere", dependencyViolations, file("sqlitesync/status.go", "sqlitesync", "golang.org/x/term"), "only in"},
