@@ -36,10 +36,18 @@ func (d *testDevice) alone(call func() error) error {
 	own := d.directories()
 	before := d.others(own)
 	err := call()
-	after := d.others(append(own, d.directories()...)) // it may have become another device, or have been none
+	d.wantUntouched(before, append(own, d.directories()...), len(own) == 0) // it may have become another device, or have been none
+	return err
+}
+
+// wantUntouched compares what others told before with what stands there now. Nothing but what any device may add may be new;
+// who joins ends with the invite.
+func (d *testDevice) wantUntouched(before map[string]string, own []string, joins bool) {
+	d.tb.Helper()
+	after := d.others(own)
 	for path, is := range before {
-		if now, stands := after[path]; !stands && len(own) == 0 && spent.MatchString(filepath.ToSlash(path)) {
-			continue // Join ends with the invite
+		if now, stands := after[path]; !stands && joins && spent.MatchString(filepath.ToSlash(path)) {
+			continue
 		} else if !stands {
 			d.tb.Errorf("device %s has removed %s", d.options.DeviceName, path)
 		} else if now != is {
@@ -51,7 +59,6 @@ func (d *testDevice) alone(call func() error) error {
 			d.tb.Errorf("device %s has made %s", d.options.DeviceName, path)
 		}
 	}
-	return err
 }
 
 // working knows in which folders devices work in the background: they write while another one makes a call.

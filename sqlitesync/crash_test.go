@@ -169,7 +169,8 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	a, b := newPair(t, itemSchema)
-	own := filepath.Join(a.directory(), ".~sqs-fedcba9876543210.tmp")
+	directory := a.directory()
+	own := filepath.Join(directory, ".~sqs-fedcba9876543210.tmp")
 	a.close()
 	b.crowded = true
 	theirs := filepath.Join(b.directory(), ".~sqs-0123456789abcdef.tmp") // as if b were at it
@@ -177,6 +178,12 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	said := &record{tb: t, rows: make(map[string]string)}
 	segments := make(history)
 	written := 0 // rows of b
+	others := a.others([]string{directory})
+	syncB := func() { // all that happens beside it is of the child
+		a.wantUntouched(others, []string{directory}, false)
+		b.sync()
+		others = a.others([]string{directory})
+	}
 	for round := range kills {
 		prefix := fmt.Sprintf("child%d-", round)
 		j := a.job("open", prefix, -1)
@@ -197,7 +204,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 			if random.IntN(10) == 0 { // something for the child to merge
 				b.exec("INSERT INTO item VALUES (?, 'of b', 1)", fmt.Sprint("b", written))
 				written++
-				b.sync()
+				syncB()
 			}
 		}
 		for _, line := range c.kill() {
@@ -205,7 +212,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 		}
 		said.killed()
 		segments.look(t, a.folder)
-		b.sync()
+		syncB()
 	}
 	must(t, os.WriteFile(own, []byte("half a file"), 0o600)) // what kills leave they leave by chance
 	a.open()

@@ -134,11 +134,11 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 			return err
 		}
 	}
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+	if err := s.own(f).MakeDirectory(); err != nil {
 		return s.publishFault(err, 0)
 	}
 	for _, record := range records {
-		if err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File()); err != nil {
+		if err := s.own(f).PublishRecord(record.Hash().String(), record.File()); err != nil {
 			return s.publishFault(err, 0)
 		}
 	}
@@ -148,11 +148,10 @@ func (s *Syncer) enter(ctx context.Context, f *folder.Folder, device *crypto.Dev
 // writeMarker writes sqlitesync.json. Only the founder does, until it has
 // succeeded once.
 func (s *Syncer) writeMarker(ctx context.Context, f *folder.Folder) error {
-	device := s.identity.device.String()
-	if err := f.MakeDevice(device); err != nil {
+	if err := s.own(f).MakeDirectory(); err != nil {
 		return s.publishFault(err, 0)
 	}
-	if err := f.WriteMarker(device, s.identity.space.String()); errors.Is(err, folder.ErrTwin) {
+	if err := s.own(f).WriteMarker(s.identity.space.String()); errors.Is(err, folder.ErrTwin) {
 		return s.otherSpace() // since it was looked at
 	} else if err != nil {
 		return s.publishFault(err, 0)
@@ -180,6 +179,9 @@ func (s *Syncer) openFolder() (*folder.Folder, error) {
 	}
 	return f, nil
 }
+
+// own returns what this device may change in the folder.
+func (s *Syncer) own(f *folder.Folder) *folder.Own { return f.Own(s.identity.device.String()) }
 
 // checkFolder makes sure that the folder holds this device's space. The marker
 // is not signed: in a folder that holds what this device knows to be its space's,
@@ -212,7 +214,7 @@ func (s *Syncer) ownDirectory(ctx context.Context, f *folder.Folder) error {
 	if err := s.checkFolder(ctx, f, &told); err != nil {
 		return err
 	}
-	if err := f.MakeDevice(s.identity.device.String()); err != nil {
+	if err := s.own(f).MakeDirectory(); err != nil {
 		return s.publishFault(err, 0)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 		return nil
 	}
 	if !s.tidied {
-		if err := f.RemoveTemporaries(s.identity.device.String()); err != nil {
+		if err := s.own(f).RemoveTemporaries(); err != nil {
 			s.log.Debug("temporary files not removed", "err", err)
 		}
 		s.tidied = true
@@ -68,7 +68,7 @@ func (s *Syncer) publish(ctx context.Context, f *folder.Folder) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f.PublishSegment(s.identity.device.String(), out.name, out.sealed); err != nil {
+			if err := s.own(f).PublishSegment(out.name, out.sealed); err != nil {
 				return s.segmentFault(f, out.name, err)
 			}
 			if err := s.setState(ctx, out.name, segmentPublished); err != nil {

@@ -93,7 +93,7 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 	if err := s.ownDirectory(ctx, f); err != nil {
 		return err
 	}
-	if err := f.ReplaceHead(s.identity.device.String(), file); err != nil {
+	if err := s.own(f).ReplaceHead(file); err != nil {
 		return s.publishFault(err, 0)
 	}
 	s.headTime, s.headOwn = s.environment.Beat(), own

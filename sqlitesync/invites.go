@@ -107,7 +107,7 @@ func (s *Syncer) invite(ctx context.Context, f *folder.Folder, o InviteOptions) 
 	}
 	err = s.enact(ctx, f, record)
 	if s.records[record.Hash().String()] == nil {
-		return Invite{}, errors.Join(err, f.RemoveInvite(inviteID(keys)))
+		return Invite{}, errors.Join(err, s.own(f).RemoveInvite(inviteID(keys)))
 	}
 	return Invite{ID: record.Hash(), Code: code.Text(), Role: o.Role, Expires: expires}, err
 }
@@ -118,9 +118,9 @@ func (s *Syncer) publishInvite(ctx context.Context, f *folder.Folder, keys *cryp
 	if err := s.ownDirectory(ctx, f); err != nil {
 		return err
 	}
-	err := f.PublishInvite(s.identity.device.String(), inviteID(keys), file)
+	err := s.own(f).PublishInvite(inviteID(keys), file)
 	if err != nil { // it can stand all the same
-		return errors.Join(s.publishFault(err, 0), f.RemoveInvite(inviteID(keys)))
+		return errors.Join(s.publishFault(err, 0), s.own(f).RemoveInvite(inviteID(keys)))
 	}
 	return nil
 }

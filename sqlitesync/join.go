@@ -87,7 +87,7 @@ func (s *Syncer) join(ctx context.Context, text string) (err error) {
 func (s *Syncer) removeInvite(f *folder.Folder, code *crypto.Code) {
 	keys, err := code.InviteKeys()
 	if err == nil {
-		err = f.RemoveInvite(inviteID(keys))
+		err = s.own(f).RemoveInvite(inviteID(keys))
 	}
 	if err != nil {
 		s.log.Debug("spent invite not removed", "err", err)

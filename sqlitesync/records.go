@@ -47,7 +47,7 @@ func (s *Syncer) publishRecord(ctx context.Context, f *folder.Folder, record *cr
 	if err := s.ownDirectory(ctx, f); err != nil {
 		return err
 	}
-	err := f.PublishRecord(s.identity.device.String(), record.Hash().String(), record.File())
+	err := s.own(f).PublishRecord(record.Hash().String(), record.File())
 	switch {
 	case errors.Is(err, folder.ErrTwin): // of one hash there is one record
 		return spoiltRecord(record.Hash().String(), fmt.Errorf("%w: %w", ErrFolder, err))

@@ -221,7 +221,7 @@ func (s *Syncer) sweep(ctx context.Context, f *folder.Folder, p *problems) error
 		if slices.ContainsFunc(gone, func(other ownSegment) bool { return other.covers(own.name) }) || !stands(own.name) {
 			continue
 		}
-		if err := f.RemoveSegment(s.identity.device.String(), own.name); err != nil {
+		if err := s.own(f).RemoveSegment(own.name); err != nil {
 			p.add(s.publishFault(err, own.name.Last)) // it is tried again; what is new does not wait for it
 			continue
 		}

@@ -16,8 +16,8 @@ func TestCopiesOfOurDirectories(t *testing.T) {
 		for _, alone := range []bool{false, true} {
 			f := openNew(t)
 			if !alone {
-				must(t, f.MakeDevice(bob))
-				must(t, f.PublishRecord(bob, record, []byte("record")))
+				must(t, f.Own(bob).MakeDirectory())
+				must(t, f.Own(bob).PublishRecord(record, []byte("record")))
 			}
 			other := record[1:] + "0"
 			put(t, f, "roster"+suffix+"/"+other, "other record")
@@ -136,7 +136,7 @@ func TestWhichCopiesOfADeviceArePassedOver(t *testing.T) {
 // A link is no copy: it can lead to another device's files.
 func TestALinkIsNoCopy(t *testing.T) {
 	f := openNew(t)
-	must(t, f.MakeDevice(alice))
+	must(t, f.Own(alice).MakeDirectory())
 	put(t, f, "elsewhere/"+record, "record")
 	if err := os.Symlink("elsewhere", filepath.Join(f.Path(), "roster 2")); err != nil {
 		t.Skip(err)

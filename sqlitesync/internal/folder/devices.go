@@ -28,19 +28,6 @@ func (f *Folder) Devices() ([]string, error) {
 	return ids, nil
 }
 
-// MakeDevice makes the directory of a device, durably. It is no error if it stands already. A device publishes nothing
-// before this.
-func (f *Folder) MakeDevice(device string) error {
-	directory, err := deviceDirectory(device)
-	if err == nil {
-		err = f.makeDirectory(devicesDirectory)
-	}
-	if err == nil {
-		err = f.makeDirectory(directory)
-	}
-	return f.failure("make the directory of a device", err)
-}
-
 // A Listing is what stands in the directory of one device. Temporary files of ours are left out.
 type Listing struct {
 	Segments []SegmentName // sorted by First, Last, Generation
@@ -153,40 +140,6 @@ func (f *Folder) size(file string) (int64, error) {
 	return info.Size(), nil
 }
 
-// PublishSegment makes a segment file durable. It is no error if the file stands already with the same bytes; with
-// others the error is ErrTwin. Any other error leaves open whether the file stands, and the same bytes are to be
-// published again.
-func (f *Folder) PublishSegment(device string, name SegmentName, data []byte) error {
-	file, err := segmentPath(device, name)
-	if err == nil {
-		err = f.publish(device, file, data)
-	}
-	return f.failure("publish a segment", err)
-}
-
-// RemoveSegment removes a segment file of this device. It is no error if it is not there. It is one system call,
-//
-//	unlink(segment)
-//
-// and that the file is gone is not made durable: after a power cut it may be back, and is of no harm.
-func (f *Folder) RemoveSegment(device string, name SegmentName) error {
-	const operation = "remove a segment"
-	file, err := segmentPath(device, name)
-	if err == nil {
-		err = f.checkDirectory(path.Dir(file))
-	}
-	if err == nil {
-		err = Patiently(func() error { return f.disk.Remove(file) })
-	}
-	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
-		err = f.disk.Remove(standIn(file)) // what iCloud Drive keeps elsewhere goes with it
-	}
-	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
-		return nil
-	}
-	return f.failure(operation, err)
-}
-
 // ReadHead returns the head of a device, of at most limit bytes.
 func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
 	file, err := headPath(device)
@@ -195,41 +148,4 @@ func (f *Folder) ReadHead(device string, limit int64) ([]byte, error) {
 	}
 	data, err := f.readAnywhere(file, limit)
 	return data, f.failure("read a head", err)
-}
-
-// ReplaceHead makes the head of a device durable, in place of the one before it. A reader finds one or the other,
-// whole. An error leaves open which.
-func (f *Folder) ReplaceHead(device string, data []byte) error {
-	file, err := headPath(device)
-	if err == nil {
-		err = f.replace(device, file, data)
-	}
-	return f.failure("replace the head", err)
-}
-
-// RemoveTemporaries removes the temporary files that crashes left in the directory of this device. It must not run
-// while anything is being published for the device. If the device has no directory there is nothing to remove.
-func (f *Folder) RemoveTemporaries(device string) error {
-	const operation = "remove temporary files"
-	directory, err := deviceDirectory(device)
-	if err != nil {
-		return f.failure(operation, err)
-	}
-	entries, err := f.entries(directory)
-	if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
-		return nil
-	}
-	if err != nil {
-		return f.failure(operation, err)
-	}
-	var failed []error
-	for _, entry := range entries {
-		if !isTemporary(entry.Name()) || !plain(entry.Type()) {
-			continue
-		}
-		if err := f.disk.Remove(path.Join(directory, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failed = append(failed, err)
-		}
-	}
-	return f.failure(operation, errors.Join(failed...))
 }

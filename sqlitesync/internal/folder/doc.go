@@ -20,6 +20,7 @@
 //   - Nothing is followed out of the folder. All access goes through an [os.Root]; symbolic links, FIFOs and devices
 //     under names of ours are refused ([ErrNotRegular]), and a size is checked before a file is read ([ErrTooLarge]).
 //   - What has no name of ours is listed or passed over, and never touched.
+//   - A device changes only what is its own: [Own] is the only way to change anything, and refuses all else.
 //   - An immutable file is never replaced. Publishing the same bytes again succeeds, other bytes are [ErrTwin].
 //   - Every temporary file stands in the directory of the device that writes, also while it is on its way to roster/
 //     or invites/, so that each device can clean up after its own crashes without touching another's work.

@@ -33,7 +33,7 @@ func TestOpenMissing(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	f := openNew(t, bob, alice)
-	must(t, f.MakeDevice(alice)) // again
+	must(t, f.Own(alice).MakeDirectory()) // again
 
 	devices, err := f.Devices()
 	must(t, err)
@@ -43,10 +43,10 @@ func TestRoundTrip(t *testing.T) {
 
 	names := []SegmentName{{1, 4, 1}, {5, 5, 0}, {16, 16, 0}}
 	for _, name := range slices.Backward(names) {
-		must(t, f.PublishSegment(alice, name, []byte(name.String())))
+		must(t, f.Own(alice).PublishSegment(name, []byte(name.String())))
 	}
-	must(t, f.ReplaceHead(alice, []byte("one")))
-	must(t, f.ReplaceHead(alice, []byte("two")))
+	must(t, f.Own(alice).ReplaceHead([]byte("one")))
+	must(t, f.Own(alice).ReplaceHead([]byte("two")))
 	listing, err := f.List(alice)
 	must(t, err)
 	if !slices.Equal(listing.Segments, names) || !listing.Head || listing.Foreign != nil {
@@ -62,8 +62,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("head %q, %v", data, err)
 	}
 
-	must(t, f.PublishRecord(alice, record, []byte("record")))
-	must(t, f.PublishRecord(bob, record, []byte("record")))
+	must(t, f.Own(alice).PublishRecord(record, []byte("record")))
+	must(t, f.Own(bob).PublishRecord(record, []byte("record")))
 	put(t, f, "roster/"+record+" 2", "record")
 	records, err := f.Records()
 	if err != nil || !slices.Equal(records, []string{record}) {
@@ -73,12 +73,12 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("record %q, %v", data, err)
 	}
 
-	must(t, f.PublishInvite(alice, invite, []byte("invite")))
+	must(t, f.Own(alice).PublishInvite(invite, []byte("invite")))
 	if data, err := f.ReadInvite(invite, 100); err != nil || string(data) != "invite" {
 		t.Errorf("invite %q, %v", data, err)
 	}
-	must(t, f.RemoveInvite(invite))
-	must(t, f.RemoveInvite(invite))
+	must(t, f.Own(alice).RemoveInvite(invite))
+	must(t, f.Own(alice).RemoveInvite(invite))
 	_, err = f.ReadInvite(invite, 100)
 	wantError(t, err, fs.ErrNotExist)
 }
@@ -92,18 +92,18 @@ func TestAbsence(t *testing.T) {
 		"ReadHead":    func(f *Folder) error { return second(f.ReadHead(alice, 1)) },
 		"ReadRecord":  func(f *Folder) error { return second(f.ReadRecord(record, 1)) },
 		"ReadInvite":  func(f *Folder) error { return second(f.ReadInvite(invite, 1)) },
-		"Publish":     func(f *Folder) error { return f.PublishSegment(alice, batch(1), nil) },
-		"ReplaceHead": func(f *Folder) error { return f.ReplaceHead(alice, nil) },
-		"Record":      func(f *Folder) error { return f.PublishRecord(alice, record, nil) },
-		"Invite":      func(f *Folder) error { return f.PublishInvite(alice, invite, nil) },
+		"Publish":     func(f *Folder) error { return f.Own(alice).PublishSegment(batch(1), nil) },
+		"ReplaceHead": func(f *Folder) error { return f.Own(alice).ReplaceHead(nil) },
+		"Record":      func(f *Folder) error { return f.Own(alice).PublishRecord(record, nil) },
+		"Invite":      func(f *Folder) error { return f.Own(alice).PublishInvite(invite, nil) },
 		"Strays":      func(f *Folder) error { return second(f.Strays(alice)) },
 		"ReadStray":   func(f *Folder) error { return second(f.ReadStray("devices/x/y", 1)) },
 	}
 	harmless := map[string]func(f *Folder) error{
 		"Devices":           func(f *Folder) error { return second(f.Devices()) },
 		"Records":           func(f *Folder) error { return second(f.Records()) },
-		"RemoveInvite":      func(f *Folder) error { return f.RemoveInvite(invite) },
-		"RemoveTemporaries": func(f *Folder) error { return f.RemoveTemporaries(alice) },
+		"RemoveInvite":      func(f *Folder) error { return f.Own(alice).RemoveInvite(invite) },
+		"RemoveTemporaries": func(f *Folder) error { return f.Own(alice).RemoveTemporaries() },
 	}
 	f := openNew(t)
 	for name, call := range calls {
@@ -143,11 +143,11 @@ func TestAbsence(t *testing.T) {
 func TestStandIns(t *testing.T) {
 	f := openNew(t, alice)
 	hash, invite := strings.Repeat("a", recordLength), strings.Repeat("b", inviteLength)
-	must(t, f.PublishSegment(alice, batch(1), []byte("one")))
-	must(t, f.PublishSegment(alice, batch(2), []byte("two")))
-	must(t, f.ReplaceHead(alice, []byte("head")))
-	must(t, f.PublishRecord(alice, hash, []byte("record")))
-	must(t, f.PublishInvite(alice, invite, []byte("invite")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("one")))
+	must(t, f.Own(alice).PublishSegment(batch(2), []byte("two")))
+	must(t, f.Own(alice).ReplaceHead([]byte("head")))
+	must(t, f.Own(alice).PublishRecord(hash, []byte("record")))
+	must(t, f.Own(alice).PublishInvite(invite, []byte("invite")))
 	device := "devices/" + alice + "/"
 	for _, name := range []string{device + batch(1).String(), device + "head", "roster/" + hash, "invites/" + invite + ".age", "sqlitesync.json"} {
 		_ = os.Remove(filepath.Join(f.Path(), filepath.FromSlash(name)))
@@ -178,7 +178,7 @@ func TestStandIns(t *testing.T) {
 	wantError(t, err, ErrSlow)
 	_, err = f.ReadSegment(alice, batch(2), 100)
 	must(t, err)
-	must(t, f.RemoveSegment(alice, batch(1)))
+	must(t, f.Own(alice).RemoveSegment(batch(1)))
 	if listing, err = f.List(alice); err != nil || !slices.Equal(listing.Segments, []SegmentName{batch(2)}) {
 		t.Errorf("listing %+v, %v", listing, err)
 	}
@@ -187,8 +187,8 @@ func TestStandIns(t *testing.T) {
 // What sync services leave beside our files is listed and not touched.
 func TestForeignFiles(t *testing.T) {
 	f := openNew(t, alice, bob)
-	must(t, f.PublishSegment(alice, batch(1), []byte("one")))
-	must(t, f.ReplaceHead(alice, []byte("head")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("one")))
+	must(t, f.Own(alice).ReplaceHead([]byte("head")))
 	temporary := newTemporaryName()
 	foreign := []string{
 		"000000000001-000000000001-0000.sync-conflict-20260801-101112-ABCDEFG.seg", // Syncthing
@@ -267,7 +267,7 @@ func TestForeignFiles(t *testing.T) {
 
 	// All that may change is one temporary file of the device's own.
 	before := tree(t, f.Path())
-	must(t, f.RemoveTemporaries(alice))
+	must(t, f.Own(alice).RemoveTemporaries())
 	after := tree(t, f.Path())
 	delete(before, "devices/"+alice+"/"+temporary)
 	if fmt.Sprint(before) != fmt.Sprint(after) {
@@ -277,7 +277,7 @@ func TestForeignFiles(t *testing.T) {
 
 func TestSizeLimit(t *testing.T) {
 	f := openNew(t, alice)
-	must(t, f.PublishSegment(alice, batch(1), []byte("12345")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("12345")))
 	data, err := f.ReadSegment(alice, batch(1), 5)
 	if err != nil || string(data) != "12345" {
 		t.Errorf("read %q, %v", data, err)
@@ -285,7 +285,7 @@ func TestSizeLimit(t *testing.T) {
 	_, err = f.ReadSegment(alice, batch(1), 4)
 	wantError(t, err, ErrTooLarge)
 
-	must(t, f.PublishSegment(alice, batch(2), nil))
+	must(t, f.Own(alice).PublishSegment(batch(2), nil))
 	data, err = f.ReadSegment(alice, batch(2), 0)
 	if err != nil || len(data) != 0 {
 		t.Errorf("read %q, %v", data, err)
@@ -312,7 +312,7 @@ func (growingFile) Read(data []byte) (int, error) { return len(data), nil }
 
 func TestFileThatGrows(t *testing.T) {
 	f := openNew(t, alice)
-	must(t, f.PublishSegment(alice, batch(1), []byte("12345")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("12345")))
 	f.disk = growingDisk{f.disk}
 	_, err := f.ReadSegment(alice, batch(1), 1<<16)
 	wantError(t, err, ErrTooLarge)
@@ -369,7 +369,7 @@ func BenchmarkScan50x64(b *testing.B) {
 	f := openNew(b)
 	for device := range 50 {
 		id := fmt.Sprintf("%032x", device)
-		must(b, f.MakeDevice(id))
+		must(b, f.Own(id).MakeDirectory())
 		put(b, f, "devices/"+id+"/head", "head")
 		for n := range 64 {
 			put(b, f, "devices/"+id+"/"+batch(uint64(n)+1).String(), string(bytes.Repeat([]byte("x"), 100)))

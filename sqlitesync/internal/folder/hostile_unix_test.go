@@ -47,10 +47,10 @@ func TestHostileFiles(t *testing.T) {
 				"ReadRecord":     second(f.ReadRecord(record, 100)),
 				"ReadInvite":     second(f.ReadInvite(invite, 100)),
 				"Marker":         second(f.Marker()),
-				"PublishSegment": f.PublishSegment(alice, batch(1), []byte("data")),
-				"PublishRecord":  f.PublishRecord(alice, record, []byte("data")),
-				"PublishInvite":  f.PublishInvite(alice, invite, []byte("data")),
-				"RemoveInvite":   f.RemoveInvite(invite),
+				"PublishSegment": f.Own(alice).PublishSegment(batch(1), []byte("data")),
+				"PublishRecord":  f.Own(alice).PublishRecord(record, []byte("data")),
+				"PublishInvite":  f.Own(alice).PublishInvite(invite, []byte("data")),
+				"RemoveInvite":   f.Own(alice).RemoveInvite(invite),
 			} {
 				t.Run(call, func(t *testing.T) { wantError(t, err, ErrNotRegular) })
 			}
@@ -68,7 +68,7 @@ func TestHostileFiles(t *testing.T) {
 				}
 			}
 			// The head is replaced in place whatever it was, but for a directory, which rename does not replace.
-			if err := f.ReplaceHead(alice, []byte("head")); (err == nil) != (kind != "directory") {
+			if err := f.Own(alice).ReplaceHead([]byte("head")); (err == nil) != (kind != "directory") {
 				t.Errorf("ReplaceHead: %v", err)
 			}
 			content, err := os.ReadFile(secret)
@@ -98,13 +98,13 @@ func TestLinkedDirectories(t *testing.T) {
 			f := openNew(t)
 			must(t, plant(f.Path()))
 			for call, err := range map[string]error{
-				"MakeDevice":        f.MakeDevice(alice),
+				"MakeDevice":        f.Own(alice).MakeDirectory(),
 				"List":              second(f.List(alice)),
 				"ReadHead":          second(f.ReadHead(alice, 100)),
-				"PublishSegment":    f.PublishSegment(alice, batch(1), nil),
-				"ReplaceHead":       f.ReplaceHead(alice, nil),
-				"PublishRecord":     f.PublishRecord(alice, record, nil),
-				"RemoveTemporaries": f.RemoveTemporaries(alice),
+				"PublishSegment":    f.Own(alice).PublishSegment(batch(1), nil),
+				"ReplaceHead":       f.Own(alice).ReplaceHead(nil),
+				"PublishRecord":     f.Own(alice).PublishRecord(record, nil),
+				"RemoveTemporaries": f.Own(alice).RemoveTemporaries(),
 			} {
 				t.Run(call, func(t *testing.T) { wantError(t, err, ErrNotRegular) })
 			}
@@ -113,9 +113,9 @@ func TestLinkedDirectories(t *testing.T) {
 	for _, shared := range []string{"roster", "invites"} {
 		f := openNew(t, alice)
 		must(t, os.Symlink(outside, filepath.Join(f.Path(), shared)))
-		publish, read := f.PublishRecord(alice, record, nil), second(f.Records())
+		publish, read := f.Own(alice).PublishRecord(record, nil), second(f.Records())
 		if shared == "invites" {
-			publish, read = f.PublishInvite(alice, invite, nil), f.RemoveInvite(invite)
+			publish, read = f.Own(alice).PublishInvite(invite, nil), f.Own(alice).RemoveInvite(invite)
 		}
 		wantError(t, publish, ErrNotRegular)
 		wantError(t, read, ErrNotRegular)
@@ -146,7 +146,7 @@ func (d swappingDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, e
 
 func TestFIFOAfterTheLook(t *testing.T) {
 	f := openNew(t, alice)
-	must(t, f.PublishSegment(alice, batch(1), []byte("data")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("data")))
 	f.disk = swappingDisk{f.disk, f.Path()}
 	_, err := f.ReadSegment(alice, batch(1), 100) // hangs for ever if the opening waits for a writer
 	wantError(t, err, ErrNotRegular)

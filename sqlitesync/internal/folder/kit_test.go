@@ -25,7 +25,7 @@ func openNew(t testing.TB, devices ...string) *Folder {
 	t.Helper()
 	f := open(t, t.TempDir())
 	for _, device := range devices {
-		must(t, f.MakeDevice(device))
+		must(t, f.Own(device).MakeDirectory())
 	}
 	return f
 }

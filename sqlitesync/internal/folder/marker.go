@@ -33,22 +33,6 @@ func (f *Folder) Marker() (Marker, error) {
 	return marker, f.failure(operation, err)
 }
 
-// WriteMarker makes sqlitesync.json durable, and before it a README.txt for people unless one stands there; device is
-// the one that writes. Only founding a space calls it: a folder that lost its marker must show that it did. The error
-// is ErrTwin if there is another marker.
-func (f *Folder) WriteMarker(device, space string) error {
-	const operation = "write the marker"
-	if !isHex(space, spaceLength) {
-		return f.failure(operation, fmt.Errorf("%q is not the id of a space", space))
-	}
-	err := f.publish(device, readmeName, []byte(readme))
-	if err != nil && !errors.Is(err, ErrTwin) && !errors.Is(err, ErrNotRegular) {
-		return f.failure(operation, err)
-	}
-	data := fmt.Sprintf("{\"format\":%d,\"space\":%q}\n", Format, space)
-	return f.failure(operation, f.publish(device, markerName, []byte(data)))
-}
-
 // parseMarker reads a marker. Fields that it does not know are passed over, so that later versions may add some;
 // of a later format nothing but its number can be understood.
 func parseMarker(data []byte) (Marker, error) {

@@ -12,14 +12,14 @@ func TestMarker(t *testing.T) {
 	_, err := f.Marker()
 	wantError(t, err, fs.ErrNotExist)
 
-	must(t, f.WriteMarker(alice, space))
+	must(t, f.Own(alice).WriteMarker(space))
 	marker, err := f.Marker()
 	must(t, err)
 	if marker != (Marker{Format: 1, Space: space}) {
 		t.Fatalf("read %+v", marker)
 	}
-	must(t, f.WriteMarker(alice, space))
-	wantError(t, f.WriteMarker(alice, strings.Repeat("0", spaceLength)), ErrTwin)
+	must(t, f.Own(alice).WriteMarker(space))
+	wantError(t, f.Own(alice).WriteMarker(strings.Repeat("0", spaceLength)), ErrTwin)
 
 	files := tree(t, f.Path())
 	if got, want := files[markerName], `{"format":1,"space":"`+space+"\"}\n"; got != want {
@@ -33,7 +33,7 @@ func TestMarker(t *testing.T) {
 func TestReadmeOfOthersStays(t *testing.T) {
 	f := openNew(t, alice)
 	put(t, f, readmeName, "mine")
-	must(t, f.WriteMarker(alice, space))
+	must(t, f.Own(alice).WriteMarker(space))
 	if got := tree(t, f.Path())[readmeName]; got != "mine" {
 		t.Errorf("README.txt is now %q", got)
 	}

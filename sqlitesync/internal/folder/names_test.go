@@ -107,12 +107,12 @@ func TestTemporaryNames(t *testing.T) {
 // TestPublishedNames holds what every file-sync service and file system is known to carry.
 func TestPublishedNames(t *testing.T) {
 	f := openNew(t, alice)
-	must(t, f.PublishSegment(alice, SegmentName{1, maxBatch, maxGeneration}, nil))
-	must(t, f.PublishSegment(alice, batch(1), nil))
-	must(t, f.ReplaceHead(alice, nil))
-	must(t, f.PublishRecord(alice, record, nil))
-	must(t, f.PublishInvite(alice, invite, nil))
-	must(t, f.WriteMarker(alice, space))
+	must(t, f.Own(alice).PublishSegment(SegmentName{1, maxBatch, maxGeneration}, nil))
+	must(t, f.Own(alice).PublishSegment(batch(1), nil))
+	must(t, f.Own(alice).ReplaceHead(nil))
+	must(t, f.Own(alice).PublishRecord(record, nil))
+	must(t, f.Own(alice).PublishInvite(invite, nil))
+	must(t, f.Own(alice).WriteMarker(space))
 
 	plainName := regexp.MustCompile(`^[0-9a-z][0-9a-z.-]*[0-9a-z]$`)
 	reserved := regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9]|desktop\.ini|thumbs\.db|icon)(\..*)?$`)
@@ -147,21 +147,21 @@ func TestBadIDs(t *testing.T) {
 	f := openNew(t, alice)
 	for _, id := range []string{"", "..", alice[1:], alice + "0", strings.ToUpper(alice), strings.Repeat("../", 10) + "ab", alice[:30] + "/."} {
 		for call, err := range map[string]error{
-			"MakeDevice":          f.MakeDevice(id),
+			"MakeDevice":          f.Own(id).MakeDirectory(),
 			"List":                second(f.List(id)),
 			"ReadSegment":         second(f.ReadSegment(id, batch(1), 10)),
-			"PublishSegment":      f.PublishSegment(id, batch(1), nil),
+			"PublishSegment":      f.Own(id).PublishSegment(batch(1), nil),
 			"ReadHead":            second(f.ReadHead(id, 10)),
-			"ReplaceHead":         f.ReplaceHead(id, nil),
-			"RemoveTemporaries":   f.RemoveTemporaries(id),
+			"ReplaceHead":         f.Own(id).ReplaceHead(nil),
+			"RemoveTemporaries":   f.Own(id).RemoveTemporaries(),
 			"Strays":              second(f.Strays(id)),
 			"ReadRecord":          second(f.ReadRecord(id, 10)),
-			"PublishRecord":       f.PublishRecord(alice, id, nil),
-			"PublishRecord by it": f.PublishRecord(id, record, nil),
+			"PublishRecord":       f.Own(alice).PublishRecord(id, nil),
+			"PublishRecord by it": f.Own(id).PublishRecord(record, nil),
 			"ReadInvite":          second(f.ReadInvite(id, 10)),
-			"PublishInvite":       f.PublishInvite(alice, id, nil),
-			"RemoveInvite":        f.RemoveInvite(id),
-			"WriteMarker":         f.WriteMarker(alice, id),
+			"PublishInvite":       f.Own(alice).PublishInvite(id, nil),
+			"RemoveInvite":        f.Own(alice).RemoveInvite(id),
+			"WriteMarker":         f.Own(alice).WriteMarker(id),
 		} {
 			if err == nil {
 				t.Errorf("%s(%q) succeeds", call, id)
@@ -169,7 +169,7 @@ func TestBadIDs(t *testing.T) {
 		}
 	}
 	for _, name := range []SegmentName{{}, {1, 2, 0}, {2, 1, 1}, {1, 1 << 48, 1}, {1, 1, 1 << 16}} {
-		if err := f.PublishSegment(alice, name, nil); err == nil {
+		if err := f.Own(alice).PublishSegment(name, nil); err == nil {
 			t.Errorf("PublishSegment(%+v) succeeds", name)
 		}
 	}

@@ -17,8 +17,8 @@ const (
 	filePermission      = 0o644
 )
 
-// publish makes data durable under the name target, if the name is free. device is the writer, whose directory holds
-// the temporary file. If the name is taken by the same bytes there is nothing to do; by others, the error is ErrTwin.
+// publish makes data durable under the name target, if the name is free. The temporary file stands in the device's own
+// directory. If the name is taken by the same bytes there is nothing to do; by others, the error is ErrTwin.
 //
 // When all goes well it is these system calls (those that look a directory up left out):
 //
@@ -34,30 +34,30 @@ const (
 //
 // Target never shows less than all of data. After an error the caller does not know whether target stands: it publishes
 // the same bytes again until that succeeds.
-func (f *Folder) publish(device, target string, data []byte) error {
-	if err := f.checkDirectory(path.Dir(target)); err != nil {
+func (o *Own) publish(target string, data []byte) error {
+	if err := o.folder.checkDirectory(path.Dir(target)); err != nil {
 		return err
 	}
-	temporary, err := f.writeTemporary(device, data)
+	temporary, err := o.writeTemporary(data)
 	if err != nil {
 		return err
 	}
-	err = f.place(temporary, target)
-	f.discard(temporary)
+	err = o.place(temporary, target)
+	o.discard(temporary)
 	if errors.Is(err, fs.ErrExist) {
-		err = f.compare(target, data)
+		err = o.compare(target, data)
 	}
 	if err != nil {
 		return err
 	}
 	// Also for a file that stood already: an attempt before this one may have failed just here.
-	return f.syncDirectory(path.Dir(target))
+	return o.syncDirectory(path.Dir(target))
 }
 
 // place gives a file the name target too, or only that name, without replacing a file. It is fs.ErrExist if the name
 // is taken.
-func (f *Folder) place(temporary, target string) error {
-	linked := f.disk.Link(temporary, target)
+func (o *Own) place(temporary, target string) error {
+	linked := o.disk.Link(temporary, target)
 	if linked == nil || errors.Is(linked, fs.ErrExist) {
 		return linked
 	}
@@ -65,19 +65,19 @@ func (f *Folder) place(temporary, target string) error {
 	// its own. So whatever it was, rename instead: if the medium is at fault, that fails as well. A rename replaces,
 	// hence the look before it. The gap between the two is harmless, because only this process writes names of this
 	// device, and records and invites have names that no two contents share.
-	_, err := f.disk.Lstat(target)
+	_, err := o.disk.Lstat(target)
 	if err == nil {
 		return fs.ErrExist
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return Patiently(func() error { return f.disk.Rename(temporary, target) })
+	return Patiently(func() error { return o.disk.Rename(temporary, target) })
 }
 
 // compare reports whether the file at target holds data: nil if so, ErrTwin if not.
-func (f *Folder) compare(target string, data []byte) error {
-	standing, err := f.read(target, int64(len(data)))
+func (o *Own) compare(target string, data []byte) error {
+	standing, err := o.folder.read(target, int64(len(data)))
 	if errors.Is(err, ErrTooLarge) || err == nil && !bytes.Equal(standing, data) {
 		return fmt.Errorf("%s: %w", target, ErrTwin)
 	}
@@ -96,43 +96,43 @@ func (f *Folder) compare(target string, data []byte) error {
 //	close(fd)
 //
 // Target shows the old bytes or the new ones, whole. After an error the caller does not know which.
-func (f *Folder) replace(device, target string, data []byte) error {
-	temporary, err := f.writeTemporary(device, data)
+func (o *Own) replace(target string, data []byte) error {
+	temporary, err := o.writeTemporary(data)
 	if err != nil {
 		return err
 	}
-	if err := Patiently(func() error { return f.disk.Rename(temporary, target) }); err != nil {
-		f.discard(temporary)
+	if err := Patiently(func() error { return o.disk.Rename(temporary, target) }); err != nil {
+		o.discard(temporary)
 		return err
 	}
-	return f.syncDirectory(path.Dir(target))
+	return o.syncDirectory(path.Dir(target))
 }
 
 // writeTemporary makes data durable under a new temporary name in the device's directory, and returns the name. After
 // an error no file is left, unless that cannot be removed either.
-func (f *Folder) writeTemporary(device string, data []byte) (string, error) {
-	directory, err := deviceDirectory(device)
+func (o *Own) writeTemporary(data []byte) (string, error) {
+	directory, err := deviceDirectory(o.device)
 	if err != nil {
 		return "", err
 	}
-	if err := f.checkDirectory(directory); err != nil {
+	if err := o.folder.checkDirectory(directory); err != nil {
 		return "", err
 	}
 	name := path.Join(directory, newTemporaryName())
-	if err := f.writeFile(name, data); err != nil {
-		f.discard(name)
+	if err := o.writeFile(name, data); err != nil {
+		o.discard(name)
 		return "", err
 	}
 	return name, nil
 }
 
 // discard removes a temporary file. What cannot be removed now is left to RemoveTemporaries.
-func (f *Folder) discard(temporary string) {
-	_ = Patiently(func() error { return f.disk.Remove(temporary) })
+func (o *Own) discard(temporary string) {
+	_ = Patiently(func() error { return o.disk.Remove(temporary) })
 }
 
-func (f *Folder) writeFile(name string, data []byte) error {
-	opened, err := f.disk.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePermission)
+func (o *Own) writeFile(name string, data []byte) error {
+	opened, err := o.disk.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePermission)
 	if err != nil {
 		return err
 	}
@@ -159,27 +159,27 @@ func (f *Folder) writeFile(name string, data []byte) error {
 //	close(fd)
 //
 // After an error the caller does not know whether it stands: it makes it again until that succeeds.
-func (f *Folder) makeDirectory(directory string) error {
+func (o *Own) makeDirectory(directory string) error {
 	parent := path.Dir(directory)
-	if err := f.checkDirectory(parent); err != nil {
+	if err := o.folder.checkDirectory(parent); err != nil {
 		return err
 	}
-	err := f.disk.Mkdir(directory, directoryPermission)
+	err := o.disk.Mkdir(directory, directoryPermission)
 	if errors.Is(err, fs.ErrExist) {
-		err = f.checkDirectory(directory)
+		err = o.folder.checkDirectory(directory)
 	}
 	if err != nil {
 		return err
 	}
-	return f.syncDirectory(parent)
+	return o.syncDirectory(parent)
 }
 
 // syncDirectory makes the names in a directory durable, where the system has a way to do so.
-func (f *Folder) syncDirectory(directory string) error {
+func (o *Own) syncDirectory(directory string) error {
 	if !syncsDirectories {
 		return nil
 	}
-	opened, err := f.disk.OpenFile(directory, readFlags, 0)
+	opened, err := o.disk.OpenFile(directory, readFlags, 0)
 	if err != nil {
 		return err
 	}

@@ -24,19 +24,19 @@ func TestSteps(t *testing.T) {
 		want [][]string
 	}{
 		"segment": {
-			func(f *Folder) error { return f.PublishSegment(alice, batch(1), []byte("data")) },
+			func(f *Folder) error { return f.Own(alice).PublishSegment(batch(1), []byte("data")) },
 			[][]string{write, {"link " + segment, "remove temporary"}, durable(alice)},
 		},
 		"head": {
-			func(f *Folder) error { return f.ReplaceHead(alice, []byte("data")) },
+			func(f *Folder) error { return f.Own(alice).ReplaceHead([]byte("data")) },
 			[][]string{write, {"rename head"}, durable(alice)},
 		},
 		"record": {
-			func(f *Folder) error { return f.PublishRecord(alice, record, []byte("data")) },
+			func(f *Folder) error { return f.Own(alice).PublishRecord(record, []byte("data")) },
 			[][]string{{"mkdir roster"}, durable("."), write, {"link " + record, "remove temporary"}, durable("roster")},
 		},
 		"device": {
-			func(f *Folder) error { return f.MakeDevice(bob) },
+			func(f *Folder) error { return f.Own(bob).MakeDirectory() },
 			[][]string{{"mkdir devices"}, durable("."), {"mkdir " + bob}, durable("devices")},
 		},
 		"removal": {
@@ -44,12 +44,12 @@ func TestSteps(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(f.Path(), "devices", alice, segment), nil, 0o600); err != nil {
 					return err
 				}
-				return f.RemoveSegment(alice, batch(1))
+				return f.Own(alice).RemoveSegment(batch(1))
 			},
 			[][]string{{"remove " + segment}},
 		},
 		"withdrawal": {
-			func(f *Folder) error { return f.RemoveInvite(invite) },
+			func(f *Folder) error { return f.Own(alice).RemoveInvite(invite) },
 			[][]string{{"remove " + invite + ".age"}, durable("invites")},
 		},
 	} {
@@ -57,7 +57,7 @@ func TestSteps(t *testing.T) {
 			t.Skip("directories are not synced here")
 		}
 		f := openNew(t, alice)
-		must(t, f.PublishInvite(alice, invite, []byte("data")))
+		must(t, f.Own(alice).PublishInvite(invite, []byte("data")))
 		disk := watchSteps(f)
 		must(t, test.do(f))
 		if want := slices.Concat(test.want...); !slices.Equal(disk.steps, want) {
@@ -73,11 +73,11 @@ func TestTwin(t *testing.T) {
 		publish func(data string) error
 		read    func() ([]byte, error)
 	}{
-		{"segment", func(data string) error { return f.PublishSegment(alice, batch(1), []byte(data)) },
+		{"segment", func(data string) error { return f.Own(alice).PublishSegment(batch(1), []byte(data)) },
 			func() ([]byte, error) { return f.ReadSegment(alice, batch(1), 100) }},
-		{"record", func(data string) error { return f.PublishRecord(alice, record, []byte(data)) },
+		{"record", func(data string) error { return f.Own(alice).PublishRecord(record, []byte(data)) },
 			func() ([]byte, error) { return f.ReadRecord(record, 100) }},
-		{"invite", func(data string) error { return f.PublishInvite(alice, invite, []byte(data)) },
+		{"invite", func(data string) error { return f.Own(alice).PublishInvite(invite, []byte(data)) },
 			func() ([]byte, error) { return f.ReadInvite(invite, 100) }},
 	} {
 		must(t, test.publish("data"))
@@ -109,17 +109,17 @@ var durableCalls = []struct {
 	call               func(f *Folder, data string) error
 }{
 	{"segment", "devices/" + alice + "/" + batch(1).String(), "",
-		func(f *Folder, data string) error { return f.PublishSegment(alice, batch(1), []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).PublishSegment(batch(1), []byte(data)) }},
 	{"segment that stands", "devices/" + alice + "/" + batch(1).String(), "data",
-		func(f *Folder, data string) error { return f.PublishSegment(alice, batch(1), []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).PublishSegment(batch(1), []byte(data)) }},
 	{"head", "devices/" + alice + "/head", "",
-		func(f *Folder, data string) error { return f.ReplaceHead(alice, []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).ReplaceHead([]byte(data)) }},
 	{"head that stands", "devices/" + alice + "/head", "before",
-		func(f *Folder, data string) error { return f.ReplaceHead(alice, []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).ReplaceHead([]byte(data)) }},
 	{"record", "roster/" + record, "",
-		func(f *Folder, data string) error { return f.PublishRecord(alice, record, []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).PublishRecord(record, []byte(data)) }},
 	{"invite", "invites/" + invite + ".age", "",
-		func(f *Folder, data string) error { return f.PublishInvite(alice, invite, []byte(data)) }},
+		func(f *Folder, data string) error { return f.Own(alice).PublishInvite(invite, []byte(data)) }},
 }
 
 // Each step of each durable call fails once, in both forms: nothing was done, and it was done although it failed. A
@@ -171,7 +171,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 					if err := durable.call(f, "data"); err != nil {
 						t.Errorf("%s: the second attempt: %v", context, err)
 					}
-					must(t, f.RemoveTemporaries(alice))
+					must(t, f.Own(alice).RemoveTemporaries())
 					noTemporaries(t, f)
 					if content := tree(t, f.Path())[durable.file]; content != "data" {
 						t.Errorf("%s: after the second attempt the file is %q", context, content)
@@ -200,7 +200,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 					t.Errorf("%s, crash at step %d: a reader sees %q", durable.name, step, content)
 				}
 				again := open(t, f.Path())
-				must(t, again.RemoveTemporaries(alice))
+				must(t, again.Own(alice).RemoveTemporaries())
 				noTemporaries(t, again)
 				must(t, durable.call(again, "data"))
 				if content := tree(t, f.Path())[durable.file]; content != "data" {
@@ -246,9 +246,9 @@ func TestTwinWithoutHardLinks(t *testing.T) {
 			}
 			return perform()
 		}
-		must(t, f.PublishSegment(alice, batch(1), []byte("data")))
-		must(t, f.PublishSegment(alice, batch(1), []byte("data")))
-		wantError(t, f.PublishSegment(alice, batch(1), []byte("other")), ErrTwin)
+		must(t, f.Own(alice).PublishSegment(batch(1), []byte("data")))
+		must(t, f.Own(alice).PublishSegment(batch(1), []byte("data")))
+		wantError(t, f.Own(alice).PublishSegment(batch(1), []byte("other")), ErrTwin)
 		if data, err := f.ReadSegment(alice, batch(1), 100); err != nil || string(data) != "data" {
 			t.Errorf("read %q, %v", data, err)
 		}
@@ -274,7 +274,7 @@ func TestRemoveTemporariesGoesOn(t *testing.T) {
 		}
 		return perform()
 	}
-	wantError(t, f.RemoveTemporaries(alice), syscall.EACCES)
+	wantError(t, f.Own(alice).RemoveTemporaries(), syscall.EACCES)
 	if calls != 6 {
 		t.Errorf("%d removals, want 6", calls)
 	}
@@ -296,10 +296,10 @@ func TestConcurrentPublish(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			results[i] = f.PublishSegment(alice, batch(1), fmt.Append(nil, i%2))
-			must(f.PublishSegment(alice, batch(uint64(i)+2), []byte("own")))
-			must(f.ReplaceHead(alice, []byte("head")))
-			must(f.PublishRecord(alice, record, []byte("record")))
+			results[i] = f.Own(alice).PublishSegment(batch(1), fmt.Append(nil, i%2))
+			must(f.Own(alice).PublishSegment(batch(uint64(i)+2), []byte("own")))
+			must(f.Own(alice).ReplaceHead([]byte("head")))
+			must(f.Own(alice).PublishRecord(record, []byte("record")))
 			_, err := f.List(alice)
 			must(err)
 		})

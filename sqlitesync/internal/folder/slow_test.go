@@ -25,9 +25,9 @@ func stall(f *Folder, names ...string) (release func()) {
 func TestSlowReads(t *testing.T) {
 	slow := &SlowReads{Patience: leastPatience}
 	f := openNew(t, alice, bob)
-	must(t, f.PublishSegment(alice, batch(1), []byte("first")))
-	must(t, f.PublishSegment(alice, batch(2), []byte("second")))
-	must(t, f.ReplaceHead(alice, []byte("head")))
+	must(t, f.Own(alice).PublishSegment(batch(1), []byte("first")))
+	must(t, f.Own(alice).PublishSegment(batch(2), []byte("second")))
+	must(t, f.Own(alice).ReplaceHead([]byte("head")))
 	f.remember(slow)
 	release := stall(f, batch(1).String(), bob)
 
@@ -87,7 +87,7 @@ func TestSlowReads(t *testing.T) {
 func TestAReadThatGetsOnIsWaitedFor(t *testing.T) {
 	f := openNew(t, alice)
 	content := make([]byte, 8*maxPiece)
-	must(t, f.PublishSegment(alice, batch(1), content))
+	must(t, f.Own(alice).PublishSegment(batch(1), content))
 	f.remember(&SlowReads{Patience: time.Second})
 	f.disk = drippingDisk{f.disk}
 	data, err := f.ReadSegment(alice, batch(1), int64(len(content)))

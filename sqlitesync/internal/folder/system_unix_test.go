@@ -61,7 +61,7 @@ func TestSyncErrors(t *testing.T) {
 				}
 				return perform()
 			}
-			err := f.PublishSegment(alice, batch(1), []byte("data"))
+			err := f.Own(alice).PublishSegment(batch(1), []byte("data"))
 			if !synced {
 				t.Fatalf("no %s", what)
 			}
@@ -89,12 +89,12 @@ func TestUnwritable(t *testing.T) {
 				}
 				return perform()
 			}
-			err := f.PublishSegment(alice, batch(1), []byte("data"))
+			err := f.Own(alice).PublishSegment(batch(1), []byte("data"))
 			wantError(t, err, cause)
 			if Reason(err) == "" && cause != syscall.EIO {
 				t.Errorf("no reason for %v", err)
 			}
-			wantError(t, f.ReplaceHead(alice, []byte("data")), cause)
+			wantError(t, f.Own(alice).ReplaceHead([]byte("data")), cause)
 			if after := fmt.Sprint(tree(t, f.Path())); after != before {
 				t.Errorf("before %s\nafter %s", before, after)
 			}
@@ -106,8 +106,8 @@ func TestUnwritable(t *testing.T) {
 func TestBusy(t *testing.T) {
 	for _, holds := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, time.Hour} {
 		f := openNew(t, alice)
-		must(t, f.ReplaceHead(alice, []byte("before")))
-		must(t, f.PublishInvite(alice, invite, nil))
+		must(t, f.Own(alice).ReplaceHead([]byte("before")))
+		must(t, f.Own(alice).PublishInvite(invite, nil))
 		synctest.Test(t, func(t *testing.T) {
 			disk := watchSteps(f)
 			begin := time.Now()
@@ -117,10 +117,10 @@ func TestBusy(t *testing.T) {
 				}
 				return perform()
 			}
-			replaced := f.ReplaceHead(alice, []byte("after"))
+			replaced := f.Own(alice).ReplaceHead([]byte("after"))
 			took := time.Since(begin)
 			begin = time.Now()
-			removed := f.RemoveInvite(invite)
+			removed := f.Own(alice).RemoveInvite(invite)
 			if holds == time.Hour {
 				if !busy(replaced) || !busy(removed) {
 					t.Errorf("held for good: %v, %v", replaced, removed)
@@ -153,7 +153,7 @@ func TestABusyTemporaryIsRemoved(t *testing.T) {
 			}
 			return perform()
 		}
-		must(t, f.PublishSegment(alice, batch(1), []byte("data")))
+		must(t, f.Own(alice).PublishSegment(batch(1), []byte("data")))
 		noTemporaries(t, f)
 	})
 }

@@ -13,7 +13,7 @@ func TestWritable(t *testing.T) {
 	t.Parallel()
 	f := openNew(t)
 	must(t, f.Writable(alice)) // would be made
-	must(t, f.MakeDevice(alice))
+	must(t, f.Own(alice).MakeDirectory())
 	must(t, f.Writable(alice))
 	if os.Geteuid() == 0 {
 		t.Skip("the superuser may write everywhere")
