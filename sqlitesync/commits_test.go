@@ -2,15 +2,12 @@ package sqlitesync
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"strings"
 	"testing"
 
 	"modernc.org/sqlite"
-
-	"github.com/sqlitesync/go/changelog"
 )
 
 // committing is a connector whose connections ask before they commit: a transaction, or a statement that is one of its own.
@@ -32,6 +29,7 @@ type sqliteConn interface {
 	driver.ConnPrepareContext
 	driver.ExecerContext
 	driver.QueryerContext
+	sqlite.AuthorizerRegisterer
 }
 
 type committingConn struct {
@@ -90,25 +88,10 @@ func (s *committingStatement) ExecContext(ctx context.Context, args []driver.Nam
 	return result, err
 }
 
-// giveCommits puts the faults under what the engine of a device commits, until the device is closed.
+// giveCommits puts the faults under what the engine of a device commits, which must not be open.
 func (f *faults) giveCommits(d *testDevice) {
-	d.tb.Helper()
 	f.disarm()
-	h := d.syncer.handle
-	connector, err := sqlite.NewConnector(dataSource(h.path, "busy_timeout(10000)"))
-	must(d.tb, err)
-	pool := sql.OpenDB(committing{&pinned{connector, "PRAGMA busy_timeout(10000); PRAGMA recursive_triggers(0)", true}, f.step})
-	d.tb.Cleanup(func() { must(d.tb, pool.Close()) })
-	conn, err := pool.Conn(d.tb.Context())
-	must(d.tb, err)
-	must(d.tb, conn.Raw(func(driverConn any) error {
-		return driverConn.(*committingConn).sqliteConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(h.policy.authorize)
-	}))
-	must(d.tb, h.conn.Close())
-	h.conn = changelog.NewConn(conn)
-	h.conn.Quiet = h.policy.silence
-	d.syncer.db, err = changelog.Open(d.tb.Context(), h.conn, d.syncer.self())
-	must(d.tb, err)
+	d.environment.Connect = func(connector driver.Connector) driver.Connector { return committing{connector, f.step} }
 }
 
 // Each time that a device commits fails once, in both forms: nothing was committed, and it was although it failed. The next pass
@@ -121,7 +104,9 @@ func TestAFailureAtAnyCommitLosesNothing(t *testing.T) {
 				t.Parallel()
 				s := newStage(t)
 				commits := new(faults)
+				s.a.close()
 				commits.giveCommits(s.a)
+				s.a.open()
 				steps := 0
 				for failed := true; failed; steps++ {
 					act.prepare(s)
@@ -139,7 +124,9 @@ func TestAFailureAtAnyCommitLosesNothing(t *testing.T) {
 				if steps < 2 {
 					t.Error("no commit could fail")
 				}
-				s.a.reopen()
+				s.a.close()
+				s.a.environment.Connect = nil
+				s.a.open()
 				s.check("at the end")
 				s.checkTidy("at the end")
 				late := newTestDevice(t, itemSchema)

@@ -12,41 +12,52 @@ import (
 	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
-// Each step of Create and Join fails once, in both forms: nothing of it was done, or all of it. The process lives on. Afterwards the
-// database is a device, or the call can be repeated with the same code, and nothing is lost or said twice.
+// Each step of Create and Join in the folder, and each commit, fails once, in both forms: nothing of it was done, or all of it. The
+// process lives on. Afterwards the database is a device, or the call can be repeated with the same code, and nothing is lost or said
+// twice.
 func TestAFailureAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"create", "join"} {
 		for _, persisted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s persisted=%v", verb, persisted), func(t *testing.T) {
 				t.Parallel()
-				steps, failures := 0, 0
-				for failed := true; failed; steps++ {
-					if !sampled(steps) {
-						continue
-					}
-					step, err := enterWithFailure(t, verb, steps, persisted)
-					failed = step != ""
-					switch {
-					case !failed && err != nil:
-						t.Fatal(err)
-					case failed && err != nil:
-						failures++
-					}
-				}
-				if failures < 2 {
-					t.Errorf("only %d of %d steps made the call fail", failures, steps)
-				}
+				enterWithFailures(t, verb, persisted, (*faults).give, sampled)
+			})
+			t.Run(fmt.Sprintf("commits of %s persisted=%v", verb, persisted), func(t *testing.T) {
+				t.Parallel()
+				enterWithFailures(t, verb, persisted, (*faults).giveCommits, func(int) bool { return true })
 			})
 		}
 	}
 }
 
+// enterWithFailures lets devices enter a space, each with another step that fails, of those that are to be tried.
+func enterWithFailures(t *testing.T, verb string, persisted bool, give func(*faults, *testDevice), tried func(step int) bool) {
+	t.Helper()
+	steps, failures := 0, 0
+	for failed := true; failed; steps++ {
+		if !tried(steps) {
+			continue
+		}
+		step, err := enterWithFailure(t, verb, steps, persisted, give)
+		failed = step != ""
+		switch {
+		case !failed && err != nil:
+			t.Fatal(err)
+		case failed && err != nil:
+			failures++
+		}
+	}
+	if failures < 2 {
+		t.Errorf("only %d of %d steps made the call fail", failures, steps)
+	}
+}
+
 // enterWithFailure lets a device enter a space while one step fails, and again if it has to. It returns that step, if there
 // are so many, and the error of the first attempt.
-func enterWithFailure(t *testing.T, verb string, at int, persisted bool) (step string, failure error) {
+func enterWithFailure(t *testing.T, verb string, at int, persisted bool, give func(*faults, *testDevice)) (step string, failure error) {
 	t.Helper()
-	s, enter := newEntering(t, verb)
+	s, enter := newEntering(t, verb, give)
 	s.faults.arm(at, persisted)
 	failure = enter()
 	step = s.faults.failed

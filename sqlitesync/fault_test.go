@@ -416,11 +416,11 @@ func TestACrashAtAnyStepLosesNothing(t *testing.T) {
 	}
 }
 
-// newEntering returns a stage on which a is about to create a space, or to join that of b.
-func newEntering(t *testing.T, verb string) (s *stage, enter func() error) {
+// newEntering returns a stage on which a, to which the faults are given, is about to create a space, or to join that of b.
+func newEntering(t *testing.T, verb string, give func(*faults, *testDevice)) (s *stage, enter func() error) {
 	t.Helper()
 	s = &stage{t: t, faults: new(faults), a: newTestDevice(t, itemSchema), b: newTestDevice(t, itemSchema)}
-	s.faults.give(s.a)
+	give(s.faults, s.a)
 	s.write(s.a)
 	s.a.folder = t.TempDir()
 	if verb == "create" {
@@ -445,7 +445,7 @@ func TestACrashAtAnyStepOfEnteringLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"create", "join"} {
 		t.Run(verb, func(t *testing.T) {
-			s, enter := newEntering(t, verb)
+			s, enter := newEntering(t, verb, (*faults).give)
 			devices := []*testDevice{s.a}
 			if verb == "join" {
 				devices = append(devices, s.b)

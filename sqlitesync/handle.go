@@ -13,6 +13,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/sqlitesync/go/changelog"
+	"github.com/sqlitesync/go/sqlitesync/internal/environment"
 )
 
 // OpenDB opens the SQLite file at path, and makes it if it is not there, with
@@ -120,11 +121,11 @@ func openHandle(ctx context.Context, path string) (h *handle, err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.writers, err = openOwnPool(path, "journal_mode(WAL)", "synchronous(NORMAL)",
+	if h.writers, err = openOwnPool(path, environment.From(ctx).Connect, "journal_mode(WAL)", "synchronous(NORMAL)",
 		"foreign_keys(0)", "recursive_triggers(0)", "fullfsync(1)", "cache_size(-16000)"); err != nil {
 		return h, err
 	}
-	if h.readers, err = openOwnPool(path, "query_only(1)"); err != nil {
+	if h.readers, err = openOwnPool(path, nil, "query_only(1)"); err != nil {
 		return h, err
 	}
 	conn, err := h.writers.Conn(ctx)

@@ -12,24 +12,36 @@ import (
 
 // openPool opens connections of ours to the database file at path.
 func openPool(path string, pragmas ...string) (*sql.DB, error) {
-	return newPool(path, false, pragmas)
+	connector, err := newConnector(path, false, pragmas)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // openOwnPool opens connections on which nothing of the app's runs. What its hooks
 // have made there goes: temporary objects can stand in the place of its tables, or of
-// ours, and each transaction of ours would lock the databases that they attach.
-func openOwnPool(path string, pragmas ...string) (*sql.DB, error) {
+// ours, and each transaction of ours would lock the databases that they attach. Where
+// connect is not nil it stands between, see [environment.Environment].
+func openOwnPool(path string, connect func(driver.Connector) driver.Connector, pragmas ...string) (*sql.DB, error) {
 	// The setting changes, whatever it was, and SQLite drops what is temporary.
-	return newPool(path, true, append([]string{"temp_store(FILE)", "temp_store(MEMORY)"}, pragmas...))
+	connector, err := newConnector(path, true, append([]string{"temp_store(FILE)", "temp_store(MEMORY)"}, pragmas...))
+	if err != nil {
+		return nil, err
+	}
+	if connect != nil {
+		connector = connect(connector)
+	}
+	return sql.OpenDB(connector), nil
 }
 
-func newPool(path string, own bool, pragmas []string) (*sql.DB, error) {
+func newConnector(path string, own bool, pragmas []string) (driver.Connector, error) {
 	const timeout = "busy_timeout(10000)"
 	connector, err := sqlite.NewConnector(dataSource(path, timeout))
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(&pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA "), own}), nil
+	return &pinned{connector, "PRAGMA " + strings.Join(append([]string{timeout}, pragmas...), "; PRAGMA "), own}, nil
 }
 
 // pinned sets pragmas when a connection is there. Hooks that the app has registered

@@ -55,7 +55,7 @@ func (v *View) open(ctx context.Context, path string, keys KeyStore) (err error)
 	}
 	s.log = slog.New(slog.DiscardHandler)
 	s.handle = &handle{}
-	if s.handle.readers, err = openOwnPool(path, "query_only(1)"); err != nil {
+	if s.handle.readers, err = openOwnPool(path, nil, "query_only(1)"); err != nil {
 		return err
 	}
 	s.app = s.handle.readers

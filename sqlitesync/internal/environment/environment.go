@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"database/sql/driver"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type Environment struct {
 	Steady func() time.Time
 	// Step comes between the engine and the folder's disk, see [folder.Folder.Interpose]. nil: nothing does.
 	Step func(step string, perform func() error) error
+	// Connect comes between the engine and the connection by which it writes to the database. nil: nothing does.
+	Connect func(driver.Connector) driver.Connector
 	// Keys is where keys are, if the options do not say it. nil: where they are by default.
 	Keys Keys
 	// Manual keeps the engine from working in the background, whatever the options say.
