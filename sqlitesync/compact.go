@@ -60,6 +60,15 @@ type compaction struct {
 	rows     int // in them
 }
 
+// grown reports whether the log, as it is now, has enough to be looked at again; others have overruled so many changes of it since.
+func (c compaction) grown(now compaction, overruled int) bool {
+	if now.segments > max(maxLive, c.segments+maxLive/2) || now.rows > 2*c.rows+1000 {
+		return true
+	}
+	// What others have written has overruled so much of the log, and what this device has written since can have.
+	return overruled > slack && now.rows-c.rows+overruled > now.rows/2
+}
+
 // compact writes runs of this device's log anew if it has grown enough since
 // the last time, or others have overruled enough of it. What it made is to be published.
 func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
@@ -71,10 +80,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		return err
 	}
 	last := &s.compaction
-	grown := now.segments > max(maxLive, last.segments+maxLive/2) || now.rows > 2*last.rows+1000
-	// What others have written has overruled so much of the log, and what this device has written since can have.
-	grown = grown || s.overruled > slack && now.rows-last.rows+s.overruled > now.rows/2
-	if !grown && (!s.environment.Compact || now == *last) {
+	if !last.grown(now, s.overruled) && (!s.environment.Compact || now == *last) {
 		return nil
 	}
 	live, err := s.ownSegments(ctx, "replaced IS NULL")

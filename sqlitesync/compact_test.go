@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -329,6 +330,110 @@ func TestPlan(t *testing.T) {
 				t.Errorf("got %v, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A modelLog is what plan knows of a log, without the log: units of one segment each.
+type modelLog struct {
+	random *rand.Rand
+	units  []unit
+	last   compaction
+	batch  uint64
+	memory int // bytes of a change in memory
+	packed int // of those, percent in a file
+}
+
+// write appends a segment of so many changes, which overrule as many older ones as the random numbers have it.
+func (l *modelLog) write(rows int, overrules float64) {
+	l.batch++
+	own := ownSegment{name: original(l.batch), state: segmentFound}
+	for n := int(float64(rows) * overrules); n > 0 && len(l.units) > 0; n-- {
+		if u := &l.units[l.random.IntN(len(l.units))]; u.live > 0 {
+			u.live--
+		}
+	}
+	l.units = append(l.units, unit{segments: []ownSegment{own}, rows: rows, live: rows, size: 500 + rows*l.memory*l.packed/100})
+}
+
+func (l *modelLog) measure() (now compaction, size int) {
+	for i := range l.units {
+		now.segments, now.rows, size = now.segments+1, now.rows+l.units[i].rows, size+l.units[i].size
+	}
+	return now, size
+}
+
+// compact does to the model what compact does to a log, until nothing is left to do.
+func (l *modelLog) compact() {
+	for {
+		now, _ := l.measure()
+		if !l.last.grown(now, 0) {
+			return
+		}
+		l.last = now
+		rewritten := 0
+		for _, run := range plan(l.units) {
+			if rewritten == maxRuns {
+				l.last = compaction{}
+				break
+			}
+			if l.rewrite(run) {
+				rewritten++
+			}
+		}
+	}
+}
+
+// rewrite writes a run anew, as one range, or as several if it is too much for the memory, and reports whether anything became less.
+func (l *modelLog) rewrite(run []unit) (less bool) {
+	at := slices.IndexFunc(l.units, func(u unit) bool { return u.first() == run[0].first() })
+	var made []unit
+	for _, u := range run {
+		less = less || u.live < u.rows
+		n := len(made) - 1
+		if n < 0 || (made[n].rows+u.live)*l.memory > maxDecoded {
+			made = append(made, unit{segments: []ownSegment{{name: folder.SegmentName{First: u.first(), Generation: 1}, state: segmentFound}}})
+			n++
+		}
+		made[n].rows += u.live
+		made[n].live = made[n].rows
+		made[n].size = 500 + made[n].rows*l.memory*l.packed/100
+		made[n].segments[0].name.Last = u.last()
+		l.last.rows -= u.rows - u.live
+	}
+	l.last.segments -= len(run) - len(made)
+	l.units = slices.Replace(l.units, at, at+len(run), made...)
+	return less || len(made) < len(run)
+}
+
+// However a log has come to be, at rest it has at most 64 files as long as it is no larger than LIMITS.md says. Two ranges beside each
+// other are more than one can have, by rows, memory or bytes; the newest ones grow by a factor; and half of maxLive may have come since.
+func TestLargeLogsHaveFewFiles(t *testing.T) {
+	t.Parallel()
+	const most = 64
+	logs, largest := 300, 0
+	for seed := range uint64(logs) {
+		random := rand.New(rand.NewPCG(seed, most))
+		l := &modelLog{random: random, memory: 50 + random.IntN(1<<random.IntN(12)), packed: 5 + random.IntN(60)}
+		transaction, overrules := 1+random.IntN(1<<random.IntN(17)), random.Float64()
+		for step := range 4_000 {
+			rows := 1 + random.IntN(1+random.IntN(20))
+			if random.IntN(1+random.IntN(50)) == 0 {
+				rows = 1 + random.IntN(1+min(transaction, maxDecoded/l.memory))
+			}
+			l.write(rows, overrules)
+			l.compact()
+			now, size := l.measure()
+			if now.rows > 1_000_000 || now.rows*l.memory > 100<<20 || size > 60<<20 {
+				break
+			}
+			largest = max(largest, now.segments)
+			if now.segments > most {
+				t.Fatalf("seed %d: after %d batches %d segments stand, of %d changes and %d bytes", seed, step+1, now.segments, now.rows, size)
+			}
+		}
+	}
+	if largest < most*3/4 {
+		t.Errorf("no log of %d had more than %d files", logs, largest)
 	}
 }
 
