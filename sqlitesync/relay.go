@@ -2,8 +2,10 @@ package sqlitesync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -24,6 +26,10 @@ const (
 	relayTurn = 24 * time.Hour
 	// relayRows is about how many rows one transaction relays.
 	relayRows = 5000
+	// relayLooks is about how often all that is known of rows is read for one log, in steps that have at most relayBytes of
+	// values in memory, unless a single batch has more.
+	relayLooks = 64
+	relayBytes = 32 << 20
 )
 
 // relayAgain forgets what was relayed: it stands in this device's own log, of which a
@@ -232,28 +238,48 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 ) error {
 	// Of the numbers that a log can have, those that weigh something: all of them are too many to look at.
 	batches := slices.DeleteFunc(slices.Sorted(maps.Keys(weights)), func(batch uint64) bool { return batch < first || batch > last })
-	for first <= last {
-		end, rows := last, 0
-		for ; len(batches) > 0; batches = batches[1:] {
-			if rows > 0 && rows+weights[batches[0]] > relayRows {
-				end = batches[0] - 1
-				break
-			}
-			rows += weights[batches[0]]
+	total := 0
+	for _, batch := range batches {
+		total += weights[batch]
+	}
+	for step := max(relayRows, total/relayLooks); first <= last; {
+		n, end := upTo(step, batches, weights), last
+		if n < len(batches) {
+			end = batches[n] - 1
 		}
-		if err := s.relayBatches(ctx, device, first, end, wanted); err != nil {
+		size := relayBytes
+		if n <= 1 {
+			size = math.MaxInt
+		}
+		err := s.relayBatches(ctx, device, first, end, size, wanted)
+		if errors.Is(err, merge.ErrTooMuch) {
+			step /= 2
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		first = end + 1
+		batches, first = batches[n:], end+1
 	}
 	return nil
+}
+
+// upTo returns how many of the batches have that many rows at most: the first in any case.
+func upTo(most int, batches []uint64, weights map[uint64]int) (n int) {
+	rows := 0
+	for n < len(batches) && (n == 0 || rows+weights[batches[n]] <= most) {
+		rows += weights[batches[n]]
+		n++
+	}
+	return n
 }
 
 // relayBatches relays what a device has said in some of its batches. One batch
 // says one thing of a row: where several changes of a row count, they go into
 // batches that follow one another. Rows that have lost a column since, it tells as
-// they are, like those that a migration has made.
-func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, wanted func(changelog.Digest) (bool, error)) error {
+// they are, like those that a migration has made. If they have more bytes than size
+// the error is merge.ErrTooMuch, and nothing was done.
+func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, first, last uint64, size int, wanted func(changelog.Digest) (bool, error)) error {
 	change := func(c *changelog.Change) (bool, error) { return wanted(c.Digest()) }
 	if wanted == nil {
 		change = nil
@@ -268,7 +294,7 @@ func (s *Syncer) relayBatches(ctx context.Context, device changelog.DeviceID, fi
 			}
 			return nil
 		}
-		layers, err = merge.Layers(ctx, s.db, device, first, last, change, altered)
+		layers, err = merge.Layers(ctx, s.db, device, first, last, size, change, altered)
 		return err
 	})
 	if err != nil {

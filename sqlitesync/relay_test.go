@@ -922,3 +922,35 @@ func TestWhatIsRelayedAgainStandsOnceInALog(t *testing.T) {
 	c.sync()
 	c.wantValue("1200", "SELECT count(*) FROM item")
 }
+
+// Of large rows few are in memory at a time when they are relayed: one step after another holds too much, and is taken in smaller ones.
+func TestLargeRowsAreRelayedInSmallSteps(t *testing.T) {
+	t.Parallel()
+	const rows, size = 24, 2 << 20
+	devices := newSpace(t, itemSchema, 2)
+	a, b := devices[0], devices[1]
+	for i := range rows {
+		b.exec("INSERT INTO item VALUES (?, zeroblob(?), 1)", fmt.Sprint(i), size)
+		b.sync()
+	}
+	a.sync()
+	must(t, a.syncer.pass.lock(t.Context()))
+	weights, err := a.syncer.db.Weigh(t.Context(), changelog.DeviceID(b.id()))
+	must(t, err)
+	asked := 0
+	must(t, a.syncer.relaySteps(t.Context(), changelog.DeviceID(b.id()), 0, rows, weights, func(changelog.Digest) (bool, error) {
+		asked++
+		return true, nil
+	}))
+	a.syncer.pass.unlock()
+	if asked <= rows {
+		t.Errorf("%d rows of %d bytes are looked at %d times: no step was given up", rows, size, asked)
+	}
+	must(t, os.RemoveAll(b.directory()))
+	a.sync()
+	late := newTestDevice(t, itemSchema)
+	late.join(a.folder, a.invite())
+	late.waitedLongEnough() // nobody has said that the log of b is lost
+	late.sync()
+	late.wantValue(fmt.Sprint(rows*size), "SELECT sum(length(name)) FROM item")
+}

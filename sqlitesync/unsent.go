@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -58,7 +59,7 @@ func (s *Syncer) noteFound(ctx context.Context) (altered func(*changelog.Table, 
 func (s *Syncer) sendBatchesAgain(ctx context.Context, old changelog.DeviceID, batches []ownSegment,
 	altered func(*changelog.Table, changelog.Key) error,
 ) error {
-	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, nil, altered)
+	layers, err := merge.Layers(ctx, s.db, old, batches[0].name.First, batches[len(batches)-1].name.Last, math.MaxInt, nil, altered)
 	if err != nil {
 		return err
 	}

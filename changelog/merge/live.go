@@ -3,6 +3,7 @@ package merge
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sqlitesync/go/changelog"
@@ -40,14 +41,21 @@ func Live(ctx context.Context, db *changelog.Database, device changelog.DeviceID
 	}, "ORDER BY tbl, row, n")
 }
 
+// ErrTooMuch means that changes hold more than is good to have in memory.
+var ErrTooMuch = errors.New("too much at once")
+
 // Layers returns what Live calls each with in layers that have no row twice: a
 // batch says one thing of a row. A row that was told of under two names of its key
-// is one to a batch, though it is two here.
-func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64,
+// is one to a batch, though it is two here. If all have more bytes than size the
+// error is ErrTooMuch.
+func Layers(ctx context.Context, db *changelog.Database, device changelog.DeviceID, first, last uint64, size int,
 	wanted func(*changelog.Change) (bool, error), altered func(*changelog.Table, changelog.Key) error,
 ) (layers [][]changelog.Change, err error) {
 	l := layering{met: make(map[string]int)}
 	err = Live(ctx, db, device, first, last, wanted, func(c changelog.Change) error {
+		if size -= c.Size(); size < 0 {
+			return ErrTooMuch
+		}
 		l.add(c)
 		return nil
 	}, altered)
