@@ -274,6 +274,34 @@ func TestAnIdlePassOnlyReads(t *testing.T) {
 	}
 }
 
+// What a pass that finds nothing new asks of the folder does not grow with its files, and by one listing for each device.
+func TestAnIdlePassListsEachDirectoryOnce(t *testing.T) {
+	t.Parallel()
+	const few, many = 3, 7
+	var asked []int
+	for _, size := range []struct{ devices, segments int }{{few, 1}, {few, 20}, {many, 1}} {
+		devices := newSpace(t, itemSchema, size.devices)
+		for i := range size.segments {
+			for _, d := range devices {
+				d.exec("INSERT INTO item VALUES (?, 'x', 1)", fmt.Sprint(d.id(), i))
+				d.sync()
+			}
+		}
+		settle(devices...)
+		settle(devices...)
+		a, n := devices[0], 0
+		a.environment.Step = func(step string, perform func() error) error {
+			n++ // by one goroutine: nothing is read ahead
+			return perform()
+		}
+		a.sync()
+		asked = append(asked, n)
+	}
+	if asked[0] < few || asked[1] != asked[0] || asked[2]-asked[0] > 2*(many-few) { // each is opened and closed
+		t.Errorf("%d devices ask %d times, with more segments %d times, %d devices %d times", few, asked[0], asked[1], many, asked[2])
+	}
+}
+
 // A copy of the directory of all devices can stand for good. Whole names tell what its files hold: a pass opens none that it has read.
 func TestAnIdlePassOpensNoSegmentOfACopy(t *testing.T) {
 	t.Parallel()
