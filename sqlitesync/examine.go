@@ -74,6 +74,9 @@ func (e *examination) lookAtDatabase(ctx context.Context) error {
 	if used {
 		e.add(Finding{Code: FindingInUse, Note: true, Text: "Another program syncs this database just now."})
 	}
+	if service, directory := folder.Carrier(e.handle.path); service != "" {
+		e.add(Finding{Code: FindingDatabaseCarried, Note: true, Path: directory, Text: fmt.Sprintf("The database lies where %s seems to carry it, half-written, and can bring an old one back.", service)})
+	}
 	// SQLite gives the files beside the database its mode when it makes them.
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := folder.MayChange(e.handle.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

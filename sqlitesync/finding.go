@@ -29,6 +29,7 @@ const (
 	FindingFolderReadOnly   FindingCode = "folder-read-only"  // nothing can be published in it
 	FindingFolderUnreadable FindingCode = "folder-unreadable" // it can't be listed
 	FindingDatabaseInside   FindingCode = "database-inside"   // the database lies in the folder
+	FindingDatabaseCarried  FindingCode = "database-carried"  // it lies in the folder of a file-sync service
 	FindingDatabaseReadOnly FindingCode = "database-read-only"
 	FindingMarkerDamaged    FindingCode = "marker-damaged" // sqlitesync.json is not what it was
 	FindingFormatNewer      FindingCode = "format-newer"   // a newer version has written into the folder

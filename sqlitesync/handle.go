@@ -14,6 +14,7 @@ import (
 
 	"github.com/sqlitesync/go/changelog"
 	"github.com/sqlitesync/go/sqlitesync/internal/environment"
+	"github.com/sqlitesync/go/sqlitesync/internal/folder"
 )
 
 // OpenDB opens the SQLite file at path, and makes it if it is not there, with
@@ -94,6 +95,16 @@ func warnings(ctx context.Context, db *sql.DB) []string {
 		found = append(found, "the handle has recursive_triggers off: the app's own delete triggers do not run for rows that a REPLACE removes")
 	}
 	return found
+}
+
+// placeWarnings warns if the database lies where a file-sync service carries it.
+func placeWarnings(path string) []string {
+	service, directory := folder.Carrier(path)
+	if service == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("the database lies in %s, which %s seems to carry: it copies the files of a database at different times, and brings old ones back; "+
+		"keep it elsewhere, and let the service carry the folder of the space only", directory, service)}
 }
 
 // enforces reports whether the app's handle enforces foreign keys.

@@ -32,7 +32,7 @@ var delivery = []trap{
 	{18, "files grow in number", []string{"TestALogIsKeptShort", "TestDeadWeightIsWrittenAnewThoughSegmentsAreFew", "TestALogThatOthersOverruleIsWrittenAnew", "TestLogsAtRandom", "TestLargeLogsHaveFewFiles", "TestCrowdedDirectory", limit}},
 	{19, "one database in two processes, one device in two places", []string{"TestTheSecondSyncerOfADatabaseIsRefused", "TestTheLockIsRemovedWhileSyncRuns", "TestTwins"}},
 	{20, "junk of systems and services", []string{"TestForeignFilesAreNeverTouched", "TestForeignFiles", "TestJunkUnderNamesOfSegmentsCostsNothing"}},
-	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestContains", limit}},
+	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestADatabaseThatAServiceCarriesIsWarnedOf", "TestContains", "TestCarrier", limit}},
 	{22, "the medium goes while it is written to", []string{"TestAFailureAtAnyStepLosesNothing", "TestAbsence", "TestReason"}},
 	{23, "trash and versions bring own segments back after a compaction", []string{"TestSegmentsThatComeBackAfterACompactionAreHarmless"}},
 	{24, "a directory changes while it is read", []string{"TestADirectoryChangesWhileItIsRead", "TestAReaderInTheMiddleOfARange"}},

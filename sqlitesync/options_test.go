@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,27 @@ func TestHandlesThatCannotBeUsedAreRefused(t *testing.T) {
 			wantIs(t, err, ErrDriver)
 			wantIs(t, Uninstall(ctx, test.db), ErrDriver)
 		})
+	}
+}
+
+// A service that carries the database copies its files at different times. It may be the user's wish, so that it is only told of.
+func TestADatabaseThatAServiceCarriesIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	a.create(t.TempDir())
+	a.sync()
+	warned := func() bool {
+		return slices.ContainsFunc(a.syncer.Status().Warnings, func(warning string) bool { return strings.Contains(warning, "Syncthing") })
+	}
+	found := func() bool { return slices.Contains(codes(a.examine(a.folder).Findings), FindingDatabaseCarried) }
+	if warned() || found() {
+		t.Errorf("warnings %q", a.syncer.Status().Warnings)
+	}
+	must(t, os.Mkdir(filepath.Join(filepath.Dir(a.path), ".stfolder"), 0o700))
+	a.reopen()
+	a.sync()
+	if !warned() || !found() {
+		t.Errorf("warnings %q", a.syncer.Status().Warnings)
 	}
 }
 

@@ -190,7 +190,7 @@ func (s *Syncer) start(ctx context.Context, opts *Options, check, enter func(*Sy
 	if s.handle, err = openHandle(ctx, path); err != nil {
 		return err
 	}
-	s.settings = warnings(ctx, s.app)
+	s.settings = append(warnings(ctx, s.app), placeWarnings(path)...)
 	s.enforces, err = enforces(ctx, s.app)
 	if err != nil {
 		return err

@@ -66,7 +66,8 @@ type Status struct {
 	// Unsynced lists tables, and rows of tables, that stay on this device.
 	Unsynced []Unsynced
 	// Warnings lists what the author of the app should know: settings of its
-	// handle, triggers, and tables of migration tools, that do not go well with sync.
+	// handle, triggers, and tables of migration tools, that do not go well with sync,
+	// and a place of the database from which a file-sync service carries it.
 	Warnings []string
 	// Problems lists what does not work, until a later pass finds it mended.
 	Problems []error

@@ -112,6 +112,7 @@ var mends = map[sqlitesync.FindingCode]string{
 	sqlitesync.FindingFolderReadOnly:   "Allow writing, or free some space, where the folder is. Then: sqlitesync sync DB",
 	sqlitesync.FindingFolderUnreadable: "Look at who may read the folder: SHOWRIGHTS",
 	sqlitesync.FindingDatabaseInside:   "Stop the app, and move the database with its -wal and -shm files out of the folder. Then: sqlitesync sync NEWDB",
+	sqlitesync.FindingDatabaseCarried:  "Stop the app, and move the database with its -wal and -shm files to a place that no service carries. Then: sqlitesync sync NEWDB",
 	sqlitesync.FindingDatabaseReadOnly: "Allow it: ALLOWWRITING. Then: sqlitesync sync DB",
 	sqlitesync.FindingMarkerDamaged:    "Restore sqlitesync.json from the file-sync service's history, or write it anew, with what it shall hold, as text. Then: sqlitesync sync DB",
 	sqlitesync.FindingFormatNewer:      "Update sqlitesync, and the app: sqlitesync --version",
