@@ -954,3 +954,45 @@ func TestLargeRowsAreRelayedInSmallSteps(t *testing.T) {
 	late.sync()
 	late.wantValue(fmt.Sprint(rows*size), "SELECT sum(length(name)) FROM item")
 }
+
+// A value in pieces of real size is relayed, and relayed again when the relay's own log is lost. SQLITESYNC_BIG=1 in the environment
+// runs it: it takes 20 s.
+func TestALargeValueIsRelayed(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("SQLITESYNC_BIG") == "" {
+		t.Skip("it takes long: run it with SQLITESYNC_BIG=1")
+	}
+	devices := newSpace(t, itemSchema, 2)
+	a, b := devices[0], devices[1]
+	const stored = "SELECT group_concat(id || length(name) || hex(substr(name, 39999900))) FROM (SELECT * FROM item ORDER BY id)"
+	b.exec("INSERT INTO item VALUES ('large', randomblob(40000000), 1), ('small', 'x', 1)")
+	settle(a, b)
+	want := b.value(stored)
+	lost, directory := b.id(), b.directory()
+	b.close()
+	must(t, os.RemoveAll(directory))
+	must(t, a.syncer.Relay(t.Context(), lost))
+	a.sync()
+	a.sync() // it has found what it has published
+	join := func() {
+		t.Helper()
+		late := newTestDevice(t, itemSchema)
+		late.join(a.folder, a.invite())
+		late.waitedLongEnough()
+		late.sync()
+		late.wantValue(want, stored)
+		late.close()
+	}
+	join()
+	clock := newTestClock(a)
+	for _, path := range a.segments() {
+		must(t, os.Remove(path))
+	}
+	_ = a.trySync() // it says that they are gone
+	for range 3 {
+		clock.pass(lostTime + relayTurn)
+		_ = a.trySync()
+	}
+	a.sync()
+	join()
+}
