@@ -242,7 +242,8 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 	for _, batch := range batches {
 		total += weights[batch]
 	}
-	for step := max(relayRows, total/relayLooks); first <= last; {
+	most := max(relayRows, total/relayLooks)
+	for step := most; first <= last; {
 		n, end := upTo(step, batches, weights), last
 		if n < len(batches) {
 			end = batches[n] - 1
@@ -260,6 +261,7 @@ func (s *Syncer) relaySteps(ctx context.Context, device changelog.DeviceID, firs
 			return err
 		}
 		batches, first = batches[n:], end+1
+		step = min(most, step+step/4+1) // large rows can be few: then small steps would be too many looks
 	}
 	return nil
 }

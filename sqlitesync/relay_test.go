@@ -995,4 +995,31 @@ func TestALargeValueIsRelayed(t *testing.T) {
 	}
 	a.sync()
 	join()
+// After rows that are large the steps become larger again: each of them costs a look at all that is known of rows, and a batch.
+func TestStepsGrowAgainAfterLargeRows(t *testing.T) {
+	t.Parallel()
+	const large, small = 6, 300
+	devices := newSpace(t, itemSchema, 2)
+	a, b := devices[0], devices[1]
+	for i := range large + small {
+		size := 1
+		if i < large {
+			size = 12 << 20
+		}
+		b.exec("INSERT INTO item VALUES (?, zeroblob(?), 1)", fmt.Sprint(i), size)
+		b.sync()
+	}
+	a.sync()
+	must(t, a.syncer.pass.lock(t.Context()))
+	defer a.syncer.pass.unlock()
+	weights, err := a.syncer.db.Weigh(t.Context(), changelog.DeviceID(b.id()))
+	must(t, err)
+	before, _, err := a.syncer.db.Position(t.Context(), a.syncer.self())
+	must(t, err)
+	must(t, a.syncer.relaySteps(t.Context(), changelog.DeviceID(b.id()), 0, large+small, weights, nil))
+	after, _, err := a.syncer.db.Position(t.Context(), a.syncer.self())
+	must(t, err)
+	if steps := after - before; steps < large/2 || steps > small/10 {
+		t.Errorf("%d rows are relayed in %d steps", large+small, steps)
+	}
 }
