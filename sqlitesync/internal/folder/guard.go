@@ -12,8 +12,8 @@ import (
 // errForeign: what is to be changed is not this device's. It comes of a mistake in the program only.
 var errForeign = errors.New("it is not this device's to change")
 
-// A guard is a disk on which nothing can be changed but what a device may change. What others wrote can be the only copy there
-// is, so that this holds whatever the callers do.
+// A guard is a disk on which nothing can be changed but what a device may change, and no file but its head be replaced. What others
+// wrote can be the only copy there is, so that this holds whatever the callers do.
 type guard struct {
 	disk
 	device string
@@ -41,9 +41,21 @@ func (g guard) Link(oldname, newname string) error {
 	return g.disk.Link(oldname, newname)
 }
 
+// Rename replaces nothing but the device's head: a rename of itself replaces whatever it meets, hence the look before it. The gap
+// between the two is harmless, because only this process writes names of this device, and records and invites have names that no
+// two contents share.
 func (g guard) Rename(oldname, newname string) error {
 	if !g.owns(oldname) || !g.owns(newname) && !everybodys(newname) {
 		return refused(newname)
+	}
+	if path.Base(newname) != headName {
+		_, err := g.disk.Lstat(newname)
+		if err == nil {
+			return fmt.Errorf("%s: %w", newname, fs.ErrExist)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return g.disk.Rename(oldname, newname)
 }

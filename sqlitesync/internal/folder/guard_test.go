@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"io/fs"
 	"maps"
 	"os"
 	"testing"
@@ -48,6 +49,10 @@ func TestNothingOfOthersCanBeChanged(t *testing.T) {
 	}
 	for _, name := range []string{"roster/" + record, "sqlitesync.json", "README.txt"} { // they stay as they were made
 		wantError(t, disk.Remove(name), errForeign)
+	}
+	for _, name := range []string{"roster/" + record, "invites/" + invite + ".age", "sqlitesync.json", "README.txt", own} {
+		wantError(t, disk.Link("devices/"+alice+"/head", name), fs.ErrExist)
+		wantError(t, disk.Rename("devices/"+alice+"/head", name), fs.ErrExist) // of itself it replaces
 	}
 	_, err := f.Own("nobody").disk.OpenFile("devices/nobody/head", os.O_WRONLY|os.O_CREATE, filePermission)
 	wantError(t, err, errForeign)

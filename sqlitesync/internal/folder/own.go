@@ -8,9 +8,9 @@ import (
 )
 
 // Own is what one device may change in a Folder, the only way to change anything: its own directory, and beside it membership
-// records, invites and the marker of a new space, whose names no two contents share. All else may be the only copy of something
-// dear to somebody, and is refused. Its methods may be called from several goroutines at once; where that is not so, the method
-// says it.
+// records, invites and the marker of a new space, which it adds where nothing stands, and invites, which it removes. All else may be
+// the only copy of something dear to somebody, and is refused. Its methods may be called from several goroutines at once; where that
+// is not so, the method says it.
 type Own struct {
 	folder *Folder
 	device string

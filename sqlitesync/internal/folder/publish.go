@@ -62,16 +62,8 @@ func (o *Own) place(temporary, target string) error {
 		return linked
 	}
 	// Hard links are unknown to FAT and to many network and FUSE file systems, each of which says so with an error of
-	// its own. So whatever it was, rename instead: if the medium is at fault, that fails as well. A rename replaces,
-	// hence the look before it. The gap between the two is harmless, because only this process writes names of this
-	// device, and records and invites have names that no two contents share.
-	_, err := o.disk.Lstat(target)
-	if err == nil {
-		return fs.ErrExist
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	// its own. So whatever it was, rename instead, which the guard does only if the name is free: if the medium is at
+	// fault, that fails as well.
 	return Patiently(func() error { return o.disk.Rename(temporary, target) })
 }
 
