@@ -198,6 +198,9 @@ func (s *Syncer) checkFolder(ctx context.Context, f *folder.Folder, p *problems)
 		err = known.Err
 	}
 	advice := "The file is damaged, or someone has replaced it. Restore it from the file-sync service's history; sync goes on without it."
+	if reason := folder.Reason(err); reason != "" && !errors.Is(err, folder.ErrMarker) { // it can't be read now
+		advice = reason + " Sync goes on without it."
+	}
 	if errors.Is(err, errOtherSpace) {
 		advice += " Or " + hintFoundedTwice
 	}

@@ -230,6 +230,10 @@ func (e *examination) lookAtFolder(ctx context.Context) {
 	var p problems
 	err = e.checkFolder(ctx, f, &p)
 	for _, problem := range p.list {
+		if errors.Is(problem, folder.ErrSlow) {
+			e.add(folderFinding(problem))
+			continue
+		}
 		e.add(e.markerFinding("is damaged, or someone has replaced it; sync goes on without it", problem))
 	}
 	if errors.Is(err, fs.ErrNotExist) && e.recognizes(f) {
@@ -262,6 +266,8 @@ func folderFinding(err error) Finding {
 	switch {
 	case errors.Is(err, folder.ErrMissing):
 		f.Code, f.Text = FindingFolderMissing, "The folder is not there."
+	case errors.Is(err, folder.ErrSlow):
+		f.Code = FindingNotDownloaded
 	case errors.Is(err, fs.ErrNotExist):
 		f.Code, f.Text = FindingFolderEmpty, "The folder does not hold the space: it is empty, is another one, or has not been downloaded yet."
 	case errors.Is(err, ErrFormat):

@@ -33,7 +33,7 @@ const (
 	FindingDatabaseReadOnly FindingCode = "database-read-only"
 	FindingMarkerDamaged    FindingCode = "marker-damaged" // sqlitesync.json is not what it was
 	FindingFormatNewer      FindingCode = "format-newer"   // a newer version has written into the folder
-	FindingNotDownloaded    FindingCode = "not-downloaded" // files that a device names are not here
+	FindingNotDownloaded    FindingCode = "not-downloaded" // files that a device names are not here, or what they hold is not
 	FindingGap              FindingCode = "gap"            // a file is missing among those of a device
 	FindingSegmentDamaged   FindingCode = "segment-damaged"
 	FindingRecordDamaged    FindingCode = "record-damaged"

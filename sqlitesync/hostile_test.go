@@ -638,6 +638,25 @@ func TestAMarkerThatWasDeletedIsNotMadeAgain(t *testing.T) {
 	a.wantHealthy()
 }
 
+// A marker whose content is elsewhere is not damaged: nobody has to restore it.
+func TestAMarkerThatIsKeptElsewhereIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	path := filepath.Join(a.folder, "sqlitesync.json")
+	must(t, os.Rename(path, filepath.Join(a.folder, ".sqlitesync.json.icloud")))
+	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
+	wantIs(t, a.trySync(), folder.ErrSlow)
+	hint := a.problem().Hint
+	wantText(t, errors.New(hint), "available offline", "goes on without it")
+	if strings.Contains(hint, "damaged") {
+		t.Error(hint)
+	}
+	must(t, os.Rename(filepath.Join(a.folder, ".sqlitesync.json.icloud"), path))
+	settle(a, b)
+	wantSame(t, []*testDevice{a, b})
+	a.wantHealthy()
+}
+
 // Whatever Close published and nobody has looked at since is published again.
 func TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack(t *testing.T) {
 	t.Parallel()

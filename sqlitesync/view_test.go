@@ -77,6 +77,9 @@ func TestExamine(t *testing.T) {
 		{"folder unknown", func(t *testing.T, a, b *testDevice) { b.exec("DELETE FROM sqlitesync_settings WHERE name = 'folder'") }, []FindingCode{FindingFolderUnknown}},
 		{"marker gone", func(t *testing.T, a, b *testDevice) { must(t, os.Remove(filepath.Join(b.folder, "sqlitesync.json"))) }, []FindingCode{FindingMarkerDamaged}},
 		{"marker damaged", func(t *testing.T, a, b *testDevice) { write(b, "sqlitesync.json", "{") }, []FindingCode{FindingMarkerDamaged}},
+		{"marker elsewhere", func(t *testing.T, a, b *testDevice) {
+			must(t, os.Rename(filepath.Join(b.folder, "sqlitesync.json"), filepath.Join(b.folder, ".sqlitesync.json.icloud")))
+		}, []FindingCode{FindingNotDownloaded}},
 		{"newer format", func(t *testing.T, a, b *testDevice) {
 			must(t, os.RemoveAll(b.directory()))
 			write(b, "sqlitesync.json", `{"format": 2}`)
