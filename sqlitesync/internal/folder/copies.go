@@ -226,10 +226,14 @@ func (f *Folder) Strays(device string) ([]string, error) {
 	return strays, nil
 }
 
-// straysIn returns the paths of the foreign files of a directory, or of all its files but temporary ones.
+// straysIn returns the paths of the foreign files of a directory, or of all its files but temporary ones. What stands in for a file
+// has nothing of it.
 func (f *Folder) straysIn(directory string, all bool) (strays []string, err error) {
 	files, err := f.entries(directory)
 	for _, file := range files {
+		if standsInFor(file.Name()) != file.Name() {
+			continue
+		}
 		_, isSegment := ParseSegmentName(file.Name())
 		ours := isSegment || file.Name() == headName
 		if plain(file.Type()) && !isTemporary(file.Name()) && (all || !ours) {

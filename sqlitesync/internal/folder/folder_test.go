@@ -178,6 +178,11 @@ func TestStandIns(t *testing.T) {
 	wantError(t, err, ErrSlow)
 	_, err = f.ReadSegment(alice, batch(2), 100)
 	must(t, err)
+	put(t, f, device+"head 2", "a copy")
+	if strays, err := f.Strays(alice); err != nil || !slices.Equal(strays, []string{device + "head 2"}) {
+		t.Errorf("strays %q, %v", strays, err) // a stand-in has nothing of what it stands for
+	}
+	must(t, os.Remove(filepath.Join(f.Path(), filepath.FromSlash(device+"head 2"))))
 	must(t, f.Own(alice).RemoveSegment(batch(1)))
 	if listing, err = f.List(alice); err != nil || !slices.Equal(listing.Segments, []SegmentName{batch(2)}) {
 		t.Errorf("listing %+v, %v", listing, err)

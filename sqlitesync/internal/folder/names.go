@@ -178,8 +178,10 @@ func standIn(file string) string {
 
 // standsInFor returns the name of the file that one of this name stands in for, and else the name itself.
 func standsInFor(name string) string {
-	if middle, ends := strings.CutSuffix(name, standInSuffix); ends && strings.HasPrefix(middle, standInPrefix) {
-		return middle[len(standInPrefix):]
+	of, begins := strings.CutPrefix(name, standInPrefix)
+	of, ends := strings.CutSuffix(of, standInSuffix)
+	if !begins || !ends || strings.Trim(of, ".") == "" { // "", "." and ".." are no names
+		return name
 	}
-	return name
+	return of
 }

@@ -181,3 +181,15 @@ func TestBadIDs(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// What stands in for a file has a name in which there is one.
+func TestStandInNames(t *testing.T) {
+	for name, want := range map[string]string{
+		".head.icloud": "head", "..x.icloud": ".x", "head.icloud": "head.icloud", ".icloud": ".icloud",
+		"..icloud": "..icloud", "...icloud": "...icloud", "....icloud": "....icloud",
+	} {
+		if got := standsInFor(name); got != want {
+			t.Errorf("%q stands in for %q, want %q", name, got, want)
+		}
+	}
+}
