@@ -43,7 +43,8 @@ type Watcher struct {
 	watched  map[string]fs.FileInfo // what stood at each watched path when its watch was set
 	failed   error                  // why a directory can't be watched
 	silence  silence
-	vain     bool  // the last scan found what the one before it did
+	hinted   bool  // a hint came of events, and no scan since
+	vain     bool  // the scan after the last such hint found what the one before it did, and so did all since
 	degraded error // what was said last
 }
 
@@ -101,7 +102,8 @@ func (w *Watcher) Degraded() error {
 func (w *Watcher) Scanned(found uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.vain = found == w.silence.found
+	w.vain = found == w.silence.found && (w.vain || w.hinted) // of other scans nothing is to be expected
+	w.hinted = false
 	w.silence.scanned(found)
 	w.assess()
 }
@@ -149,9 +151,17 @@ func (w *Watcher) run() {
 			}
 		case <-settled:
 			settled, last = nil, time.Now()
-			signal(w.hints)
+			w.hint()
 		}
 	}
+}
+
+// hint gives a hint because of events.
+func (w *Watcher) hint() {
+	w.mu.Lock()
+	w.hinted = true
+	w.mu.Unlock()
+	signal(w.hints)
 }
 
 // delay returns how long after its event a hint comes, the last one having come then.

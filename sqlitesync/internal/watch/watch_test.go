@@ -306,19 +306,21 @@ func TestEventsAreOneHint(t *testing.T) {
 func TestEventsForNothing(t *testing.T) {
 	fake(t, never, []string{"a"}, func(t *testing.T, w *Watcher, n *fakeNotifier, root string) {
 		event := fsnotify.Event{Name: filepath.Join(root, "a", "head"), Op: fsnotify.Write}
-		w.Scanned(1)
-		w.Scanned(1)
-		storm := func() (hints int) {
+		found := uint64(1)
+		w.Scanned(found)
+		storm := func(more uint64) (hints int) {
 			for range 1000 {
 				n.events <- event
 				time.Sleep(settle / 10)
 				if hinted(w) {
 					hints++
+					found += more
+					w.Scanned(found)
 				}
 			}
 			return hints
 		}
-		if hints, most := storm(), int(100*settle/idle)+1; hints < most-1 || hints > most {
+		if hints, most := storm(0), int(100*settle/idle)+1; hints < most-1 || hints > most {
 			t.Errorf("%d hints in %v, want %d", hints, 100*settle, most)
 		}
 		time.Sleep(idle)
@@ -331,9 +333,14 @@ func TestEventsForNothing(t *testing.T) {
 		if !hinted(w) {
 			t.Error("an event after a silence is not told of at once")
 		}
-		w.Scanned(2)
-		if hints := storm(); hints < 80 {
+		if hints := storm(1); hints < 80 {
 			t.Errorf("%d hints in %v, where there was something to be found", hints, 100*settle)
+		}
+		w.Scanned(found) // because this device has written something
+		n.events <- event
+		time.Sleep(settle)
+		if !hinted(w) {
+			t.Error("what another scan did not find made an event wait")
 		}
 	})
 }
