@@ -72,7 +72,8 @@ func (s *Syncer) headSpoilt(ctx context.Context, f *folder.Folder) (bool, error)
 	}
 	s.headLooked = s.environment.Beat()
 	counter, err := loadNumber(ctx, s.handle.conn, "head_counter")
-	return err == nil && s.standingCounter(f) < counter, err
+	standing, failed := s.standingCounter(f)
+	return err == nil && standing < counter && !errors.Is(failed, folder.ErrSlow), err
 }
 
 // strange returns the name of a batch that this device has signed and this

@@ -69,7 +69,8 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 	if err != nil {
 		return err
 	}
-	counter = max(counter, s.standingCounter(f)) + 1
+	standing, _ := s.standingCounter(f)
+	counter = max(counter, standing) + 1
 	err = s.handle.conn.Transact(ctx, changelog.Durable, func() error {
 		return saveNumber(ctx, s.handle.conn, "head_counter", counter)
 	})
@@ -109,12 +110,12 @@ func (s *Syncer) publishHead(ctx context.Context, f *folder.Folder, known *knowl
 // standingCounter returns the number of this device's head in the folder, 0 if
 // there is none. A database that was restored knows a smaller one, and no number
 // may stand for two heads.
-func (s *Syncer) standingCounter(f *folder.Folder) uint64 {
+func (s *Syncer) standingCounter(f *folder.Folder) (uint64, error) {
 	file, err := s.openHead(f, s.identity.device, s.keys.entry().Device.Public())
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	return file.Header().Counter
+	return file.Header().Counter, nil
 }
 
 // openHead reads the head of a device and makes sure that the device signed it.

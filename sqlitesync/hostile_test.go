@@ -647,7 +647,7 @@ func TestAMarkerThatIsKeptElsewhereIsNotDamaged(t *testing.T) {
 	a.exec("INSERT INTO item VALUES ('x', 'of a', 1)")
 	wantIs(t, a.trySync(), folder.ErrSlow)
 	hint := a.problem().Hint
-	wantText(t, errors.New(hint), "available offline", "goes on without it")
+	wantText(t, errors.New(hint), "in the Finder", "goes on without it")
 	if strings.Contains(hint, "damaged") {
 		t.Error(hint)
 	}
@@ -1032,7 +1032,7 @@ func TestWhatICloudDriveKeepsElsewhereIsNotMissing(t *testing.T) {
 	for range 3 {
 		clock.pass(2 * vanishedTime)
 		g.check(folder.ErrSlow)
-		wantText(t, errors.New(g.b.problem().Hint), "available offline")
+		wantText(t, errors.New(g.b.problem().Hint), "in the Finder")
 		g.a.sync()
 		g.a.wantHealthy()
 	}

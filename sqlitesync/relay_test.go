@@ -995,6 +995,8 @@ func TestALargeValueIsRelayed(t *testing.T) {
 	}
 	a.sync()
 	join()
+}
+
 // After rows that are large the steps become larger again: each of them costs a look at all that is known of rows, and a batch.
 func TestStepsGrowAgainAfterLargeRows(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,9 @@ var (
 	// the drive does not answer.
 	ErrSlow = errors.New("its content is elsewhere and does not come")
 
+	// errStandIn says that of a file only what stands in for it is there.
+	errStandIn = fmt.Errorf("%w: a file of iCloud Drive stands in for it", ErrSlow)
+
 	// ErrMarker says that sqlitesync.json is there but is no marker.
 	ErrMarker = errors.New("sqlitesync.json is unreadable")
 )
@@ -36,6 +39,8 @@ func Reason(err error) string {
 		return ""
 	case errors.Is(err, ErrMissing):
 		return "The folder is not there. Check that the drive is connected and that the file-sync service is set up on this machine."
+	case errors.Is(err, errStandIn):
+		return "iCloud Drive keeps the content elsewhere. Choose \"Download Now\" for the folder in the Finder, and turn \"Optimize Mac Storage\" off."
 	case errors.Is(err, ErrSlow):
 		return "The file-sync service keeps the content elsewhere and has not fetched it yet, or the drive does not answer. Check the network, and let the service keep the folder on this device (\"available offline\")."
 	case full(err):

@@ -223,7 +223,7 @@ func (f *Folder) lstat(name string) (fs.FileInfo, error) {
 	info, err := f.disk.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if other, failed := f.disk.Lstat(standIn(name)); failed == nil && plain(other.Mode()) {
-			return nil, fmt.Errorf("%s: %w", name, ErrSlow)
+			return nil, fmt.Errorf("%s: %w", name, errStandIn)
 		}
 	}
 	return info, err

@@ -61,7 +61,7 @@ func (g guard) Rename(oldname, newname string) error {
 }
 
 func (g guard) Remove(name string) error {
-	if !g.owns(name) && !isInvite(name) {
+	if !g.owns(name) && !isInvite(path.Join(path.Dir(name), standsInFor(path.Base(name)))) {
 		return refused(name)
 	}
 	return g.disk.Remove(name)

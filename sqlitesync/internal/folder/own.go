@@ -46,27 +46,24 @@ func (o *Own) PublishSegment(name SegmentName, data []byte) error {
 	return o.folder.failure("publish a segment", err)
 }
 
-// RemoveSegment removes a segment file of the device. It is no error if it is not there. It is one system call,
+// RemoveSegment removes a segment file of the device. It is no error if it is not there. It is two system calls,
 //
 //	unlink(segment)
+//	unlink(what stands in for the segment)
 //
 // and that the file is gone is not made durable: after a power cut it may be back, and is of no harm.
 func (o *Own) RemoveSegment(name SegmentName) error {
-	const operation = "remove a segment"
 	file, err := segmentPath(o.device, name)
 	if err == nil {
 		err = o.folder.checkDirectory(path.Dir(file))
 	}
 	if err == nil {
-		err = Patiently(func() error { return o.disk.Remove(file) })
-	}
-	if errors.Is(err, fs.ErrNotExist) && o.disk.Here() {
-		err = o.disk.Remove(standIn(file)) // what iCloud Drive keeps elsewhere goes with it
+		err = o.remove(file)
 	}
 	if errors.Is(err, fs.ErrNotExist) && o.disk.Here() {
 		return nil
 	}
-	return o.folder.failure(operation, err)
+	return o.folder.failure("remove a segment", err)
 }
 
 // ReplaceHead makes the head of a device durable, in place of the one before it. A reader finds one or the other,
@@ -158,6 +155,7 @@ func (o *Own) RemoveInvite(id string) error {
 // removeFile removes a plain file durably, if it is there.
 //
 //	unlink(name)
+//	unlink(what stands in for the file of the name)
 //	fd = open(directory of name, O_RDONLY)
 //	fsync(fd)
 //	close(fd)
@@ -166,13 +164,13 @@ func (o *Own) RemoveInvite(id string) error {
 func (o *Own) removeFile(name string) error {
 	err := o.folder.checkDirectory(path.Dir(name))
 	if err == nil {
-		var info fs.FileInfo
-		if info, err = o.disk.Lstat(name); err == nil && !plain(info.Mode()) {
+		info, failed := o.disk.Lstat(name)
+		if failed == nil && !plain(info.Mode()) {
 			err = fmt.Errorf("%s: %w", name, ErrNotRegular) // not ours to remove
 		}
 	}
 	if err == nil {
-		err = Patiently(func() error { return o.disk.Remove(name) })
+		err = o.remove(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) && o.disk.Here() {
 		return nil
@@ -181,4 +179,17 @@ func (o *Own) removeFile(name string) error {
 		return err
 	}
 	return o.syncDirectory(path.Dir(name))
+}
+
+// remove removes a file and what stands in for it, with which iCloud Drive removes what it keeps elsewhere. The error is
+// fs.ErrNotExist if there is neither.
+func (o *Own) remove(file string) error {
+	err := Patiently(func() error { return o.disk.Remove(file) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if other := o.disk.Remove(standIn(file)); !errors.Is(other, fs.ErrNotExist) {
+		return other
+	}
+	return err
 }

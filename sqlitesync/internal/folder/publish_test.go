@@ -46,11 +46,11 @@ func TestSteps(t *testing.T) {
 				}
 				return f.Own(alice).RemoveSegment(batch(1))
 			},
-			[][]string{{"remove " + segment}},
+			[][]string{{"remove " + segment, "remove ." + segment + ".icloud"}},
 		},
 		"withdrawal": {
 			func(f *Folder) error { return f.Own(alice).RemoveInvite(invite) },
-			[][]string{{"remove " + invite + ".age"}, durable("invites")},
+			[][]string{{"remove " + invite + ".age", "remove ." + invite + ".age.icloud"}, durable("invites")},
 		},
 	} {
 		if !syncsDirectories {
