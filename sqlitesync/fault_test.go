@@ -254,6 +254,64 @@ func TestAFailureAtAnyStepLosesNothing(t *testing.T) {
 	}
 }
 
+// The medium goes in the midst of a pass: from some step on nothing works any more, and then no folder is there, or an empty one, the
+// mount point. Nothing is written there, and nothing is lost when the medium is back.
+func TestAFailureAtAnyStepThatTakesTheMedium(t *testing.T) {
+	t.Parallel()
+	for _, act := range acts {
+		t.Run(act.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.a.crowded = true // it is not there to be compared
+			s.publish()
+			s.check("before")
+			away := s.a.folder + ".away"
+			steps, gone := 0, true
+			for ; gone; steps++ {
+				if !sampled(steps) {
+					continue
+				}
+				act.prepare(s)
+				var mu sync.Mutex // a segment is read ahead while another is merged
+				taken, where := 0, ""
+				s.faults.between(func(step string, perform func() error) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if taken++; taken <= steps {
+						return perform()
+					}
+					if where == "" {
+						where = step
+						must(t, os.Rename(s.a.folder, away))
+						if steps%2 == 0 {
+							must(t, os.Mkdir(s.a.folder, 0o700))
+						}
+					}
+					return fmt.Errorf("%s: %w", step, syscall.ENODEV)
+				})
+				_ = s.a.trySync()
+				s.faults.between(nil)
+				if gone = where != ""; gone {
+					wantIs(t, s.a.trySync(), ErrFolder)
+					if steps%2 == 0 {
+						must(t, os.Remove(s.a.folder)) // it is still empty
+					}
+					must(t, os.Rename(away, s.a.folder))
+				}
+				_ = s.a.trySync()
+				s.clock.pass(vanishedTime)
+				s.check(fmt.Sprintf("step %d, %s", steps, where))
+			}
+			if steps < 2 {
+				t.Error("no step could fail")
+			}
+			s.a.reopen()
+			s.check("at the end")
+			s.checkTidy("at the end")
+		})
+	}
+}
+
 // A pass that finds nothing new opens and lists what it must, and writes nothing: no file, and no directory to the disk.
 func TestAnIdlePassOnlyReads(t *testing.T) {
 	t.Parallel()

@@ -30,10 +30,12 @@ var delivery = []trap{
 	{16, "links, FIFOs and devices are planted", []string{"TestWhatIsNoPlainFileIsNotRead", "TestHostileFiles", "TestLinkedDirectories", "TestFIFOAfterTheLook"}},
 	{17, "the folder can't be written to", []string{"TestAFolderThatCannotBeWrittenToOnlyDelays", "TestUnwritable", "TestWithoutItsFolderADeviceKeepsEverything"}},
 	{18, "files grow in number", []string{"TestALogIsKeptShort", "TestDeadWeightIsWrittenAnewThoughSegmentsAreFew", "TestALogThatOthersOverruleIsWrittenAnew", "TestLogsAtRandom", "TestLargeLogsHaveFewFiles", "TestCrowdedDirectory", limit}},
-	{19, "one database in two processes, one device in two places", []string{"TestTheSecondSyncerOfADatabaseIsRefused", "TestTheLockIsRemovedWhileSyncRuns", "TestTwins"}},
+	{19, "one database in two processes, one device in two places", []string{"TestTheSecondSyncerOfADatabaseIsRefused", "TestTheLockIsRemovedWhileSyncRuns", "TestTwins", "TestTwinsWithKeysOfTheirOwn"}},
 	{20, "junk of systems and services", []string{"TestForeignFilesAreNeverTouched", "TestForeignFiles", "TestJunkUnderNamesOfSegmentsCostsNothing"}},
 	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestADatabaseThatAServiceCarriesIsWarnedOf", "TestContains", "TestCarrier", limit}},
 	{22, "the medium goes while it is written to", []string{"TestAFailureAtAnyStepLosesNothing", "TestAbsence", "TestReason"}},
+	{21, "the database lies inside the folder", []string{"TestADatabaseInsideTheFolderIsRefused", "TestContains", limit}},
+	{22, "the medium goes while it is written to", []string{"TestAFailureAtAnyStepThatTakesTheMedium", "TestAFailureAtAnyStepLosesNothing", "TestAbsence", "TestReason"}},
 	{23, "trash and versions bring own segments back after a compaction", []string{"TestSegmentsThatComeBackAfterACompactionAreHarmless"}},
 	{24, "a directory changes while it is read", []string{"TestADirectoryChangesWhileItIsRead", "TestAReaderInTheMiddleOfARange"}},
 }
@@ -46,7 +48,7 @@ var folderSchedules = []trap{
 	{12, "a watcher near the database drops its locks", []string{"TestNothingWatchesTheDatabase", "TestNothingDropsTheLocksOfTheDatabase", "TestNothingButTheLockStandsBesideTheDatabase"}},
 	{16, "the outbox keeps too much, or too little", []string{"TestADeviceInADrawerCostsNothing", "TestVanishedSegmentsAreMadeAgain", "TestAPublishedSegmentThatVanishesBeforeItWasSeenComesBack", "TestSomebodyDeletesItAgain"}},
 	{17, "ranges wait for each other, or are taken for whole", []string{"TestRangesThatHaveSeenEachOtherWaitForNobody", "TestAReaderInTheMiddleOfARange", "TestLogsAtRandom"}},
-	{19, "a restored database is noticed too late", []string{"TestNothingIsPublishedThatTheKeyStoreDoesNotKnow", "TestADatabaseThatWasRestoredFromABackup", "TestAWALThatIsCutOffAfterPublishing", "TestTwinsThatPublishedApart", "TestWithoutItsFolderADeviceKeepsEverything", "TestAMachineIsRestoredWithAllThatCouldTell", "TestTheFolderIsRestoredWithTheDatabase"}},
+	{19, "a restored database is noticed too late", []string{"TestNothingIsPublishedThatTheKeyStoreDoesNotKnow", "TestADatabaseThatWasRestoredFromABackup", "TestAWALThatIsCutOffAfterPublishing", "TestTwinsThatPublishedApart", "TestAMovedDatabaseIsTheSameDevice", "TestWithoutItsFolderADeviceKeepsEverything", "TestAMachineIsRestoredWithAllThatCouldTell", "TestTheFolderIsRestoredWithTheDatabase"}},
 }
 
 func TestEveryHazardOfTheFolderHasATestOrIsALimit(t *testing.T) {

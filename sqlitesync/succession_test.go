@@ -295,6 +295,66 @@ func TestTwins(t *testing.T) {
 	wantQuiet(t, a, b, twin)
 }
 
+// A machine was cloned with everything: each of the copies has keys of its own.
+func TestTwinsWithKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	twin := copyOf(a)
+	twin.options.Keys = FileKeys(filepath.Join(t.TempDir(), "keys"))
+	secret, err := a.options.Keys.Load(t.Context(), a.id().String())
+	must(t, err)
+	must(t, twin.options.Keys.Save(t.Context(), a.id().String(), secret))
+	twin.open()
+	standing := make(history)
+	a.exec("INSERT INTO item VALUES ('1', 'of the original', 1)")
+	twin.exec("INSERT INTO item VALUES ('2', 'of the copy', 1)")
+	twin.exec("DELETE FROM item WHERE id = 'x'")
+	old := a.id()
+	a.sync()
+	standing.look(t, a.folder)
+	twin.sync()
+	standing.look(t, a.folder)
+	twin.wantSucceeded(old, foundFolder)
+	settle(a, b, twin)
+	settle(a, b, twin)
+	standing.look(t, a.folder)
+	wantSame(t, []*testDevice{a, b, twin})
+	b.wantValue("2", "SELECT count(*) FROM item")
+	for _, d := range []*testDevice{a, b, twin} {
+		d.wantHealthy()
+	}
+	wantQuiet(t, a, b, twin)
+}
+
+// A database file that was moved stays the device that it was.
+func TestAMovedDatabaseIsTheSameDevice(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t, itemSchema)
+	a.exec("INSERT INTO item VALUES ('x', 'y', 1)")
+	settle(a, b)
+	old := a.id()
+	a.close()
+	must(t, a.db.Close())
+	moved := filepath.Join(t.TempDir(), "elsewhere.db")
+	must(t, os.Rename(a.path, moved))
+	a.path = moved
+	folder := a.folder + " moved"
+	must(t, os.Rename(a.folder, folder))
+	a.folder, b.folder = folder, folder
+	var err error
+	a.db, err = OpenDB(a.path)
+	must(t, err)
+	a.open()
+	if a.id() != old || len(a.syncer.Status().Warnings) > 0 {
+		t.Errorf("it is %s, warnings %q", a.id().Short(), a.syncer.Status().Warnings)
+	}
+	a.exec("INSERT INTO item VALUES ('z', 'y', 1)")
+	a.sync()
+	a.wantHealthy()
+}
+
 // Both copies of a machine go on as other devices, and the folder keeps a head of one that is not the last that was read of the other:
 // nobody writes the next one.
 func TestTheHeadThatTwoCopiesHaveLeft(t *testing.T) {
