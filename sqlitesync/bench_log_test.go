@@ -2,6 +2,7 @@ package sqlitesync
 
 import (
 	"flag"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -13,7 +14,7 @@ const maxRewritten = 300
 
 // BenchmarkCompaction measures how long it takes to write a log anew of which
 // every second row was updated, in the passes that do it, and the memory that it
-// takes. What it took before, to publish those updates, is not counted.
+// takes; and the memory that a newcomer takes to read that log. What it took before, to publish those updates, is not counted.
 func BenchmarkCompaction(b *testing.B) {
 	for range b.N {
 		d, keys := filledSpace(b, *compactRows)
@@ -42,6 +43,16 @@ func BenchmarkCompaction(b *testing.B) {
 		if peak > maxRewritten {
 			b.Errorf("it took %.0f MiB", peak)
 		}
+		z, code := newTestDevice(b, noteSchema), d.invite()
+		before = memory(b, "VmRSS:", true)
+		z.join(d.folder, code)
+		z.sync()
+		read := memory(b, "VmHWM:", false) - before
+		b.ReportMetric(read, "newcomer-MiB")
+		if read > maxMemory {
+			b.Errorf("a newcomer took %.0f MiB", read)
+		}
+		z.wantValue(fmt.Sprint(*compactRows), "SELECT count(*) FROM note")
 		start := time.Now()
 		_, err := d.syncer.db.Weigh(b.Context(), d.syncer.self())
 		must(b, err)

@@ -154,6 +154,51 @@ func TestALostDirectoryIsRelayed(t *testing.T) {
 	}
 }
 
+// What a lost device had deleted stays so: its delete is relayed, and outlives compactions. Its directory comes back as it was before,
+// and a newcomer reads both.
+func TestDeletesOfALostDeviceAreRelayed(t *testing.T) {
+	t.Parallel()
+	for _, week := range []bool{false, true} {
+		t.Run(fmt.Sprint("after a week=", week), func(t *testing.T) {
+			t.Parallel()
+			a, lost := newPair(t, itemSchema)
+			lost.exec("INSERT INTO item VALUES ('kept', 'of the lost', 1), ('deleted', 'of the lost', 1)")
+			settle(lost, a)
+			before := filepath.Join(t.TempDir(), "before")
+			copyState(t, lost.directory(), before)
+			lost.exec("DELETE FROM item WHERE id = 'deleted'")
+			settle(lost, a)
+			clock := newTestClock(a)
+			directory := lost.directory()
+			must(t, os.RemoveAll(directory))
+			if week {
+				a.sync()
+				clock.pass(lostTime + relayTurn)
+			} else {
+				must(t, a.syncer.Relay(t.Context(), lost.id()))
+			}
+			a.sync()
+			a.sync()
+			compactNow(clock, a)
+			copyState(t, before, directory)
+			a.tolerates = errFalseHead // the old one
+			compactNow(clock, a)
+			late := newTestDevice(t, itemSchema)
+			late.tolerates = errFalseHead
+			clock.give(late)
+			late.join(a.folder, a.invite())
+			late.sync()
+			late.waitedLongEnough()
+			settle(a, late)
+			wantSame(t, []*testDevice{a, late})
+			late.wantValue("kept", "SELECT group_concat(id) FROM item")
+			if late.syncer.seen[lost.syncer.self()] == 0 {
+				t.Error("the newcomer has read nothing of the lost device: the test shows nothing")
+			}
+		})
+	}
+}
+
 // What was relayed is lost with the log of who has relayed it.
 func TestWhatWasRelayedIsLostToo(t *testing.T) {
 	t.Parallel()
