@@ -80,7 +80,8 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 		return err
 	}
 	last := &s.compaction
-	if !last.grown(now, s.overruled) && (!s.environment.Compact || now == *last) {
+	unread := !s.unread.IsZero() && s.environment.Since(s.unread) >= headInterval // to weigh the log takes a while
+	if !last.grown(now, s.overruled) && !unread && (!s.environment.Compact || now == *last) {
 		return nil
 	}
 	live, err := s.ownSegments(ctx, "replaced IS NULL")
@@ -91,7 +92,7 @@ func (s *Syncer) compact(ctx context.Context, f *folder.Folder) error {
 	if err != nil {
 		return err
 	}
-	*last, s.overruled = now, 0
+	*last, s.overruled, s.unread = now, 0, time.Time{}
 	rewritten := 0
 	for _, run := range plan(weigh(live, weights)) {
 		if rewritten == maxRuns {

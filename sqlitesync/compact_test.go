@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -283,6 +284,40 @@ func TestALogThatCannotBeWrittenAnew(t *testing.T) {
 	a.sync()
 	if got := a.syncer.compaction; got != (compaction{20, 20}) {
 		t.Errorf("%+v is what the next pass compares with", got)
+	}
+}
+
+// What of the log can't be read for a moment is looked at again though the log has not grown.
+func TestALogThatCannotBeReadForAMoment(t *testing.T) {
+	t.Parallel()
+	a := newTestDevice(t, itemSchema)
+	failing, failed := true, 0
+	a.environment.Step = func(step string, perform func() error) error {
+		if failing && strings.HasPrefix(step, "open ") && strings.HasSuffix(step, "-0000.seg") {
+			failed++
+			return syscall.EIO
+		}
+		return perform()
+	}
+	a.create(t.TempDir())
+	failing = false
+	a.writeBatches(20, func(i int) string { return fmt.Sprintf("INSERT INTO item VALUES ('%d', 'x', 1)", i) })
+	a.sync()
+	failing = true
+	a.compactNext()
+	a.sync()
+	if failed == 0 {
+		t.Fatal("nothing was read to be written anew")
+	}
+	failing = false
+	a.sync()
+	if n := len(a.segments()); n != 20 {
+		t.Errorf("%d segments stand at once", n)
+	}
+	a.syncer.unread = a.syncer.unread.Add(-headInterval)
+	a.sync()
+	if n := len(a.segments()); n != 21 {
+		t.Errorf("%d segments stand, want 20 and the range", n)
 	}
 }
 

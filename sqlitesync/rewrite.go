@@ -3,6 +3,7 @@ package sqlitesync
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 
 	"github.com/sqlitesync/go/changelog"
@@ -30,7 +31,7 @@ type compactedRange struct {
 }
 
 // rewrite writes a run of units anew, as one range or, if it turns out to be large,
-// as several. What can't be read whole stays as it is.
+// as several. What can't be read whole stays as it is; if that may be for a moment only, it is looked at again soon.
 func (s *Syncer) rewrite(ctx context.Context, f *folder.Folder, run []unit) error {
 	var made compactedRange
 	met := make(map[changelog.Digest]bool)
@@ -41,6 +42,9 @@ func (s *Syncer) rewrite(ctx context.Context, f *folder.Folder, run []unit) erro
 		}
 		if err != nil {
 			s.log.Info("a part of the log stays as it is", "segment", run[i].segments[0].name, "err", err)
+			if !errors.Is(err, errStays) && !errors.Is(err, crypto.ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
+				s.unread = s.environment.Beat()
+			}
 		} else {
 			next.dropMet(s.self(), met)
 		}

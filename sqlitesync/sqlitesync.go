@@ -101,8 +101,9 @@ type Syncer struct {
 	work          work
 	scrubbed      scrubbing
 	compaction    compaction
-	overruled     int      // how many changes have come since then that leave something of the own log without use
-	copies        []string // files under other names in the own directory when they were last looked at
+	unread        time.Time // when a part of the log could not be read that was to be written anew
+	overruled     int       // how many changes have come since then that leave something of the own log without use
+	copies        []string  // files under other names in the own directory when they were last looked at
 	copiesLooked  time.Time
 	vanished      bool // own segments are gone from the folder, or spoilt, and may come back
 	spoilt        map[folder.SegmentName]bool
