@@ -136,7 +136,7 @@ func (d *testDevice) others(own []string) map[string]string {
 			if target, err := os.Readlink(path); err == nil {
 				is += " to " + target
 			}
-			if info.Mode().IsRegular() && info.Size() < 1<<20 {
+			if info.Mode().IsRegular() && info.Size() < 64<<20 {
 				content, err := os.ReadFile(path)
 				is += fmt.Sprintf(" %x %v", sha256.Sum256(content), err)
 			}

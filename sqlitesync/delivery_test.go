@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -126,24 +127,28 @@ func TestSegmentsArriveBeforeTheRecordOfTheirAuthor(t *testing.T) {
 	b.wantValue("of c", "SELECT name FROM item")
 }
 
+// conflictPatterns are the ways in which services rename a file or directory that they take to be in conflict; # is the name without
+// its ending.
+var conflictPatterns = []string{
+	"#.sync-conflict-20240102-030405-ABCDEFG", // Syncthing
+	"# (laptop's conflicted copy 2024-01-02)", // Dropbox
+	"# (Case Conflict)",
+	"# (Unicode Encoding Conflict)",
+	"# (white space conflict)",
+	"# 2",                                        // iCloud Drive
+	"# (1)",                                      // Google Drive
+	"#-LAPTOP-17",                                // OneDrive
+	"# (conflicted copy anna 2024-01-02 030405)", // Nextcloud
+	"#_conflict-20240102-030405",
+}
+
 // Every way in which a service renames a file or directory that it takes to be in conflict, while that is the only good copy.
 func TestEveryPatternOfConflictCopiesIsRead(t *testing.T) {
 	t.Parallel()
-	patterns := []string{ // # is the name without the ending, or the directory
-		"#.sync-conflict-20240102-030405-ABCDEFG", // Syncthing
-		"# (laptop's conflicted copy 2024-01-02)", // Dropbox
-		"# (Case Conflict)",
-		"# (Unicode Encoding Conflict)",
-		"# 2",         // iCloud Drive
-		"# (1)",       // Google Drive
-		"#-LAPTOP-17", // OneDrive
-		"# (conflicted copy anna 2024-01-02 030405)", // Nextcloud
-		"#_conflict-20240102-030405",
-	}
 	a, b := newPair(t, itemSchema)
 	foreign := make(map[string][]byte)
 	for _, of := range []string{"file", "directory"} {
-		for _, pattern := range patterns {
+		for _, pattern := range conflictPatterns {
 			a.exec("INSERT INTO item VALUES (?, 'x', 1)", of+pattern)
 			a.sync()
 			path := a.lastSegment()
@@ -178,10 +183,66 @@ func TestEveryPatternOfConflictCopiesIsRead(t *testing.T) {
 	b.sync()
 	b.wantHealthy()
 	wantSame(t, []*testDevice{a, b})
-	b.wantValue(fmt.Sprint(2*len(patterns)), "SELECT count(*) FROM item")
+	b.wantValue(fmt.Sprint(2*len(conflictPatterns)), "SELECT count(*) FROM item")
 	for path, data := range foreign {
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
 			t.Errorf("%s was touched", path)
+		}
+	}
+}
+
+// So it is with membership records and invites, whether half a file has taken the name or nothing.
+func TestEveryPatternOfConflictCopiesOfRecordsIsRead(t *testing.T) {
+	t.Parallel()
+	patterns := slices.Clone(conflictPatterns)
+	if runtime.GOOS == "linux" { // where upper case is another name
+		patterns = append(patterns, "UPPER")
+	}
+	for _, pattern := range patterns {
+		for _, taken := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s taken=%v", pattern, taken), func(t *testing.T) {
+				t.Parallel()
+				a, b := newPair(t, itemSchema)
+				rename := func(path string) {
+					dir, base := filepath.Split(path)
+					ending := filepath.Ext(base)
+					renamed := strings.ReplaceAll(pattern, "#", strings.TrimSuffix(base, ending)) + ending
+					if pattern == "UPPER" {
+						renamed = strings.ToUpper(base)
+					}
+					must(t, os.Rename(path, filepath.Join(dir, renamed)))
+					if taken {
+						must(t, os.WriteFile(path, []byte("half"), 0o600))
+					}
+				}
+				before := tree(t, filepath.Join(a.folder, "roster"))
+				c := newTestDevice(t, itemSchema)
+				code := a.invite()
+				for path := range tree(t, filepath.Join(a.folder, "invites")) {
+					rename(path)
+				}
+				c.crowded = true // it removes the half of an invite that it has not made
+				c.join(a.folder, code)
+				c.exec("INSERT INTO item VALUES ('c', 'of c', 1)")
+				c.sync()
+				for path := range tree(t, filepath.Join(a.folder, "roster")) {
+					if _, stood := before[path]; !stood {
+						rename(path)
+					}
+				}
+				c.close()
+				_ = b.trySync() // it says what is spoilt
+				b.wantValue("of c", "SELECT name FROM item")
+				if taken {
+					return // until somebody removes what has taken the name
+				}
+				b.wantHealthy()
+				for _, record := range slices.Sorted(maps.Keys(b.syncer.records)) {
+					if _, err := os.Stat(filepath.Join(b.folder, "roster", record)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -289,8 +289,9 @@ func (e *examination) lookAtRecords(f *folder.Folder) {
 		return
 	}
 	var fresh []*crypto.Record
-	for _, name := range names {
-		record, err := readRecord(f, name)
+	strays := strayRecords(f)
+	for _, name := range withStrays(names, strays) {
+		record, err := readRecord(f, name, strays[name])
 		if err == nil && e.records[name] != nil {
 			continue
 		}

@@ -124,16 +124,12 @@ func admitByInvite(f *folder.Folder, code *crypto.Code, now uint64) (*admission,
 
 // readInvite opens the invite file and computes the roster that it vouches for.
 func readInvite(f *folder.Folder, keys *crypto.InviteKeys, now uint64) (*crypto.InviteFile, *crypto.Roster, []*crypto.Record, error) {
-	data, err := f.ReadInvite(inviteID(keys), crypto.MaxInviteFile)
+	invite, err := openInvite(f, keys)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil, fmt.Errorf("%w: the folder has no invite for it; it was used, or belongs to another folder, or the folder has not been downloaded yet", ErrCode)
 	}
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %w", ErrFolder, err)
-	}
-	invite, err := keys.Open(data)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: its file in the folder is damaged or not complete: %w", ErrCode, formatError(err))
+		return nil, nil, nil, err
 	}
 	if now > invite.Expires {
 		expires := time.UnixMilli(int64(invite.Expires))
@@ -156,6 +152,40 @@ func readInvite(f *folder.Folder, keys *crypto.InviteKeys, now uint64) (*crypto.
 	return invite, roster, records, nil
 }
 
+// openInvite opens the file of an invite, or one that may be it under another name. If there is none the error is
+// [fs.ErrNotExist].
+func openInvite(f *folder.Folder, keys *crypto.InviteKeys) (*crypto.InviteFile, error) {
+	open := func(data []byte, err error) (*crypto.InviteFile, error) {
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+		}
+		invite, err := keys.Open(data)
+		if err != nil {
+			return nil, fmt.Errorf("%w: its file in the folder is damaged or not complete: %w", ErrCode, formatError(err))
+		}
+		return invite, nil
+	}
+	id := inviteID(keys)
+	invite, err := open(f.ReadInvite(id, crypto.MaxInviteFile))
+	if err == nil {
+		return invite, nil
+	}
+	strays, failed := f.StrayInvites()
+	if failed != nil {
+		return nil, err
+	}
+	for _, stray := range strays[id] {
+		invite, failed := open(f.ReadStray(stray, crypto.MaxInviteFile))
+		if failed == nil {
+			return invite, nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = failed
+		}
+	}
+	return nil, err
+}
+
 // readRecords reads all records of a folder that are whole. One that is not is
 // missed later, if it matters.
 func readRecords(f *folder.Folder) ([]*crypto.Record, error) {
@@ -165,8 +195,9 @@ func readRecords(f *folder.Folder) ([]*crypto.Record, error) {
 	}
 	var records []*crypto.Record
 	size := 0
-	for _, name := range names {
-		record, err := readRecord(f, name)
+	strays := strayRecords(f)
+	for _, name := range withStrays(names, strays) {
+		record, err := readRecord(f, name, strays[name])
 		if err != nil {
 			continue
 		}

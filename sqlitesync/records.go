@@ -112,7 +112,21 @@ func (s *Syncer) readRecords(ctx context.Context, f *folder.Folder, p *problems)
 		return nil, &Error{Op: "read roster", Path: "roster", Err: fmt.Errorf("%w: %w", ErrFolder, err), Hint: hint(err)}
 	}
 	s.lookForSpoiltRecords(f, standing, p)
-	return standing, s.takeRecords(ctx, s.refuse(s.freshRecords(f, standing, p), p))
+	return standing, s.takeRecords(ctx, s.refuse(s.freshRecords(f, standing, strayRecords(f), p), p))
+}
+
+// strayRecords returns the files that may be records under other names. None waits for them if they can't be listed.
+func strayRecords(f *folder.Folder) map[string][]string {
+	strays, err := f.StrayRecords()
+	if err != nil {
+		return nil
+	}
+	return strays
+}
+
+// withStrays returns the names of records, and those of records that stand under other names only.
+func withStrays(names []string, strays map[string][]string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(slices.Clone(names), maps.Keys(strays)))))
 }
 
 // lookForSpoiltRecords tells which records that this device knows are not as long any
@@ -175,7 +189,8 @@ func (s *Syncer) takeRecords(ctx context.Context, fresh []*crypto.Record) error 
 // freshRecords reads the records that are not known. Who has no key can plant as
 // many as there is room for: a pass reads some, and the next one goes on from
 // there.
-func (s *Syncer) freshRecords(f *folder.Folder, names []string, p *problems) (fresh []*crypto.Record) {
+func (s *Syncer) freshRecords(f *folder.Folder, standing []string, strays map[string][]string, p *problems) (fresh []*crypto.Record) {
+	names := withStrays(standing, strays)
 	size, start := 0, s.nextRecord
 	s.nextRecord = 0
 	for i := range names {
@@ -190,7 +205,7 @@ func (s *Syncer) freshRecords(f *folder.Folder, names []string, p *problems) (fr
 				Hint: "Someone has filled the folder. They are read bit by bit; remove those that Status names as refused."})
 			break
 		}
-		record, err := readRecord(f, name)
+		record, err := readRecord(f, name, strays[name])
 		if err != nil {
 			p.add(spoiltRecord(name, err))
 			continue
@@ -239,12 +254,30 @@ func (s *Syncer) refuse(fresh []*crypto.Record, p *problems) []*crypto.Record {
 	return slices.DeleteFunc(fresh, func(r *crypto.Record) bool { return !roster.Has(r.Hash()) && !stops[r.Hash()] })
 }
 
-// readRecord reads a record file, whose name is the hash of what it says.
-func readRecord(f *folder.Folder, name string) (*crypto.Record, error) {
+// readRecord reads a record file, whose name is the hash of what it says, or one of those that may be the record under other names.
+func readRecord(f *folder.Folder, name string, strays []string) (*crypto.Record, error) {
+	var record *crypto.Record
 	data, err := f.ReadRecord(name, maxRecord)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		record, err = parseRecord(name, data)
 	}
+	for _, stray := range strays {
+		if err == nil {
+			break
+		}
+		data, failed := f.ReadStray(stray, maxRecord)
+		if failed == nil {
+			record, failed = parseRecord(name, data)
+		}
+		if failed == nil || errors.Is(err, fs.ErrNotExist) {
+			err = failed
+		}
+	}
+	return record, err
+}
+
+// parseRecord reads a record that has this name in the folder.
+func parseRecord(name string, data []byte) (*crypto.Record, error) {
 	record, err := crypto.ParseRecord(data)
 	if err != nil {
 		return nil, err

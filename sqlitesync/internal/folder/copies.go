@@ -243,7 +243,46 @@ func (f *Folder) straysIn(directory string, all bool) (strays []string, err erro
 	return strays, err
 }
 
-// ReadStray returns the bytes of a file that Strays named, of at most limit bytes.
+// StrayRecords returns the paths of files that may be membership records under wrong names, by the hash with which their names begin.
+// They are for ReadStray, when a record is not there or is spoilt.
+func (f *Folder) StrayRecords() (map[string][]string, error) {
+	strays, err := f.straysBelow(rosterDirectory, hexName(recordLength, ""), recordLength)
+	return strays, f.failure("look for strays", err)
+}
+
+// StrayInvites is StrayRecords for invites, by their ids.
+func (f *Folder) StrayInvites() (map[string][]string, error) {
+	strays, err := f.straysBelow(invitesDirectory, hexName(inviteLength, inviteSuffix), inviteLength)
+	return strays, f.failure("look for strays", err)
+}
+
+// straysBelow returns the paths of files in one of our directories, and in copies of it, whose names begin with so many
+// hexadecimal digits and are not ours, by these digits: some for each.
+func (f *Folder) straysBelow(directory string, ours func(string) bool, length int) (map[string][]string, error) {
+	copies, err := f.copiesOf(directory)
+	if err != nil {
+		return nil, err
+	}
+	strays := make(map[string][]string)
+	for _, directory := range append([]string{directory}, copies...) {
+		names, err := f.names(directory)
+		if err != nil {
+			continue // who lists the directory tells of it
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if ours(name) || len(name) < length {
+				continue
+			}
+			if id := strings.ToLower(name[:length]); isHex(id, length) && len(strays[id]) < maxCopies {
+				strays[id] = append(strays[id], path.Join(directory, name))
+			}
+		}
+	}
+	return strays, nil
+}
+
+// ReadStray returns the bytes of a file that Strays, StrayRecords or StrayInvites named, of at most limit bytes.
 func (f *Folder) ReadStray(name string, limit int64) ([]byte, error) {
 	err := checkStray(name)
 	var data []byte
@@ -262,7 +301,9 @@ func (f *Folder) PeekStray(name string, limit int64) (start []byte, size int64, 
 }
 
 func checkStray(name string) error {
-	if path.Clean(name) != name || !strings.HasPrefix(strings.ToLower(name), devicesDirectory) || !strings.Contains(name, "/") {
+	top, _, below := strings.Cut(strings.ToLower(name), "/")
+	ours := func(directory string) bool { return strings.HasPrefix(top, directory) }
+	if path.Clean(name) != name || !below || !slices.ContainsFunc([]string{devicesDirectory, rosterDirectory, invitesDirectory}, ours) {
 		return fmt.Errorf("%q is not the path of a stray", name)
 	}
 	return nil
