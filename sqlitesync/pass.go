@@ -49,8 +49,8 @@ func (s *Syncer) onePass(ctx context.Context) error {
 	if s.state.paused() { // perhaps while it waited for its turn
 		return ErrPaused
 	}
-	s.state.setBusy(true)
-	defer s.state.setBusy(false)
+	s.state.setDoing(StateSyncing)
+	defer s.state.setDoing("")
 	if s.broken != nil {
 		return s.broken
 	}

@@ -166,6 +166,9 @@ func (s *Syncer) goesOn(ctx context.Context, r *reading, merged *group, p *probl
 
 // apply merges a group that is new here.
 func (s *Syncer) apply(ctx context.Context, r *reading, next *group, witness bool) error {
+	if next.compacted() && next.last > r.known {
+		s.state.setDoing(StateCatchingUp)
+	}
 	note := func() error {
 		if r.again { // the same numbers stand for two contents, and both are known here
 			if err := errors.Join(s.db.SetAllApart(ctx), s.noteFork(ctx, r.device, r.position+1), s.noteBranches(ctx, r.device, r.known)); err != nil {

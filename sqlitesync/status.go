@@ -15,7 +15,11 @@ type State string
 const (
 	StateIdle    State = "idle"
 	StateSyncing State = "syncing"
-	StatePaused  State = "paused"
+	// StateCatchingUp: a pass merges parts of logs that were written anew, and are
+	// new here. Until it ends, transactions show in parts, and rows wait for
+	// those that they refer to without being counted as held.
+	StateCatchingUp State = "catching up"
+	StatePaused     State = "paused"
 	// StateFailing: something does not work, see [Status].Problems. What can
 	// go on does.
 	StateFailing State = "failing"
@@ -126,7 +130,7 @@ type state struct {
 	mu      sync.Mutex
 	status  Status
 	isPause bool
-	busy    bool
+	doing   State // in a pass; "": there is none
 }
 
 func (st *state) snapshot() Status {
@@ -141,8 +145,8 @@ func (st *state) snapshot() Status {
 		c.State = StatePaused
 	case len(c.Problems) > 0:
 		c.State, c.Err = StateFailing, c.Problems[0]
-	case st.busy:
-		c.State = StateSyncing
+	case st.doing != "":
+		c.State = st.doing
 	default:
 		c.State = StateIdle
 	}
@@ -168,8 +172,8 @@ func (st *state) paused() bool {
 	return st.isPause
 }
 
-func (st *state) setBusy(busy bool) {
+func (st *state) setDoing(doing State) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.busy = busy
+	st.doing = doing
 }
