@@ -23,7 +23,7 @@ func (f *Folder) Others() (Others, error) {
 	}
 	var others Others
 	for _, place := range places(devices) {
-		names, err := f.names(place.directory)
+		names, err := listDirectory(f, place.directory, file.Readdirnames) // people are to find them by these
 		if errors.Is(err, fs.ErrNotExist) && f.disk.Here() {
 			continue
 		}
@@ -32,7 +32,7 @@ func (f *Folder) Others() (Others, error) {
 		}
 		for _, name := range names {
 			switch full := path.Join(place.directory, name); {
-			case place.ours(name) || isTemporary(name):
+			case place.ours(standsInFor(name)) || isTemporary(name):
 			case place.copied(strings.ToLower(name)):
 				others.Copies = append(others.Copies, full)
 			default:

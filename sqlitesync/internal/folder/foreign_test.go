@@ -19,6 +19,7 @@ func TestOthers(t *testing.T) {
 		{name: "devices/" + alice + "/.~sqs-0123456789abcdef.tmp", want: "ours"},
 		{name: "roster/" + record, want: "ours"},
 		{name: "invites/" + invite + ".age", want: "ours"},
+		{name: "roster/." + record + ".icloud", want: "ours"},
 
 		{name: "sqlitesync (conflicted copy).json", want: "copy"},
 		{name: "sqlitesync.sync-conflict-20260101-000000-ABCDEFG.json", want: "copy"},
@@ -36,6 +37,7 @@ func TestOthers(t *testing.T) {
 		{name: "devices/" + alice + "/notes.txt", want: "foreign"},
 		{name: "devices/" + alice + "/000000000001-zz.seg", want: "foreign"},
 		{name: "roster/notes.txt", want: "foreign"},
+		{name: "roster/.notes.txt.icloud", want: "foreign"},
 		{name: "invites/" + record[:10], want: "foreign"},
 	}
 	for _, test := range tests {

@@ -34,6 +34,17 @@ var mutations = []mutation{
 		"	if !r.strays {\n", "	if r.strays || !r.strays {\n", []room{engine("Conflict|Stray|Hazard|Copies")}},
 	{"a segment that vanished is not made again", "sqlitesync/refill.go",
 		"made >= maxRefills:", "made == maxRefills || made == 0:", []room{engine("Vanish|Refill|MadeAgain|Lost")}},
+	{"a device removes what is another's", "sqlitesync/internal/folder/guard.go",
+		"	if !g.owns(name) && !isInvite(", "	if name == \"\" && !isInvite(", []room{folder}},
+	{"records are not read under the names of conflict copies", "sqlitesync/records.go",
+		"readRecord(f, name, strays[name])", "readRecord(f, name, nil)", []room{engine("^TestEveryPattern")}},
+	{"heads do not say that a machine was restored", "sqlitesync/ahead.go",
+		"	if s.lookedAhead || s.reads() {\n", "	if s.lookedAhead || s.reads() || !s.lookedAhead {\n", []room{engine("Restored")}},
+	{"a renamed file of a copy is merged before it is looked at", "sqlitesync/confirm.go",
+		"	if same || len(listing.Foreign) == 0 ||", "	if same || len(listing.Foreign) >= 0 ||", []room{engine("Twin")}},
+	{"a log that others have overruled stands for ever", "sqlitesync/compact.go", "	slack = 50\n", "	slack = 2000\n", []room{engine("^TestAYear")}},
+	{"a log that could not be read for a moment is left alone", "sqlitesync/compact.go",
+		"	unread := !s.unread.IsZero() &&", "	unread := s.unread.IsZero() &&", []room{engine("^TestALog")}},
 
 	// Capture.
 	{"a merge is captured as an edit", "sqlitesync/policy.go",
