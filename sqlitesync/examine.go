@@ -292,7 +292,7 @@ func (e *examination) lookAtRecords(f *folder.Folder) {
 	strays := strayRecords(f)
 	for _, name := range withStrays(names, strays) {
 		record, err := readRecord(f, name, strays[name])
-		if err == nil && e.records[name] != nil {
+		if err == nil && e.records[name] != nil || err != nil && !slices.Contains(names, name) {
 			continue
 		}
 		if err != nil {

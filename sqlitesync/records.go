@@ -206,6 +206,9 @@ func (s *Syncer) freshRecords(f *folder.Folder, standing []string, strays map[st
 			break
 		}
 		record, err := readRecord(f, name, strays[name])
+		if err != nil && !slices.Contains(standing, name) {
+			continue // something under another name that is no record
+		}
 		if err != nil {
 			p.add(spoiltRecord(name, err))
 			continue
